@@ -1,0 +1,409 @@
+//! What the data plane is told of tracking domains: compact, versioned JSON
+//! entries, and the snapshot of all of them that requests are answered from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Host, Realm};
+use crate::target::Target;
+
+/// Largest entry, in bytes of JSON.
+pub const ENTRY_MAX_BYTES: usize = 1024;
+/// The version that entries are written in.
+pub const ENTRY_VERSION: u32 = 1;
+/// Links tracked per mail when the domain names no cap.
+pub const LINKS_MAX_DEFAULT: u32 = 10_000;
+/// Days that events are kept when the domain does not say.
+pub const RETENTION_DAYS_DEFAULT: u16 = 45;
+
+/// One tracking domain, as the data plane serves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Domain {
+    /// Version of this document, [`ENTRY_VERSION`].
+    pub version: u32,
+    /// Identity that tokens are bound to.
+    pub realm: Realm,
+    /// Generation of the resource this was made from; 0 where there is none.
+    pub generation: i64,
+    /// Host of new links.
+    pub host: Host,
+    /// Further hosts that answer: aliases and former names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_hosts: Vec<Host>,
+    /// Whether anything is recorded and rewritten at all.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub state: DomainState,
+    /// Whether the host is known to lead here; mails of others come back unchanged.
+    pub verified: bool,
+    /// Open tracking.
+    pub opens: Opens,
+    /// Click tracking.
+    pub clicks: Clicks,
+    /// What an event may hold of the reader.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub privacy: Privacy,
+    /// Days that events are kept.
+    pub retention_days: u16,
+    /// Offered as a plain link where a tracking link does not open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Target>,
+    /// Apps that may take over links marked for them.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub apps: Apps,
+}
+
+/// Whether a domain is in use or only leads old links home.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum DomainState {
+    /// In use.
+    #[default]
+    Active,
+    /// Its resource is gone: links redirect, nothing is recorded or rewritten.
+    Retired,
+}
+
+/// Open tracking of one domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Opens {
+    /// The toggle.
+    pub enabled: bool,
+    /// Where the pixel goes.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pixel: PixelPlacement,
+}
+
+/// Where in a mail the pixel goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum PixelPlacement {
+    /// At the bottom; at the top when the mail is near Gmail's 102 KB.
+    #[default]
+    Auto,
+    /// After the body's start tag.
+    Top,
+    /// Before the body's end tag.
+    Bottom,
+    /// Both; together they count as one open.
+    Both,
+}
+
+/// Click tracking of one domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Clicks {
+    /// The toggle.
+    pub enabled: bool,
+    /// Whether links in plain text are tracked too.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub plain_text: bool,
+    /// What becomes of links whose text is itself a URL.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub url_text: LinkChoice,
+    /// What becomes of links that carry a credential.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub sensitive: LinkChoice,
+    /// Target hosts whose links are left alone; `*.e.com` means all below it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub never_track_hosts: Vec<HostPattern>,
+    /// Most links tracked in one mail.
+    pub links_max: u32,
+}
+
+/// Whether links of a doubtful kind are tracked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum LinkChoice {
+    /// Left as they are.
+    #[default]
+    Leave,
+    /// Tracked like others.
+    Track,
+}
+
+/// A host, or all hosts below one (`*.` before it).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct HostPattern {
+    host: Host,
+    below: bool,
+}
+
+/// What an event may hold of the reader's address and user agent. Family, OS
+/// and device class are always kept: they name nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Privacy {
+    /// The client's address.
+    #[serde(default)]
+    pub address: AddressDetail,
+    /// The user agent's text.
+    #[serde(default)]
+    pub user_agent: UserAgentDetail,
+}
+
+/// How much of a client's address an event holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum AddressDetail {
+    /// Nothing.
+    #[default]
+    Omit,
+    /// The network: /24 of IPv4, /48 of IPv6.
+    Truncate,
+    /// All of it.
+    Full,
+}
+
+/// How much of a user agent an event holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum UserAgentDetail {
+    /// Nothing but family, OS and device class.
+    #[default]
+    Omit,
+    /// Its text.
+    Full,
+}
+
+/// Apps that may take over links under `/a/`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Apps {
+    /// Apple application identifiers, `<team>.<bundle>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apple: Vec<String>,
+    /// Android packages with the fingerprints of their signing certificates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub android: Vec<AndroidApp>,
+}
+
+/// An Android app as Digital Asset Links name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct AndroidApp {
+    /// Package name.
+    pub package: String,
+    /// SHA-256 fingerprints, upper-case hexadecimal with colons.
+    pub sha256_fingerprints: Vec<String>,
+}
+
+/// All tracking domains at one moment; immutable, swapped as a whole.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    by_realm: HashMap<Realm, Arc<Domain>>,
+    by_host: HashMap<Host, Arc<Domain>>,
+}
+
+/// Why domains do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotError {
+    /// Two domains of one name.
+    #[error("two tracking domains are named {0}")]
+    RealmTwice(Realm),
+    /// Two domains with one host or alias.
+    #[error("host {host} is claimed by {first} and by {second}")]
+    HostTwice {
+        /// The host.
+        host: Host,
+        /// Its owner.
+        first: Realm,
+        /// The newcomer.
+        second: Realm,
+    },
+}
+
+// === HostPattern ===
+
+impl HostPattern {
+    /// Whether a target's host (lower case, punycode) is meant.
+    pub fn matches(&self, host: &str) -> bool {
+        if !self.below {
+            return host == self.host.as_str();
+        }
+        host.strip_suffix(self.host.as_str())
+            .is_some_and(|before| before.ends_with('.'))
+    }
+}
+
+impl std::str::FromStr for HostPattern {
+    type Err = crate::id::NameError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (host, below) = match text.strip_prefix("*.") {
+            Some(host) => (host, true),
+            None => (text, false),
+        };
+        Ok(Self {
+            host: host.parse()?,
+            below,
+        })
+    }
+}
+
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.below {
+            f.write_str("*.")?;
+        }
+        self.host.fmt(f)
+    }
+}
+
+impl Serialize for HostPattern {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for HostPattern {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+// === Domain ===
+
+impl Domain {
+    /// All hosts that answer for this domain, the one of new links first.
+    pub fn hosts(&self) -> impl Iterator<Item = &Host> {
+        std::iter::once(&self.host).chain(&self.other_hosts)
+    }
+
+    /// Whether a hit of an open is recorded now.
+    pub fn records_opens(&self) -> bool {
+        self.state == DomainState::Active && self.opens.enabled
+    }
+
+    /// Whether a hit of a link is recorded now.
+    pub fn records_clicks(&self) -> bool {
+        self.state == DomainState::Active && self.clicks.enabled
+    }
+}
+
+// === Snapshot ===
+
+impl Snapshot {
+    /// Puts domains together; names and hosts must be unique.
+    pub fn new(domains: impl IntoIterator<Item = Domain>) -> Result<Self, SnapshotError> {
+        let mut snapshot = Self::default();
+        for domain in domains {
+            let domain = Arc::new(domain);
+            for host in domain.hosts() {
+                if let Some(first) = snapshot.by_host.insert(host.clone(), Arc::clone(&domain)) {
+                    return Err(SnapshotError::HostTwice {
+                        host: host.clone(),
+                        first: first.realm.clone(),
+                        second: domain.realm.clone(),
+                    });
+                }
+            }
+            if let Some(twin) = snapshot.by_realm.insert(domain.realm.clone(), domain) {
+                return Err(SnapshotError::RealmTwice(twin.realm.clone()));
+            }
+        }
+        Ok(snapshot)
+    }
+
+    /// The domain that answers on a host; the text is compared in lower case
+    /// and must come without port and final dot.
+    pub fn by_host(&self, host: &Host) -> Option<&Arc<Domain>> {
+        self.by_host.get(host)
+    }
+
+    /// The domain of that name.
+    pub fn by_realm(&self, realm: &Realm) -> Option<&Arc<Domain>> {
+        self.by_realm.get(realm)
+    }
+
+    /// All domains, in no order.
+    pub fn domains(&self) -> impl Iterator<Item = &Arc<Domain>> {
+        self.by_realm.values()
+    }
+
+    /// How many domains there are.
+    pub fn len(&self) -> usize {
+        self.by_realm.len()
+    }
+
+    /// Whether there is no domain.
+    pub fn is_empty(&self) -> bool {
+        self.by_realm.is_empty()
+    }
+}
+
+/// Lets the map be asked with a borrowed lower-case text: no allocation per request.
+impl std::borrow::Borrow<str> for Host {
+    fn borrow(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl Snapshot {
+    /// Like [`Snapshot::by_host`], for a text that is known to be in lower case.
+    pub fn by_host_text(&self, host: &str) -> Option<&Arc<Domain>> {
+        self.by_host.get(host)
+    }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn domain(realm: &str, host: &str) -> Domain {
+        Domain {
+            version: ENTRY_VERSION,
+            realm: realm.parse().expect("realm"),
+            generation: 1,
+            host: host.parse().expect("host"),
+            other_hosts: Vec::new(),
+            state: DomainState::Active,
+            verified: true,
+            opens: Opens::default(),
+            clicks: Clicks {
+                enabled: false,
+                plain_text: false,
+                url_text: LinkChoice::Leave,
+                sensitive: LinkChoice::Leave,
+                never_track_hosts: Vec::new(),
+                links_max: LINKS_MAX_DEFAULT,
+            },
+            privacy: Privacy::default(),
+            retention_days: RETENTION_DAYS_DEFAULT,
+            fallback: None,
+            apps: Apps::default(),
+        }
+    }
+
+    #[test]
+    fn an_entry_reads_back_what_it_printed_and_fits() {
+        let entry = domain("shop/links", "links.shop.example");
+        let json = serde_json::to_string(&entry).expect("json");
+        assert!(json.len() <= ENTRY_MAX_BYTES, "{} bytes", json.len());
+        assert_eq!(
+            serde_json::from_str::<Domain>(&json).expect("an entry"),
+            entry
+        );
+    }
+
+    #[test]
+    fn a_host_belongs_to_one_domain() {
+        let mut second = domain("b/links", "b.example");
+        second.other_hosts = vec!["a.example".parse().expect("host")];
+        let error = Snapshot::new([domain("a/links", "a.example"), second]).expect_err("conflict");
+        assert!(matches!(error, SnapshotError::HostTwice { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_pattern_means_its_host_or_all_below_it() {
+        let exact: HostPattern = "e.com".parse().expect("pattern");
+        let below: HostPattern = "*.e.com".parse().expect("pattern");
+        assert!(exact.matches("e.com") && !exact.matches("a.e.com"));
+        assert!(below.matches("a.e.com") && below.matches("b.a.e.com"));
+        assert!(!below.matches("e.com") && !below.matches("ae.com"));
+        assert_eq!(below.to_string(), "*.e.com");
+    }
+}

@@ -1,0 +1,160 @@
+//! What is recorded of a hit.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::id::{Host, LinkPosition, MessageId, Realm, Recipient};
+use crate::target::Target;
+
+/// A recorded hit, in the shape it has in the journal, the API and webhooks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// UUIDv7; the same in journal, API and webhooks.
+    pub id: Uuid,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// When, UTC, in milliseconds.
+    #[serde(with = "milliseconds")]
+    pub time: Timestamp,
+    /// The tracking domain, `namespace/name`.
+    pub domain: Realm,
+    /// The host that was asked.
+    pub host: Host,
+    /// The message.
+    pub message_id: MessageId,
+    /// The reader; null when the rewrite named none.
+    pub recipient: Option<Recipient>,
+    /// The rewrite's tags, from its message record.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
+    /// The link that was clicked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<EventLink>,
+    /// Who asked, as far as the domain's privacy setting allows.
+    pub client: Client,
+    /// A hit of a test mail: never counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub test: bool,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// The pixel was loaded.
+    Opened,
+    /// A link was followed.
+    Clicked,
+}
+
+/// The link of a click.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventLink {
+    /// Where it leads.
+    pub target: Target,
+    /// Its place in the message.
+    pub position: LinkPosition,
+    /// The name the sender gave it, from the message record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// Who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Client {
+    /// Person or machine.
+    pub verdict: Verdict,
+    /// The rules that said so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
+    /// Program, such as `Firefox`; from a fixed set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// Operating system; from a fixed set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os: Option<String>,
+    /// `desktop`, `phone` or `tablet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// Address or network, only where the domain asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The user agent's text, only where the domain asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+}
+
+/// Who caused a hit. People are human and proxy; machines are prefetch and scanner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// A person.
+    Human,
+    /// An image proxy, fetching for a person who looks.
+    Proxy,
+    /// A machine, fetching in advance.
+    Prefetch,
+    /// A machine that follows links to check them.
+    Scanner,
+    /// Not known.
+    #[default]
+    Unknown,
+}
+
+/// RFC 3339 in UTC with exactly three digits of a second.
+mod milliseconds {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{time:.3}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_reads_back_what_it_printed() {
+        let event = Event {
+            id: Uuid::from_u128(7),
+            kind: EventKind::Clicked,
+            time: Timestamp::from_millisecond(1_790_000_000_120).expect("a time"),
+            domain: "shop/links".parse().expect("realm"),
+            host: "links.shop.example".parse().expect("host"),
+            message_id: "m-1".parse().expect("id"),
+            recipient: None,
+            tags: BTreeMap::new(),
+            link: Some(EventLink {
+                target: Target::parse("https://e.com/").expect("target"),
+                position: LinkPosition(2),
+                name: None,
+            }),
+            client: Client::default(),
+            test: false,
+        };
+        let json = serde_json::to_string(&event).expect("json");
+        assert!(
+            json.contains(r#""time":"2026-09-21T14:13:20.120Z""#),
+            "{json}"
+        );
+        assert!(
+            json.contains(r#""recipient":null"#) && json.contains(r#""type":"clicked""#),
+            "{json}"
+        );
+        assert_eq!(
+            serde_json::from_str::<Event>(&json).expect("an event"),
+            event
+        );
+    }
+}

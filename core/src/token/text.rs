@@ -1,0 +1,88 @@
+//! A token's text, and the manglings of mail clients that are undone.
+
+use std::borrow::Cow;
+
+use data_encoding::BASE32_DNSSEC;
+
+/// Longest text looked at, in bytes: a tracking URL has at most 1,600
+/// characters, percent-encoded twice none of a token's are longer than 5.
+pub const TOKEN_TEXT_MAX_BYTES: usize = 8 * 1024;
+
+pub(super) fn encode(token: &[u8]) -> String {
+    // Base32 of the extended hex alphabet in lower case, decoding either case.
+    BASE32_DNSSEC.encode(token)
+}
+
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
+    BASE32_DNSSEC.decode(normalise(text)?.as_bytes()).ok()
+}
+
+/// Undoes what mail clients and gateways are known to do to the end of a URL,
+/// and gives nothing if what remains is not a token's alphabet.
+///
+/// Tolerated, and nothing else: another case; up to two layers of percent
+/// encoding; anything from a `&` on; at the end `=` `)` `.` `,` `;` `>` `]`
+/// `'` `"` `/` and `=3D`; within, a quoted-printable soft break (`=` and a
+/// line break, or `=` alone where a URL parser dropped the line break).
+pub fn normalise(text: &str) -> Option<Cow<'_, str>> {
+    if text.len() > TOKEN_TEXT_MAX_BYTES {
+        return None;
+    }
+    if is_token_alphabet(text) {
+        return Some(Cow::Borrowed(text));
+    }
+    let decoded = percent_decode(&percent_decode(text)?)?;
+    let before_query = decoded.split(['&', '?', '#']).next().unwrap_or_default();
+    let mut token = before_query;
+    loop {
+        let shorter = token
+            .strip_suffix("=3D")
+            .or_else(|| token.strip_suffix("=3d"))
+            .unwrap_or(token)
+            .trim_end_matches(['=', ')', '.', ',', ';', '>', ']', '\'', '"', '/']);
+        if shorter.len() == token.len() {
+            break;
+        }
+        token = shorter;
+    }
+    let token = token
+        .replace("=\r\n", "")
+        .replace("=\n", "")
+        .replace("=\r", "")
+        .replace('=', "");
+    is_token_alphabet(&token).then_some(Cow::Owned(token))
+}
+
+fn is_token_alphabet(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'v' | b'A'..=b'V'))
+}
+
+/// One layer of percent encoding undone; what is no escape stays.
+fn percent_decode(text: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let escape = after.get(..2).filter(|_| *first == b'%').and_then(hex_byte);
+        match escape {
+            Some(byte) => {
+                out.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+fn hex_byte(digits: &[u8]) -> Option<u8> {
+    let text = std::str::from_utf8(digits).ok()?;
+    text.bytes()
+        .all(|b| b.is_ascii_hexdigit())
+        .then(|| u8::from_str_radix(text, 16).ok())?
+}

@@ -1,0 +1,47 @@
+//! What requests are answered from: the domains and keys of this moment.
+//!
+//! Sources (manifests now; a config folder and the cluster later) build
+//! snapshots and swap them in here; requests take one and keep it to their end.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use mailtrail_core::config::Snapshot;
+use mailtrail_core::token::Keys;
+
+/// The domains and keys in use; swapped as a whole, never changed in place.
+#[derive(Debug)]
+pub struct Live {
+    snapshot: ArcSwap<Snapshot>,
+    keys: ArcSwap<Keys>,
+}
+
+impl Live {
+    /// Starts with these.
+    pub fn new(snapshot: Snapshot, keys: Keys) -> Self {
+        Self {
+            snapshot: ArcSwap::from_pointee(snapshot),
+            keys: ArcSwap::from_pointee(keys),
+        }
+    }
+
+    /// The domains of this moment.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The keys of this moment.
+    pub fn keys(&self) -> Arc<Keys> {
+        self.keys.load_full()
+    }
+
+    /// Requests that begin from now on see these domains.
+    pub fn replace_snapshot(&self, snapshot: Snapshot) {
+        self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Requests that begin from now on see these keys.
+    pub fn replace_keys(&self, keys: Keys) {
+        self.keys.store(Arc::new(keys));
+    }
+}

@@ -1,0 +1,14 @@
+//! The data plane: requests become pixels, redirects, rewritten HTML and
+//! stored events.
+//!
+//! ARCHITECTURE.md has the rooms and the three walks through them.
+
+pub mod api;
+pub mod args;
+pub mod config;
+pub mod keyring;
+pub mod metrics;
+pub mod rewrite;
+pub mod run;
+pub mod serve;
+pub mod store;

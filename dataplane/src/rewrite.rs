@@ -1,0 +1,3 @@
+//! HTML or text in, tracked HTML or text out.
+
+pub mod report;

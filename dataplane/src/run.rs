@@ -1,0 +1,1 @@
+//! Starts, joins and drains the long-lived tasks.
