@@ -1,1 +1,53 @@
-//! What is counted.
+//! What is counted. Labels come from fixed sets; nothing personal is one.
+
+use std::fmt::Write as _;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::registry::Registry;
+
+/// All counters and gauges of the program, and their registry. Every counter
+/// is resolved beforehand: counting one is an atomic addition.
+pub struct Metrics {
+    registry: Registry,
+    /// Answers whose event was not on disk within the bounded wait.
+    pub events_deferred: Counter,
+    /// Events that could not be kept, since start.
+    pub events_not_kept: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("mailtrail");
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        Self {
+            events_deferred: counter(
+                "events_deferred",
+                "Answers whose event was not on disk within the bounded wait",
+            ),
+            events_not_kept: counter("events_not_kept", "Events that could not be kept"),
+            registry,
+        }
+    }
+
+    /// The OpenMetrics text.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            // Writing to a String does not fail; an encoder's fault would.
+            let _ = writeln!(text, "# EOF");
+        }
+        text
+    }
+}
