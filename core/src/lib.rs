@@ -4,12 +4,14 @@
 //! Nothing here reads a clock, an environment, a file or a socket, and nothing
 //! draws random numbers: time and randomness are arguments.
 
+pub mod character_reference;
 pub mod config;
 pub mod event;
 pub mod id;
 pub mod keyring;
 pub mod link;
 pub mod message;
+mod percent;
 pub mod policy;
 pub mod target;
 pub mod token;
