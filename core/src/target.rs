@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for Target {
 }
 
 /// The URL standard's first two steps of parsing.
-fn strip(value: &str) -> String {
+pub(crate) fn strip(value: &str) -> String {
     value
         .trim_matches(|c: char| c <= ' ')
         .chars()

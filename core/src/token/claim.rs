@@ -206,7 +206,7 @@ fn put_link(out: &mut Vec<u8>, link: &Link) {
         .find(|(_, prefix)| target.starts_with(prefix))
         .expect("the last prefix is empty");
     out.push(code);
-    out.extend_from_slice(target[prefix.len()..].as_bytes());
+    out.extend_from_slice(&target.as_bytes()[prefix.len()..]);
 }
 
 /// What is left to parse.

@@ -1,0 +1,51 @@
+//! Links that stand on a tracking host of this install already.
+
+use crate::link::own_path;
+use crate::policy::LinkPolicy;
+use crate::target::Target;
+use crate::token::Claim;
+
+/// What a link has to do with this install's tracking hosts.
+pub(super) enum Own {
+    /// Nothing.
+    Elsewhere,
+    /// It is this message's and reader's own tracking URL.
+    ThisMail,
+    /// It is the tracking URL of a link in another message, or of another
+    /// reader's, and leads here.
+    Foreign(Target),
+    /// It stands on a tracking host and is no link that opens.
+    Other,
+}
+
+impl LinkPolicy<'_> {
+    pub(super) fn own(&self, target: &Target, host: &str) -> Own {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let Some(domain) = self.snapshot.by_host_text(host) else {
+            return Own::Elsewhere;
+        };
+        let Some(claim) = target.url().and_then(|url| {
+            let own = own_path(url.path())?;
+            self.keys.open(&domain.realm, own.kind, own.token).ok()
+        }) else {
+            return Own::Other;
+        };
+        if domain.realm == self.domain.realm && self.is_of_this_mail(&claim) {
+            return Own::ThisMail;
+        }
+        match claim.link() {
+            Some(link) if !self.leads_to_a_tracking_host(&link.target) => {
+                Own::Foreign(link.target.clone())
+            }
+            _ => Own::Other,
+        }
+    }
+
+    fn is_of_this_mail(&self, claim: &Claim) -> bool {
+        claim.mail.message == self.mail.message && claim.mail.recipient == self.mail.recipient
+    }
+
+    fn leads_to_a_tracking_host(&self, target: &Target) -> bool {
+        self.snapshot.by_host_text(&target.host()).is_some()
+    }
+}
