@@ -1,0 +1,41 @@
+# The project's commands. `make demo` and `make test` set up all they need.
+.DEFAULT_GOAL := help
+.PHONY: help build demo run test lint fuzz bench crds clean-demo
+SHELL := /bin/bash
+
+CARGO ?= cargo
+FUZZ_SECONDS ?= 60
+
+help: ## Lists the commands
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: ## Builds the programs
+	$(CARGO) build --workspace
+
+demo: build ## Tracks a real mail on this machine and shows every step
+	$(CARGO) run --quiet --package mailtrail-tests --bin demo
+
+run: build ## Leaves the data plane running, to open and click the mail in a browser
+	$(CARGO) run --quiet --package mailtrail-tests --bin demo -- --stay
+
+test: lint ## Everything that must hold
+	$(CARGO) build --workspace
+	$(CARGO) test --workspace
+	$(CARGO) test --quiet --workspace --doc
+
+lint: ## Format, lints, what may come in from outside
+	$(CARGO) fmt --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	PATH="$$(tests/tools/cargo-tool.sh cargo-deny 0.20.2):$$PATH" cargo-deny --log-level error check bans licenses sources
+
+fuzz: ## Fuzzes each target for FUZZ_SECONDS (60)
+	tests/fuzz/run.sh $(FUZZ_SECONDS)
+
+bench: ## Measures against peers started in the same run
+	tests/bench/run.sh
+
+crds: ## Writes the CRD's YAML anew from its types
+	$(CARGO) run --quiet --package mailtrail-crds --bin crdgen > crds/yaml/trackingdomains.mailtrail.dev.yaml
+
+clean-demo: ## Forgets the demo's data
+	rm -rf .demo
