@@ -13,5 +13,6 @@ pub mod link;
 pub mod message;
 mod percent;
 pub mod policy;
+pub mod proof;
 pub mod target;
 pub mod token;

@@ -6,6 +6,8 @@
 pub mod api;
 pub mod args;
 pub mod config;
+pub mod hit;
+pub mod judge;
 pub mod keyring;
 pub mod metrics;
 pub mod rewrite;

@@ -6,6 +6,8 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
+use crate::serve;
+
 /// All counters and gauges of the program, and their registry. Every counter
 /// is resolved beforehand: counting one is an atomic addition.
 pub struct Metrics {
@@ -14,6 +16,8 @@ pub struct Metrics {
     pub events_deferred: Counter,
     /// Events that could not be kept, since start.
     pub events_not_kept: Counter,
+    /// What the public listener counts.
+    pub serve: serve::Counts,
 }
 
 impl Default for Metrics {
@@ -37,6 +41,7 @@ impl Metrics {
                 "Answers whose event was not on disk within the bounded wait",
             ),
             events_not_kept: counter("events_not_kept", "Events that could not be kept"),
+            serve: serve::Counts::new(&mut registry),
             registry,
         }
     }

@@ -1,1 +1,320 @@
-//! The public listener.
+//! The public listener: pixels, links, withdrawals and a few fixed paths, over
+//! HTTP/1.1 and HTTP/2 with prior knowledge.
+//!
+//! [`bind`] takes the port, [`Bound::start`] runs one thread per core, each
+//! with a listener of its own on that port (`SO_REUSEPORT`), and
+//! [`Running::drain`] ends them. A request's way ([`route`] → open the token →
+//! hit → event → store → [`respond`]) stays on its thread, logs nothing, and
+//! waits for nothing but the group commit of its event, [`EVENT_WAIT`] at most.
+//!
+//! Guarantees: a redirect leads where an authenticated token says and nowhere
+//! else; an answered event was on disk or is counted as deferred or not kept;
+//! no body is read; everything has a limit ([`Limits`]).
+
+mod answer;
+mod apps;
+pub mod client;
+mod connection;
+mod counts;
+mod listen;
+mod open;
+mod page;
+mod places;
+pub mod proxy_header;
+mod pulse;
+mod refuse;
+mod respond;
+pub mod route;
+mod runtime;
+mod settings;
+mod wire;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::runtime::LocalOptions;
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::config::Live;
+use crate::metrics::Metrics;
+use crate::store::Store;
+
+pub use counts::Counts;
+pub use respond::PIXEL;
+pub use settings::{Limits, Settings};
+
+use listen::Stage;
+use places::Places;
+use runtime::Runtime;
+
+/// Longest that an answer waits for its event to be on disk.
+pub const EVENT_WAIT: Duration = Duration::from_millis(50);
+/// Longest that a withdrawal waits to be on disk; a person waits for the page.
+pub const WITHDRAWAL_WAIT: Duration = Duration::from_secs(5);
+/// Connections that the system holds until they are accepted, per runtime.
+const BACKLOG: i32 = 1024;
+
+/// What the listener works with.
+#[derive(Clone)]
+pub struct Context {
+    /// Domains and keys.
+    pub live: Arc<Live>,
+    /// Where events go.
+    pub store: Store,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time of day.
+    pub clock: fn() -> Timestamp,
+    /// Told when a token names a key that is not known here: the keyring is to
+    /// be read again at once.
+    pub key_missing: Arc<Notify>,
+}
+
+/// The port is taken, and nothing is served yet.
+#[derive(Debug)]
+pub struct Bound {
+    listeners: Vec<TcpListener>,
+    address: SocketAddr,
+    settings: Settings,
+}
+
+/// The listener, serving.
+#[derive(Debug)]
+pub struct Running {
+    stage: watch::Sender<Stage>,
+    threads: Vec<Thread>,
+    address: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Thread {
+    handle: JoinHandle<()>,
+    /// How many connections it cut off.
+    ended: oneshot::Receiver<usize>,
+}
+
+/// How a drain went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections still busy at the deadline, and cut off.
+    pub cut_off: usize,
+}
+
+/// The public port cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another program has it.
+    #[error(
+        "the public address {address} is in use by another program: stop that or choose another (--public)"
+    )]
+    InUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Ports below 1024 need a right that this program does not have.
+    #[error("not allowed to listen on the public address {address}: ports below 1024 need a right")]
+    NotAllowed {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Anything else the system says.
+    #[error("cannot listen on the public address {address}")]
+    Other {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// A thread of the listener cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot start a thread of the public listener")]
+pub struct StartError(#[from] io::Error);
+
+/// Takes the port, once for every runtime.
+pub fn bind(settings: Settings) -> Result<Bound, BindError> {
+    let runtimes = settings.runtimes.unwrap_or_else(cores).get();
+    let error = |source| BindError::new(settings.address, source);
+    // Another process of the same user could share the port too: whether the
+    // port is free is asked without sharing first.
+    drop(listener(settings.address, Sharing::Alone).map_err(error)?);
+    let first = listener(settings.address, Sharing::WithSiblings).map_err(error)?;
+    let address = first.local_addr().map_err(error)?;
+    let mut listeners = vec![first];
+    while listeners.len() < runtimes {
+        listeners.push(listener(address, Sharing::WithSiblings).map_err(error)?);
+    }
+    Ok(Bound {
+        listeners,
+        address,
+        settings,
+    })
+}
+
+fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    WithSiblings,
+}
+
+fn listener(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(sharing == Sharing::WithSiblings)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    if sharing == Sharing::WithSiblings {
+        socket.listen(BACKLOG)?;
+    }
+    Ok(socket.into())
+}
+
+// === BindError ===
+
+impl BindError {
+    fn new(address: SocketAddr, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { address },
+            io::ErrorKind::PermissionDenied => Self::NotAllowed { address },
+            _ => Self::Other { address, source },
+        }
+    }
+}
+
+// === Bound ===
+
+impl Bound {
+    /// The address, with the port that was taken.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Starts a thread per runtime.
+    pub fn start(self, context: Context) -> Result<Running, StartError> {
+        let (stage, _) = watch::channel(Stage::Serving);
+        let places = Places::new(&self.settings.limits);
+        let mut threads = Vec::new();
+        for (at, listener) in self.listeners.into_iter().enumerate() {
+            let (settings, places) = (self.settings.clone(), Arc::clone(&places));
+            let (context, stage) = (context.clone(), stage.subscribe());
+            let runtime = move || Runtime::new(settings, places, context);
+            threads.push(Thread::start(at, listener, runtime, stage)?);
+        }
+        Ok(Running {
+            stage,
+            threads,
+            address: self.address,
+        })
+    }
+}
+
+// === Thread ===
+
+impl Thread {
+    fn start(
+        at: usize,
+        listener: TcpListener,
+        runtime: impl FnOnce() -> Runtime + Send + 'static,
+        stage: watch::Receiver<Stage>,
+    ) -> Result<Self, StartError> {
+        let (tell, ended) = oneshot::channel();
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let body = move || {
+            let tokio = match tokio_runtime() {
+                Ok(tokio) => tokio,
+                Err(error) => return drop(ready.send(Err(error))),
+            };
+            tokio.block_on(async {
+                let listener = match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => listener,
+                    Err(error) => return drop(ready.send(Err(error))),
+                };
+                drop(ready.send(Ok(())));
+                let cut_off = listen::run(listener, Rc::new(runtime()), stage).await;
+                let _ = tell.send(cut_off);
+            });
+        };
+        let name = format!("serve-{at}");
+        let handle = std::thread::Builder::new().name(name).spawn(body)?;
+        started
+            .recv()
+            .unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))?;
+        Ok(Self { handle, ended })
+    }
+}
+
+fn tokio_runtime() -> io::Result<tokio::runtime::LocalRuntime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())
+}
+
+// === Running ===
+
+impl Running {
+    /// The address that is served.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Still serves and accepts, but every connection ends with the answer it
+    /// is at (`Connection: close`, HTTP/2 GOAWAY): whoever balances the load
+    /// needs some seconds to learn that this replica leaves.
+    pub fn leave(&self) {
+        self.advance(Stage::Leaving);
+    }
+
+    /// Accepts no more, answers what has begun, and ends; what is not answered
+    /// within the deadline is cut off. Events of answers are the store's by then.
+    pub async fn drain(self, deadline: Duration) -> Drained {
+        self.advance(Stage::Draining);
+        let (handles, mut ended): (Vec<_>, Vec<_>) = self
+            .threads
+            .into_iter()
+            .map(|thread| (thread.handle, thread.ended))
+            .unzip();
+        let mut all = std::pin::pin!(async {
+            let mut cut_off = 0;
+            for thread in &mut ended {
+                cut_off += thread.await.unwrap_or(0);
+            }
+            cut_off
+        });
+        let cut_off = match tokio::time::timeout(deadline, &mut all).await {
+            Ok(cut_off) => cut_off,
+            Err(_) => {
+                self.stage.send_replace(Stage::Over);
+                all.await
+            }
+        };
+        // Each thread has told its end: joining waits for its last lines only.
+        for handle in handles {
+            let _ = handle.join();
+        }
+        Drained { cut_off }
+    }
+
+    fn advance(&self, to: Stage) {
+        self.stage.send_if_modified(|stage| {
+            let earlier = *stage < to;
+            *stage = to.max(*stage);
+            earlier
+        });
+    }
+}

@@ -1,0 +1,228 @@
+//! A user agent's family, operating system and device class, from fixed sets
+//! that name nobody. Where nothing is known, nothing is said.
+
+/// What a user agent tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Agent {
+    /// The program.
+    pub family: Option<&'static str>,
+    /// The operating system.
+    pub os: Option<&'static str>,
+    /// `desktop`, `phone` or `tablet`.
+    pub device: Option<&'static str>,
+}
+
+/// Longest text looked at, in bytes: a longer one is no honest user agent, and
+/// its begin says as much.
+const LOOKED_AT_MAX_BYTES: usize = 512;
+
+/// Words and the family they stand for. Programs name the ones they are like,
+/// so the particular comes before the general: the first word found decides.
+const FAMILIES: [(&str, &str); 27] = [
+    ("GoogleImageProxy", "Gmail image proxy"),
+    ("YahooMailProxy", "Yahoo Mail proxy"),
+    ("Thunderbird/", "Thunderbird"),
+    ("Microsoft Outlook", "Outlook"),
+    ("ms-office", "Outlook"),
+    ("Outlook-iOS", "Outlook"),
+    ("Outlook-Android", "Outlook"),
+    ("MSOffice", "Outlook"),
+    ("AirMail", "Airmail"),
+    ("Edg/", "Edge"),
+    ("EdgA/", "Edge"),
+    ("EdgiOS/", "Edge"),
+    ("Edge/", "Edge"),
+    ("OPR/", "Opera"),
+    ("OPiOS/", "Opera"),
+    ("Vivaldi/", "Vivaldi"),
+    ("YaBrowser/", "Yandex Browser"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("DuckDuckGo/", "DuckDuckGo"),
+    ("FxiOS/", "Firefox"),
+    ("Firefox/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chromium/", "Chromium"),
+    ("Chrome/", "Chrome"),
+    ("Trident/", "Internet Explorer"),
+    ("MSIE ", "Internet Explorer"),
+    ("Safari/", "Safari"),
+];
+
+/// Words and the system they stand for, the particular before the general.
+const SYSTEMS: [(&str, &str); 12] = [
+    ("iPhone", "iOS"),
+    ("iPad", "iOS"),
+    ("iPod", "iOS"),
+    ("Outlook-iOS", "iOS"),
+    ("Android", "Android"),
+    ("CrOS", "ChromeOS"),
+    ("Windows NT", "Windows"),
+    ("Windows", "Windows"),
+    ("Macintosh", "macOS"),
+    ("Mac OS X", "macOS"),
+    ("Linux", "Linux"),
+    ("X11", "Linux"),
+];
+
+/// Reads a user agent.
+pub fn classify(user_agent: &str) -> Agent {
+    let end = user_agent.floor_char_boundary(LOOKED_AT_MAX_BYTES);
+    let text = &user_agent[..end];
+    if is_image_proxy(text) {
+        // The rest of its user agent is made up: it is not the reader's.
+        return Agent {
+            family: first(&FAMILIES, text),
+            ..Agent::default()
+        };
+    }
+    let os = first(&SYSTEMS, text);
+    Agent {
+        family: first(&FAMILIES, text).or_else(|| apple_mail(text, os)),
+        os,
+        device: os.and_then(|os| device(os, text)),
+    }
+}
+
+fn is_image_proxy(text: &str) -> bool {
+    text.contains("GoogleImageProxy") || text.contains("YahooMailProxy")
+}
+
+fn first(table: &[(&str, &'static str)], text: &str) -> Option<&'static str> {
+    table
+        .iter()
+        .find(|(word, _)| text.contains(word))
+        .map(|(_, name)| *name)
+}
+
+/// Apple's Mail sends what Safari sends, without `Version/` and `Safari/`.
+fn apple_mail(text: &str, os: Option<&'static str>) -> Option<&'static str> {
+    let apple = matches!(os, Some("iOS" | "macOS"));
+    let mail = text.ends_with("(KHTML, like Gecko)") || text.contains("Mobile/15E148");
+    (apple && mail).then_some("Apple Mail")
+}
+
+fn device(os: &'static str, text: &str) -> Option<&'static str> {
+    match os {
+        "iOS" if text.contains("iPad") => Some("tablet"),
+        "iOS" => Some("phone"),
+        // Android's convention: phones say Mobile, tablets do not.
+        "Android" if text.contains("Mobile") => Some("phone"),
+        "Android" => Some("tablet"),
+        _ => Some("desktop"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(user_agent: &str, family: &str, os: &str, device: &str) {
+        let some = |text| Some(text).filter(|text: &&str| !text.is_empty());
+        let agent = classify(user_agent);
+        assert_eq!(
+            (agent.family, agent.os, agent.device),
+            (some(family), some(os), some(device)),
+            "{user_agent}"
+        );
+    }
+
+    #[test]
+    fn common_clients_are_told_apart() {
+        check(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36",
+            "Chrome",
+            "Windows",
+            "desktop",
+        );
+        check(
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36 Edg/129.0.0.0",
+            "Edge",
+            "Windows",
+            "desktop",
+        );
+        check(
+            "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
+            "Firefox",
+            "Linux",
+            "desktop",
+        );
+        check(
+            "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.0",
+            "Thunderbird",
+            "Linux",
+            "desktop",
+        );
+        check(
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15",
+            "Safari",
+            "macOS",
+            "desktop",
+        );
+        check(
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)",
+            "Apple Mail",
+            "macOS",
+            "desktop",
+        );
+        check(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+            "Apple Mail",
+            "iOS",
+            "phone",
+        );
+        check(
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Mobile/15E148 Safari/604.1",
+            "Safari",
+            "iOS",
+            "phone",
+        );
+        check(
+            "Mozilla/5.0 (iPad; CPU OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/129.0 Mobile/15E148 Safari/604.1",
+            "Chrome",
+            "iOS",
+            "tablet",
+        );
+        check(
+            "Mozilla/5.0 (Linux; Android 14; CUBOT P80) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Mobile Safari/537.36",
+            "Chrome",
+            "Android",
+            "phone",
+        );
+        check(
+            "Mozilla/5.0 (Linux; Android 14; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/26.0 Chrome/122.0.0.0 Safari/537.36",
+            "Samsung Internet",
+            "Android",
+            "tablet",
+        );
+        check(
+            "Mozilla/4.0 (compatible; ms-office; MSOffice 16)",
+            "Outlook",
+            "",
+            "",
+        );
+        check(
+            "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.2; Microsoft Outlook 16.0.4266)",
+            "Outlook",
+            "Windows",
+            "desktop",
+        );
+    }
+
+    #[test]
+    fn an_image_proxys_system_is_not_the_readers() {
+        check(
+            "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+            "Gmail image proxy",
+            "",
+            "",
+        );
+    }
+
+    #[test]
+    fn of_the_unknown_nothing_is_said() {
+        check("", "", "", "");
+        check("Mozilla/5.0", "", "", "");
+        check("ada@example.org", "", "", "");
+        check(&"ü".repeat(1000), "", "", "");
+    }
+}

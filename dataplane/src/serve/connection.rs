@@ -1,0 +1,245 @@
+//! One connection, from its first byte to its last.
+
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::answer::Handler;
+use super::client::is_trusted;
+use super::places::{PeerPlace, Place};
+use super::proxy_header::{self, HEADER_MAX_BYTES, Header};
+use super::pulse::{Order, Phase, Pulse};
+use super::refuse::Refusal;
+use super::runtime::Runtime;
+use super::wire::{Protocol, Wire};
+
+/// What HTTP/2 with prior knowledge begins with (RFC 9113, 3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Longest wait for a client that still sends to read its refusal and close,
+/// and most bytes of it thrown away: closing on unread bytes would reset the
+/// connection and take the refusal along.
+const LINGER_TIME: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// A connection's pulse for as long as it lives.
+struct Living {
+    pulse: Rc<Pulse>,
+    runtime: Rc<Runtime>,
+}
+
+/// What is known once the first bytes were read.
+struct Arrived {
+    address: IpAddr,
+    protocol: Protocol,
+    read: Vec<u8>,
+    /// Given back when the connection ends.
+    _peer_place: Option<PeerPlace>,
+}
+
+/// Serves a connection. `peer` is who connected; `_place` is given back at the end.
+pub(super) async fn serve(
+    mut stream: TcpStream,
+    peer: IpAddr,
+    _place: Place,
+    runtime: Rc<Runtime>,
+) {
+    let living = Living::new(&runtime);
+    let pulse = &living.pulse;
+    let refused = match arrive(&mut stream, peer, &living).await {
+        Ok(Some(arrived)) => match arrived.protocol {
+            Protocol::Http1 => return http1(stream, arrived, &living).await,
+            Protocol::Http2 => return http2(stream, arrived, &living).await,
+        },
+        Ok(None) => return,
+        Err(refusal) => refusal,
+    };
+    debug_assert!(matches!(pulse.phase(), Phase::Arriving | Phase::Head));
+    refuse(stream, refused, &runtime).await;
+}
+
+/// Reads far enough to know the client's address and the protocol. Nothing
+/// where the client went away.
+async fn arrive(
+    stream: &mut TcpStream,
+    peer: IpAddr,
+    living: &Living,
+) -> Result<Option<Arrived>, Refusal> {
+    let runtime = &living.runtime;
+    let mut read = Vec::new();
+    let mut address = peer.to_canonical();
+    if runtime.settings.proxy_protocol {
+        match living
+            .unless_ordered(proxy_source(stream, &mut read))
+            .await??
+        {
+            Some(Header::Whole { source, length }) => {
+                address = source.unwrap_or(address);
+                read.drain(..length);
+            }
+            _ => return Ok(None),
+        }
+    }
+    let peer_place = match is_trusted(address, &runtime.settings.trusted_proxies) {
+        true => None,
+        false => Some(runtime.places.take_of_peer(address)?),
+    };
+    let Some(protocol) = living.unless_ordered(protocol(stream, &mut read)).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Arrived {
+        address,
+        protocol,
+        read,
+        _peer_place: peer_place,
+    }))
+}
+
+/// Reads until the header of the PROXY protocol is whole; nothing at the end.
+async fn proxy_source(
+    stream: &mut TcpStream,
+    read: &mut Vec<u8>,
+) -> Result<Option<Header>, Refusal> {
+    loop {
+        match proxy_header::parse(read) {
+            Ok(Header::Partial) if read.len() <= HEADER_MAX_BYTES => {}
+            Ok(Header::Partial) | Err(_) => return Err(Refusal::ProxyHeader),
+            Ok(whole) => return Ok(Some(whole)),
+        }
+        if stream.read_buf(read).await.unwrap_or(0) == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+/// Reads until the protocol is told apart; nothing at the end.
+async fn protocol(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Protocol> {
+    loop {
+        let common = read.len().min(HTTP2_PREFACE.len());
+        if read[..common] != HTTP2_PREFACE[..common] {
+            return Some(Protocol::Http1);
+        }
+        if common == HTTP2_PREFACE.len() {
+            return Some(Protocol::Http2);
+        }
+        if stream.read_buf(read).await.unwrap_or(0) == 0 {
+            return None;
+        }
+    }
+}
+
+async fn http1(stream: TcpStream, arrived: Arrived, living: &Living) {
+    let Living { pulse, runtime } = living;
+    let handler = Handler::new(arrived.address, Protocol::Http1, living.both());
+    let wire = Wire::new(stream, arrived.read, Protocol::Http1, living.both());
+    let builder = match runtime.pulses.is_finishing() {
+        true => &runtime.http1_once,
+        false => &runtime.http1,
+    };
+    let mut connection = builder.serve_connection(wire, handler);
+    let ordered = poll_fn(|cx| {
+        match pulse.attend(cx) {
+            Some(Order::End(refusal)) => return Poll::Ready(Some(refusal)),
+            Some(Order::Finish) => Pin::new(&mut connection).graceful_shutdown(),
+            None => {}
+        }
+        // Errors are the client's going away, or what the wire has noted.
+        Pin::new(&mut connection).poll(cx).map(|_| None)
+    })
+    .await;
+    let refused = ordered.or(pulse.refused.get());
+    let stream = connection.into_parts().io.stream;
+    match refused {
+        Some(refusal) => refuse(stream, refusal, runtime).await,
+        None if pulse.lingers.get() => linger(stream).await,
+        None => {}
+    }
+}
+
+async fn http2(stream: TcpStream, arrived: Arrived, living: &Living) {
+    let Living { pulse, runtime } = living;
+    runtime.pulses.enter(pulse, Phase::Streams);
+    let handler = Handler::new(arrived.address, Protocol::Http2, living.both());
+    let wire = Wire::new(stream, arrived.read, Protocol::Http2, living.both());
+    let mut connection = runtime.http2.serve_connection(wire, handler);
+    if runtime.pulses.is_finishing() {
+        Pin::new(&mut connection).graceful_shutdown();
+    }
+    let ordered = poll_fn(|cx| {
+        match pulse.attend(cx) {
+            Some(Order::End(refusal)) => return Poll::Ready(Some(refusal)),
+            Some(Order::Finish) => Pin::new(&mut connection).graceful_shutdown(),
+            None => {}
+        }
+        Pin::new(&mut connection).poll(cx).map(|_| None)
+    })
+    .await;
+    if let Some(refusal) = ordered {
+        runtime.context.metrics.serve.refusal(refusal);
+    }
+}
+
+/// Counts a refusal, says it where there is something to say, and closes.
+pub(super) async fn refuse(mut stream: TcpStream, refusal: Refusal, runtime: &Runtime) {
+    runtime.context.metrics.serve.refusal(refusal);
+    let Some(response) = refusal.bare_response() else {
+        return;
+    };
+    // Into an empty send buffer, or not at all: nobody is waited for here.
+    if stream.try_write(response.as_bytes()).is_ok() && stream.shutdown().await.is_ok() {
+        linger(stream).await;
+    }
+}
+
+async fn linger(mut stream: TcpStream) {
+    let mut thrown = 0;
+    let mut buffer = [0; 4096];
+    let until_closed = async {
+        while thrown < LINGER_BYTES {
+            match stream.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(n) => thrown += n,
+            }
+        }
+    };
+    let _ = tokio::time::timeout(LINGER_TIME, until_closed).await;
+}
+
+// === Living ===
+
+impl Living {
+    fn new(runtime: &Rc<Runtime>) -> Self {
+        runtime.context.metrics.serve.connections.inc();
+        Self {
+            pulse: runtime.pulses.begin(),
+            runtime: Rc::clone(runtime),
+        }
+    }
+
+    fn both(&self) -> (Rc<Pulse>, Rc<Runtime>) {
+        (Rc::clone(&self.pulse), Rc::clone(&self.runtime))
+    }
+
+    /// The future's output, unless the connection is told to end before.
+    async fn unless_ordered<T>(&self, future: impl Future<Output = T>) -> Result<T, Refusal> {
+        let mut future = std::pin::pin!(future);
+        poll_fn(|cx| match self.pulse.attend(cx) {
+            Some(Order::End(refusal)) => Poll::Ready(Err(refusal)),
+            // The request on its way is answered; it will be the last.
+            Some(Order::Finish) | None => future.as_mut().poll(cx).map(Ok),
+        })
+        .await
+    }
+}
+
+impl Drop for Living {
+    fn drop(&mut self) {
+        self.runtime.pulses.end(&self.pulse);
+        self.runtime.context.metrics.serve.connections.dec();
+    }
+}
