@@ -1,1 +1,72 @@
-//! The resources.
+//! The Kubernetes resources' types, the rules their objects keep, the YAML made
+//! from both, and the pure step from a spec to its configuration entry.
+//!
+//! The rules are written once, as CEL in the schema: the API server asks them
+//! there, and the same ones are asked in-process.
+
+pub mod domain;
+pub mod duration;
+pub mod entry;
+mod rules;
+mod schema;
+pub mod status;
+
+pub use domain::{TrackingDomain, TrackingDomainSpec};
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt as _;
+
+/// The API group of all resources.
+pub const GROUP: &str = "mailtrail.dev";
+/// The version they are served and stored in.
+pub const VERSION: &str = "v1alpha1";
+/// The class of a tracking domain that names none.
+pub const DEFAULT_CLASS: &str = "mailtrail";
+
+/// The definition of `TrackingDomain`, as it is applied to a cluster.
+pub fn tracking_domain_crd() -> CustomResourceDefinition {
+    TrackingDomain::crd()
+}
+
+/// The definition of `TrackingDomain` as the YAML that is committed and shipped.
+pub fn tracking_domain_yaml() -> Result<String, serde_saphyr::ser::Error> {
+    let mut definition =
+        serde_json::to_value(tracking_domain_crd()).expect("a definition is plain data");
+    whole_numbers(&mut definition);
+    let yaml = serde_saphyr::to_string(&definition)?;
+    Ok(format!(
+        "# Made by `cargo run -p mailtrail-crds --bin crdgen`; a test compares it. Do not edit.\n{yaml}"
+    ))
+}
+
+/// Writes `10000` where the definition's Rust type knows only `10000.0`.
+fn whole_numbers(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Number(number) if number.is_f64() => {
+            // Bounds are small; what does not survive the way back stays.
+            let whole = number.as_f64().map(|f| f as i64);
+            if let Some(whole) = whole.filter(|w| Some(*w as f64) == number.as_f64()) {
+                *number = whole.into();
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_yaml_is_what_the_types_say() {
+        let committed = include_str!("../yaml/trackingdomains.mailtrail.dev.yaml");
+        let made = tracking_domain_yaml().expect("yaml");
+        assert!(
+            committed == made,
+            "run: cargo run -p mailtrail-crds --bin crdgen > crds/yaml/trackingdomains.mailtrail.dev.yaml"
+        );
+    }
+}
