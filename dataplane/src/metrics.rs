@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 use crate::serve;
+use crate::store::journal::JournalMetrics;
 
 /// All counters and gauges of the program, and their registry. Every counter
 /// is resolved beforehand: counting one is an atomic addition.
@@ -18,6 +19,8 @@ pub struct Metrics {
     pub events_not_kept: Counter,
     /// What the public listener counts.
     pub serve: serve::Counts,
+    /// What the journal counts.
+    pub journal: JournalMetrics,
 }
 
 impl Default for Metrics {
@@ -35,13 +38,18 @@ impl Metrics {
             registry.register(name, help, counter.clone());
             counter
         };
+        let events_deferred = counter(
+            "events_deferred",
+            "Answers whose event was not on disk within the bounded wait",
+        );
+        let events_not_kept = counter("events_not_kept", "Events that could not be kept");
+        let journal = JournalMetrics::new(events_not_kept.clone());
+        journal.register(&mut registry);
         Self {
-            events_deferred: counter(
-                "events_deferred",
-                "Answers whose event was not on disk within the bounded wait",
-            ),
-            events_not_kept: counter("events_not_kept", "Events that could not be kept"),
+            events_deferred,
+            events_not_kept,
             serve: serve::Counts::new(&mut registry),
+            journal,
             registry,
         }
     }

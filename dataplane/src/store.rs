@@ -1,77 +1,59 @@
 //! What is kept: events, message records, withdrawals.
+//!
+//! # Flow
+//!
+//! A hit becomes an event, [`Store::append_event`] queues it, and the answer
+//! waits for the [`Pending`], a bounded time. The [`journal`] writes and syncs
+//! what is queued and tells all who wait. Events are listed from the journal.
+//!
+//! # Guarantees
+//!
+//! Those of the [`journal`]. In short: what a [`Pending`] said `Ok` to is
+//! found again, once, whatever ends the process or the machine; what it said
+//! [`NotKept`] to is counted; and nobody who serves is ever held up by the
+//! disk. A recipient who has withdrawn stays so ([`withdrawals`]).
+//!
+//! # Caveats
+//!
+//! One process uses a data folder at a time. Reading waits for the disk, so
+//! [`Store::events`] belongs on a thread that may wait.
 
-use std::collections::HashSet;
-use std::future::Future;
+pub mod disk;
+mod folder;
+pub mod inspect;
+pub mod journal;
+mod list;
+mod record;
+mod withdrawals;
+
+#[cfg(test)]
+pub(crate) mod fixtures;
+
 use std::path::PathBuf;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use mailtrail_core::event::{Event, EventKind};
-use mailtrail_core::id::{MessageId, Realm, Recipient};
+use mailtrail_core::event::Event;
+use mailtrail_core::id::{Realm, Recipient};
 use mailtrail_core::message::MessageRecord;
+use prometheus_client::metrics::counter::Counter;
 
 use crate::metrics::Metrics;
+
+use disk::{Disk, RealDisk};
+use folder::Folder;
+use journal::{Hub, Journal, JournalMetrics, Limits};
+use withdrawals::Withdrawals;
+
+pub use folder::OpenError;
+pub use journal::{NotKept, Pending};
+pub use list::{Cursor, EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
 
 /// Where and how much is kept.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The data folder; made when missing.
     pub data_dir: PathBuf,
-}
-
-/// The data folder cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {}
-
-/// The record is not on disk and will not be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("could not be kept")]
-pub struct NotKept;
-
-/// Ready when the record is on disk. The record is queued when this is made:
-/// dropping it early loses nothing but the answer.
-pub type Pending = Pin<Box<dyn Future<Output = Result<(), NotKept>> + Send>>;
-
-/// A place in a list of events: everything up to it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(pub String);
-
-/// Which events to list.
-#[derive(Debug, Clone)]
-pub struct EventQuery {
-    /// Of this domain.
-    pub domain: Realm,
-    /// Of this kind only.
-    pub kind: Option<EventKind>,
-    /// Of this message only.
-    pub message: Option<MessageId>,
-    /// Behind this place.
-    pub after: Option<Cursor>,
-    /// At most so many, 1 to 1000.
-    pub limit: usize,
-}
-
-/// Events in the order they were kept, oldest first.
-#[derive(Debug, Clone)]
-pub struct EventPage {
-    /// The events.
-    pub events: Vec<Event>,
-    /// Where the next page begins; always given.
-    pub next: Cursor,
-}
-
-/// Why there is no list.
-#[derive(Debug, thiserror::Error)]
-pub enum QueryError {
-    /// The cursor is none of ours.
-    #[error("the cursor is not valid")]
-    Cursor,
-    /// What follows the cursor is no longer kept.
-    #[error("the cursor is older than what is kept")]
-    Expired,
-    /// The disk does not answer.
-    #[error("the store cannot be read")]
-    Unavailable,
 }
 
 /// Whether a recipient has withdrawn from a domain.
@@ -88,84 +70,136 @@ pub enum Withdrawn {
 /// The embedded store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    inner: Arc<Mutex<Inner>>,
+    inner: Arc<Inner>,
+    hub: Arc<Hub>,
 }
 
-#[derive(Default)]
 struct Inner {
-    events: Vec<Event>,
-    withdrawn: HashSet<(Realm, Recipient)>,
+    // Dropped in this order: the folder is unlocked last.
+    journal: Journal,
+    withdrawals: Withdrawals,
+    folder: Arc<Folder>,
 }
 
 impl Store {
-    /// Opens the data folder.
-    pub fn open(_settings: Settings, _metrics: Arc<Metrics>) -> Result<Self, OpenError> {
+    /// Opens the data folder: locks it, puts what was being written when the
+    /// last process ended in order, and starts recording.
+    pub fn open(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
+        Self::open_with(settings, Limits::default(), &metrics)
+    }
+
+    /// The same with other bounds.
+    pub fn open_with(
+        settings: Settings,
+        limits: Limits,
+        metrics: &Metrics,
+    ) -> Result<Self, OpenError> {
+        let folder = Arc::new(Folder::open(&settings.data_dir)?);
+        let not_readable = |source| OpenError::NotReadable {
+            dir: settings.data_dir.clone(),
+            source,
+        };
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let (journal, opened) = Journal::open(
+            Arc::clone(&disk),
+            &folder.dir.join("journal"),
+            limits,
+            metrics.journal.clone(),
+        )
+        .map_err(not_readable)?;
+        tracing::info!(
+            segments = opened.segments,
+            records = opened.records,
+            damaged = opened.damaged,
+            torn_bytes = opened.torn_bytes,
+            unreadable = opened.unreadable,
+            "journal open"
+        );
+        let withdrawals = Withdrawals::open(
+            disk,
+            Arc::clone(&folder),
+            JournalMetrics {
+                others_not_kept: metrics.journal.others_not_kept.clone(),
+                ..JournalMetrics::new(Counter::default())
+            },
+        )
+        .map_err(not_readable)?;
         Ok(Self {
-            inner: Arc::default(),
+            hub: journal.hub(),
+            inner: Arc::new(Inner {
+                journal,
+                withdrawals,
+                folder,
+            }),
         })
+    }
+
+    /// The same store for one runtime. All that waits for it through this
+    /// handle and its clones is woken together, with one wake-up from outside
+    /// the runtime for each batch: give every single-threaded runtime its own.
+    pub fn local(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            hub: self.inner.journal.hub(),
+        }
     }
 
     /// Keeps an event.
     pub fn append_event(&self, event: &Event) -> Pending {
+        let time_ms = u64::try_from(event.time.as_millisecond()).unwrap_or(0);
+        let payload = record::encode_event(event);
         self.inner
-            .lock()
-            .expect("no panic")
-            .events
-            .push(event.clone());
-        Box::pin(std::future::ready(Ok(())))
+            .journal
+            .append(&self.hub, record::EVENT, time_ms, &payload)
     }
 
     /// Keeps a message record.
-    pub fn append_message(&self, _record: &MessageRecord) -> Pending {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    /// Keeps a recipient's withdrawal from a domain.
-    pub fn withdraw(&self, realm: &Realm, recipient: &Recipient) -> Pending {
-        self.inner
-            .lock()
-            .expect("no panic")
-            .withdrawn
-            .insert((realm.clone(), recipient.clone()));
-        Box::pin(std::future::ready(Ok(())))
-    }
-
-    /// Whether a recipient has withdrawn.
-    pub fn withdrawn(&self, realm: &Realm, recipient: &Recipient) -> Withdrawn {
-        let inner = self.inner.lock().expect("no panic");
-        if inner
-            .withdrawn
-            .contains(&(realm.clone(), recipient.clone()))
-        {
-            Withdrawn::Yes
-        } else {
-            Withdrawn::No
+    pub fn append_message(&self, message: &MessageRecord) -> Pending {
+        let time_ms = u64::try_from(message.rewritten_at.as_millisecond()).unwrap_or(0);
+        match record::encode_message(message) {
+            Some(payload) => {
+                self.inner
+                    .journal
+                    .append(&self.hub, record::MESSAGE, time_ms, &payload)
+            }
+            None => self.inner.journal.refuse(record::MESSAGE),
         }
+    }
+
+    /// Keeps a recipient's withdrawal from a domain. It counts at once.
+    pub fn withdraw(&self, realm: &Realm, recipient: &Recipient) -> Pending {
+        self.inner.withdrawals.add(realm, recipient, now_ms())
+    }
+
+    /// Whether a recipient has withdrawn; answers from memory.
+    pub fn withdrawn(&self, realm: &Realm, recipient: &Recipient) -> Withdrawn {
+        self.inner.withdrawals.check(realm, recipient)
     }
 
     /// Lists events; waits for the disk, so call it off the runtime.
     pub fn events(&self, query: &EventQuery) -> Result<EventPage, QueryError> {
-        let inner = self.inner.lock().expect("no panic");
-        let from = query
-            .after
-            .as_ref()
-            .map_or(Ok(0), |c| c.0.parse::<usize>())
-            .map_err(|_| QueryError::Cursor)?;
-        let events: Vec<_> = inner
-            .events
-            .iter()
-            .skip(from)
-            .filter(|e| e.domain == query.domain)
-            .cloned()
-            .collect();
-        Ok(EventPage {
-            events,
-            next: Cursor(inner.events.len().to_string()),
-        })
+        list::events(&self.inner.journal.reader(), &self.inner.folder.key, query)
     }
 
-    /// Keeps what is queued; nothing is accepted afterwards.
-    pub fn close(&self) -> Pending {
-        Box::pin(std::future::ready(Ok(())))
+    /// How many records wait to be written.
+    pub fn queued(&self) -> usize {
+        self.inner.journal.queued()
+    }
+
+    /// Takes nothing more from this call on; ready when what is queued is kept.
+    pub fn close(&self) -> impl Future<Output = Result<(), NotKept>> + Send + use<> {
+        let withdrawals = self.inner.withdrawals.close();
+        let events = self.inner.journal.close(&self.hub);
+        async { withdrawals.await.and(events.await) }
     }
 }
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| {
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -420,7 +420,7 @@ impl Future for Answer {
 impl KeptFirst {
     /// What the store says, or nothing once it took too long.
     fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<(), NotKept>>> {
-        if let Poll::Ready(kept) = self.pending.as_mut().poll(cx) {
+        if let Poll::Ready(kept) = Pin::new(&mut self.pending).poll(cx) {
             return Poll::Ready(Some(kept));
         }
         self.until.as_mut().poll(cx).map(|()| None)

@@ -51,7 +51,11 @@ impl Runtime {
     pub(super) fn new(settings: Settings, places: Arc<Places>, context: Context) -> Self {
         let limits = settings.limits.clone();
         Self {
-            context,
+            context: Context {
+                // Its waiters are woken together.
+                store: context.store.local(),
+                ..context
+            },
             places,
             heads: Heads::new(),
             pulses: Pulses::new(limits.clone()),

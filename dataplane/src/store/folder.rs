@@ -1,0 +1,141 @@
+//! The data folder: locked to one process, with its key.
+//!
+//! ```text
+//! lock           held while a process uses the folder
+//! key            32 random bytes, mode 0600
+//! journal/       events and message records
+//! withdrawals/   who has withdrawn, as keyed hashes
+//! ```
+//!
+//! The key belongs to the folder and not to the keyring, because it must never
+//! rotate: hashes made under an old key could not be matched any more, and
+//! what stands in the folder is as old as the folder. It hides recipients from
+//! who gets hold of the withdrawals alone, and it marks cursors as ours.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::{hmac, rand};
+
+/// Bytes of the folder's key.
+const KEY_BYTES: usize = 32;
+/// Mode of a data folder that we make.
+const DIR_MODE: u32 = 0o700;
+
+/// The data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("data folder {} is in use by another process", .0.display())]
+    InUse(PathBuf),
+    /// It cannot be made or written.
+    #[error("data folder {} is not writable", .dir.display())]
+    NotWritable {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It cannot be read.
+    #[error("data folder {} cannot be read", .dir.display())]
+    NotReadable {
+        /// The folder.
+        dir: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its key is damaged, or missing although withdrawals were made under it.
+    #[error("{} is missing or damaged: restore it, or the withdrawals beside it cannot be honoured", .0.display())]
+    Key(PathBuf),
+}
+
+/// A data folder that is ours until this is dropped.
+pub(super) struct Folder {
+    pub(super) dir: PathBuf,
+    pub(super) key: hmac::Key,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes the folder where it is missing, and locks it.
+    pub(super) fn open(dir: &Path) -> Result<Self, OpenError> {
+        let not_writable = |source| OpenError::NotWritable {
+            dir: dir.to_owned(),
+            source,
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIR_MODE)
+            .create(dir)
+            .map_err(not_writable)?;
+        let lock = private()
+            .create(true)
+            .truncate(false)
+            .open(dir.join("lock"))
+            .map_err(not_writable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_owned())),
+            Err(TryLockError::Error(source)) => return Err(not_writable(source)),
+        }
+        let key = read_key(dir)?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            key,
+            _lock: lock,
+        })
+    }
+}
+
+/// Reads the key; makes it in a folder without withdrawals.
+fn read_key(dir: &Path) -> Result<hmac::Key, OpenError> {
+    let path = dir.join("key");
+    let mut bytes = Vec::with_capacity(KEY_BYTES);
+    let read = File::open(&path).and_then(|file| {
+        // One more byte than it should have shows that it is another file.
+        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)
+    });
+    match read {
+        Ok(KEY_BYTES) => Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes)),
+        Ok(_) => Err(OpenError::Key(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if has_files(&dir.join("withdrawals")) {
+                return Err(OpenError::Key(path));
+            }
+            make_key(dir).map_err(|source| OpenError::NotWritable {
+                dir: dir.to_owned(),
+                source,
+            })
+        }
+        Err(source) => Err(OpenError::NotReadable {
+            dir: dir.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// Writes a new key beside its place and moves it there when it is on the
+/// disk, so that half a key is never found.
+fn make_key(dir: &Path) -> io::Result<hmac::Key> {
+    let mut bytes = [0; KEY_BYTES];
+    rand::fill(&mut bytes).map_err(|_| io::Error::other("no random bytes"))?;
+    let draft = dir.join("key.new");
+    let mut file = private().create(true).truncate(true).open(&draft)?;
+    file.write_all(&bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, dir.join("key"))?;
+    File::open(dir)?.sync_all()?;
+    Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+fn has_files(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
+}

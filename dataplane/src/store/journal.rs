@@ -1,0 +1,328 @@
+//! The journal: what happened, in order, on the disk before anybody says so.
+//! It is the truth; everything else that is stored can be made from it.
+//!
+//! # Format
+//!
+//! A folder of segment files `<number>.journal`, ten digits, written one after
+//! the other. All integers are little-endian.
+//!
+//! ```text
+//! segment := header header frame* (zeros | footer)
+//! header  := "mtrljrn1"  base u64  0 u64  salt u32  crc u32                    32 bytes
+//! frame   := crc u32  len u32  seq u64  time u48  kind u16  payload            24 + len bytes
+//! footer  := "mtrlend1"  base end first_seq last_seq first_ms last_ms
+//!            events messages others damaged (u64 each)  salt u32  0…  crc u32  104 bytes
+//! ```
+//!
+//! `crc` is CRC-32C: over the bytes before it in header and footer, over the
+//! bytes behind it in a frame. A frame's begins with the segment's random
+//! salt, so that neither old blocks of the disk nor a payload made to look
+//! like a frame is taken for one. `seq` counts records from 1 on over all
+//! segments; it rises and may jump. `time` is the record's, in milliseconds
+//! since 1970. What `kind` and payload say is [`super::record`]'s.
+//!
+//! The segment that is written is filled with zeros ahead of the records and
+//! has no footer. When it is full, or the journal is closed, it is cut behind
+//! its last frame and sealed with one.
+//!
+//! # Guarantees
+//!
+//! - A record is acknowledged when the sync of the batch that holds it has
+//!   returned, and the syncs of its file's name and length before.
+//! - Order is kept: a record is on the disk only with all that were
+//!   acknowledged before it.
+//! - An acknowledged record is read again after every end of the process or
+//!   the machine, once; what damage took is said and counted.
+//! - What was refused ([`NotKept`]) is not read again, but for one case: the
+//!   process ended in an outage, before it could write that those are void.
+//! - Nothing waits for the disk but who awaits a [`Pending`] or reads. The
+//!   queue is bounded and refuses at its bound, at once.
+//!
+//! # What survives what
+//!
+//! | | acknowledged | queued |
+//! |---|---|---|
+//! | SIGKILL, panic, `abort` | yes | as far as written |
+//! | power cut, kernel panic | yes | as far as the disk had it |
+//! | disk full, read-only, failing | yes | refused and counted, from the second failure on; recording resumes by itself |
+//! | a failed sync | yes | written again, to a new segment |
+//! | damage to one frame | all but this one | – |
+//! | damage to both headers of an unsealed segment | all but this segment | – |
+//! | damage to a footer | yes, after a full read | – |
+//!
+//! # Assumptions
+//!
+//! Those of [`super::disk`]: a sync that returned tells the truth, and what
+//! it wrote stays. One process writes ([`super::Store::open`] locks the
+//! folder). The system's pages may differ from the disk after a failed sync,
+//! so such a file is never synced again: its acknowledged part stays as it
+//! is, and the next segment's `base` says that what may follow it is void.
+//!
+//! # Flow
+//!
+//! Producers frame records into one buffer under one short lock ([`queue`]).
+//! The writer ([`writer`]) takes the buffer whole: at once when it was quiet,
+//! otherwise when as many wait as last time, or about one sync's time (2 ms
+//! at most) is over. It puts in the checksums, writes, syncs, and says how far
+//! the journal is ([`progress`]), with one wake-up per runtime and batch.
+
+mod frame;
+mod metrics;
+mod progress;
+mod queue;
+mod read;
+mod scan;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::JoinHandle;
+
+use crate::store::disk::Disk;
+use crate::store::record;
+
+pub(crate) use frame::FrameHead;
+pub use metrics::JournalMetrics;
+pub use progress::{Hub, NotKept, Pending};
+pub(crate) use read::Reader;
+pub(crate) use segment::Segment;
+
+/// Segments this long are sealed, in bytes: reading one whole takes some
+/// 20 ms, and 10 million events are some 80 files.
+const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
+
+/// How much is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// A segment is sealed when it is this long, in bytes.
+    pub segment_bytes: u64,
+    /// All segments together, in bytes; above it the disk counts as full.
+    pub total_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            segment_bytes: SEGMENT_BYTES,
+            total_bytes: u64::MAX,
+        }
+    }
+}
+
+/// An open journal.
+pub struct Journal {
+    shared: Arc<Shared>,
+    disk: Arc<dyn Disk>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What opening found.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// Segment files.
+    pub segments: usize,
+    /// Records in them.
+    pub records: u64,
+    /// Segments without a footer, which were read whole.
+    pub scanned: usize,
+    /// Damaged stretches, in all segments, that were passed over.
+    pub damaged: u64,
+    /// Bytes behind the last records that were no record: what was being
+    /// written when the process ended.
+    pub torn_bytes: u64,
+    /// Segment files that could not be read at all.
+    pub unreadable: usize,
+}
+
+/// What producers, readers and the writer share.
+struct Shared {
+    queue: queue::Queue,
+    progress: Arc<progress::Progress>,
+    segments: RwLock<Vec<Segment>>,
+    metrics: JournalMetrics,
+}
+
+impl Journal {
+    /// Opens a folder, which is made when missing, and starts the writer.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        limits: Limits,
+        metrics: JournalMetrics,
+    ) -> io::Result<(Self, Opened)> {
+        disk.make_dir(dir)?;
+        let (segments, opened) = read::open_segments(&*disk, dir, true)?;
+        metrics.damaged.inc_by(opened.damaged);
+        let next_seq = segments.iter().map(next_seq_after).max().unwrap_or(1);
+        let shared = Arc::new(Shared {
+            queue: queue::Queue::new(next_seq),
+            progress: Arc::new(progress::Progress::new(next_seq - 1)),
+            segments: RwLock::new(segments),
+            metrics,
+        });
+        shared.measure();
+        let writer = writer::Writer::new(
+            Arc::clone(&shared),
+            Arc::clone(&disk),
+            dir.to_owned(),
+            limits,
+        );
+        let thread = std::thread::Builder::new()
+            .name("journal".into())
+            .spawn(move || writer.run())?;
+        let journal = Self {
+            shared,
+            disk,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok((journal, opened))
+    }
+
+    /// Makes a hub for the waiters of one runtime.
+    pub fn hub(&self) -> Arc<Hub> {
+        self.shared.progress.hub()
+    }
+
+    /// Queues a record. Refused, and counted, where the queue is full or the
+    /// disk takes nothing.
+    pub(crate) fn append(
+        &self,
+        hub: &Arc<Hub>,
+        kind: u16,
+        time_ms: u64,
+        payload: &[u8],
+    ) -> Pending {
+        match self.shared.queue.push(kind, time_ms, payload) {
+            Some(seq) => hub.pending(seq),
+            None => {
+                self.shared.count_not_kept(kind);
+                Pending::known(Err(NotKept))
+            }
+        }
+    }
+
+    /// Counts a record as not kept that could not even be written down.
+    pub(crate) fn refuse(&self, kind: u16) -> Pending {
+        self.shared.count_not_kept(kind);
+        Pending::known(Err(NotKept))
+    }
+
+    /// Takes nothing more. Ready when what is queued is kept, or is not, and
+    /// the last segment is sealed.
+    pub fn close(&self, hub: &Arc<Hub>) -> Pending {
+        hub.pending(self.shared.queue.close())
+    }
+
+    /// Whether a record was lost; none when that is not known yet.
+    pub(crate) fn is_lost(&self, seq: u64) -> Option<bool> {
+        self.shared.progress.is_lost(seq)
+    }
+
+    /// How many records wait to be written.
+    pub fn queued(&self) -> usize {
+        self.shared.queue.len()
+    }
+
+    /// Reads what is on the disk at this moment.
+    pub(crate) fn reader(&self) -> Reader {
+        Reader::new(
+            Arc::clone(&self.disk),
+            self.shared.segments().clone(),
+            self.shared.metrics.damaged.clone(),
+        )
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+        let thread = self
+            .thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(thread) = thread {
+            // A writer that panicked has said so, and its waiters are told.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The first number that is free behind a segment.
+fn next_seq_after(segment: &Segment) -> u64 {
+    segment.summary.base.max(segment.summary.last_seq + 1)
+}
+
+// === Shared ===
+
+impl Shared {
+    fn segments(&self) -> RwLockReadGuard<'_, Vec<Segment>> {
+        self.segments.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn segments_mut(&self) -> RwLockWriteGuard<'_, Vec<Segment>> {
+        self.segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push_tail(&self, segment: &Segment) {
+        self.segments_mut().push(segment.clone());
+        self.measure();
+    }
+
+    /// Says what is on the disk of the segment that is, or was, written.
+    fn update_tail(&self, tail: &Segment) {
+        let mut segments = self.segments_mut();
+        let Some(known) = segments.iter_mut().rev().find(|s| s.number == tail.number) else {
+            return;
+        };
+        let resized = known.file_bytes != tail.file_bytes;
+        known.summary = tail.summary;
+        known.sealed = tail.sealed;
+        known.file_bytes = tail.file_bytes;
+        drop(segments);
+        if resized {
+            self.measure();
+        }
+    }
+
+    fn remove(&self, number: u64) {
+        self.segments_mut().retain(|s| s.number != number);
+        self.measure();
+    }
+
+    fn measure(&self) {
+        let segments = self.segments();
+        let bytes: u64 = segments.iter().map(|s| s.file_bytes).sum();
+        self.metrics.segments.set(segments.len() as i64);
+        self.metrics
+            .bytes
+            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a batch as not kept, and tells who waits for it.
+    fn lose(&self, batch: &queue::Batch) {
+        let mut at = 0;
+        let mut first = None;
+        while let Some(head) = batch.frames.get(at..).and_then(FrameHead::decode) {
+            first.get_or_insert(head.seq);
+            self.count_not_kept(head.kind);
+            at += head.frame_bytes();
+        }
+        if let Some(first) = first {
+            self.progress.lose(first..=batch.last_seq);
+        }
+    }
+
+    fn count_not_kept(&self, kind: u16) {
+        match kind {
+            record::EVENT => self.metrics.events_not_kept.inc(),
+            _ => self.metrics.others_not_kept.inc(),
+        };
+    }
+}

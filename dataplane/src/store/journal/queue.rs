@@ -1,0 +1,207 @@
+//! Where records wait for the writer: framed already, in one buffer under one
+//! short lock.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::frame::{self, FRAME_HEAD_BYTES, PAYLOAD_MAX_BYTES};
+
+/// Most records that wait: at 200,000 events a second, a third of a second.
+pub(super) const QUEUE_MAX_RECORDS: usize = 64 * 1024;
+/// Most bytes that wait: the above at 512 bytes each, and any one record.
+pub(super) const QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Records wait here between producers and the writer.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+struct State {
+    batch: Batch,
+    next_seq: u64,
+    mode: Mode,
+    /// The writer sleeps until so many records wait.
+    wake_at: usize,
+}
+
+/// Framed records, their checksums still open.
+#[derive(Default)]
+pub(super) struct Batch {
+    /// The frames, one behind the other.
+    pub(super) frames: Vec<u8>,
+    /// How many.
+    pub(super) records: usize,
+    /// The number of the last, or the number a closing took.
+    pub(super) last_seq: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Open,
+    /// The disk takes nothing: neither does the queue.
+    Failing,
+    /// What is queued is written, nothing more is taken.
+    Closed,
+}
+
+/// How a wait for records ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Some are there.
+    Some,
+    /// None within the given time.
+    None,
+    /// None, and none will come.
+    Closed,
+}
+
+impl Queue {
+    pub(super) fn new(next_seq: u64) -> Self {
+        Self {
+            state: Mutex::new(State {
+                batch: Batch::default(),
+                next_seq,
+                mode: Mode::Open,
+                wake_at: 1,
+            }),
+            arrived: Condvar::new(),
+        }
+    }
+
+    /// Takes a record in and gives its sequence number; none when the queue
+    /// is full or closed, the disk takes nothing, or the payload is too large
+    /// or empty.
+    pub(super) fn push(&self, kind: u16, time_ms: u64, payload: &[u8]) -> Option<u64> {
+        if payload.is_empty() || payload.len() > PAYLOAD_MAX_BYTES {
+            return None;
+        }
+        let mut state = self.lock();
+        let bytes = state.batch.frames.len() + FRAME_HEAD_BYTES + payload.len();
+        if state.mode != Mode::Open
+            || state.batch.records >= QUEUE_MAX_RECORDS
+            || bytes > QUEUE_MAX_BYTES
+        {
+            return None;
+        }
+        let seq = state.next_seq;
+        state.next_seq += 1;
+        frame::push_frame(&mut state.batch.frames, seq, time_ms, kind, payload);
+        state.batch.records += 1;
+        state.batch.last_seq = seq;
+        let wake = state.batch.records == state.wake_at;
+        drop(state);
+        if wake {
+            self.arrived.notify_one();
+        }
+        Some(seq)
+    }
+
+    /// Waits until a record is there, for `patience` at most.
+    pub(super) fn wait(&self, patience: Option<Duration>) -> Taken {
+        let mut state = self.lock();
+        let deadline = patience.map(|patience| Instant::now() + patience);
+        loop {
+            if state.batch.records > 0 {
+                return Taken::Some;
+            }
+            if state.mode == Mode::Closed {
+                return Taken::Closed;
+            }
+            state.wake_at = 1;
+            state = match deadline {
+                None => self
+                    .arrived
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Taken::None;
+                    }
+                    self.wait_for(state, left)
+                }
+            };
+        }
+    }
+
+    /// Lets records gather until so many are there, the queue closes or the
+    /// time is over; then takes all of them in exchange for an empty batch.
+    pub(super) fn gather(&self, enough: usize, linger: Duration, spare: Batch) -> Batch {
+        let mut state = self.lock();
+        let deadline = Instant::now() + linger;
+        while state.batch.records < enough && state.mode != Mode::Closed {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state.wake_at = enough;
+            state = self.wait_for(state, left);
+        }
+        // While the writer is at the disk it needs no waking.
+        state.wake_at = usize::MAX;
+        std::mem::replace(&mut state.batch, spare)
+    }
+
+    /// Refuses from now on; gives what was waiting.
+    pub(super) fn fail(&self) -> Batch {
+        let mut state = self.lock();
+        if state.mode == Mode::Open {
+            state.mode = Mode::Failing;
+        }
+        std::mem::take(&mut state.batch)
+    }
+
+    /// Takes records again after [`Queue::fail`].
+    pub(super) fn resume(&self) {
+        let mut state = self.lock();
+        if state.mode == Mode::Failing {
+            state.mode = Mode::Open;
+        }
+    }
+
+    /// Sleeps until closed, for so long at most; says whether it is closed.
+    pub(super) fn sleep(&self, time: Duration) -> bool {
+        let state = self.lock();
+        if state.mode == Mode::Closed {
+            return true;
+        }
+        self.wait_for(state, time).mode == Mode::Closed
+    }
+
+    /// Takes nothing more. Gives the number that is settled when all before
+    /// it is written and the segment is sealed.
+    pub(super) fn close(&self) -> u64 {
+        let mut state = self.lock();
+        if state.mode != Mode::Closed {
+            state.mode = Mode::Closed;
+            state.next_seq += 1;
+        }
+        let seq = state.next_seq - 1;
+        drop(state);
+        self.arrived.notify_all();
+        seq
+    }
+
+    /// How many records wait.
+    pub(super) fn len(&self) -> usize {
+        self.lock().batch.records
+    }
+
+    /// The number that the next record gets.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.lock().next_seq
+    }
+
+    fn wait_for<'a>(&self, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+        self.arrived
+            .wait_timeout(state, time)
+            .unwrap_or_else(PoisonError::into_inner)
+            .0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change under the lock is whole when it can panic.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

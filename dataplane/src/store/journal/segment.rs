@@ -1,0 +1,237 @@
+//! One segment file: made, appended to, sealed, opened again.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::frame::{self, FOOTER_BYTES, FRAMES_START, FrameHead, Header, Summary};
+use super::scan::{Item, Scan};
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::record;
+
+/// How far ahead of the records a file is filled with zeros, in bytes: syncing
+/// what overwrites written blocks spares the file system its own journal and
+/// took half the time of syncing what lengthens the file (ext4).
+pub(super) const FILL_BYTES: u64 = 1024 * 1024;
+
+/// A segment that is read: what is in it, and where.
+#[derive(Clone)]
+pub(crate) struct Segment {
+    /// Its file.
+    pub(crate) path: Arc<Path>,
+    /// Its place among the segments.
+    pub(crate) number: u64,
+    /// What is known of it; only what is on the disk counts.
+    pub(crate) summary: Summary,
+    /// Whether it has a footer.
+    pub(crate) sealed: bool,
+    /// Bytes of its file.
+    pub(crate) file_bytes: u64,
+}
+
+/// The segment that is written.
+pub(super) struct Tail {
+    pub(super) segment: Segment,
+    file: Box<dyn DiskFile>,
+    /// Up to where the file is written, zeros included.
+    filled: u64,
+}
+
+/// What opening a segment found beside records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Bytes behind the last record that were no record.
+    pub(crate) torn_bytes: u64,
+    /// Whether the file had to be read whole.
+    pub(crate) scanned: bool,
+}
+
+/// The name of a segment's file.
+pub(super) fn file_name(number: u64) -> String {
+    format!("{number:010}.journal")
+}
+
+/// The number in a segment's file name; none when it is no such name.
+pub(super) fn file_number(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".journal")?;
+    (digits.len() == 10 && digits.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| digits.parse().ok())
+        .flatten()
+}
+
+impl Segment {
+    /// Opens a file; reads its footer, or all of it where there is none.
+    pub(crate) fn open(disk: &dyn Disk, path: &Path, number: u64) -> io::Result<(Self, Found)> {
+        let file = disk.open(path)?;
+        let file_bytes = file.len()?;
+        let mut found = Found::default();
+        let sealed = read_footer(&*file, file_bytes)?;
+        let summary = match sealed {
+            Some(summary) => summary,
+            None => {
+                found.scanned = true;
+                let (summary, torn_bytes) = scan_whole(&*file, file_bytes)?;
+                found.torn_bytes = torn_bytes;
+                summary
+            }
+        };
+        let segment = Self {
+            path: path.into(),
+            number,
+            summary,
+            sealed: sealed.is_some(),
+            file_bytes,
+        };
+        Ok((segment, found))
+    }
+
+    /// Its file, for [`Segment::scan`].
+    pub(crate) fn file(&self, disk: &dyn Disk) -> io::Result<Box<dyn DiskFile>> {
+        disk.open(&self.path)
+    }
+
+    /// Reads its records from a frame's place on.
+    pub(crate) fn scan<'a>(&self, file: &'a dyn DiskFile, from: u64) -> Scan<'a> {
+        Scan::new(file, self.summary.salt, from, self.summary.end)
+    }
+
+    /// Cuts what is behind the last record and writes the footer.
+    pub(super) fn seal(&mut self, file: &dyn DiskFile) -> io::Result<()> {
+        let end = self.summary.end;
+        file.set_len(end)?;
+        file.write_at(&self.summary.encode(), end)?;
+        file.sync()?;
+        self.sealed = true;
+        self.file_bytes = end + FOOTER_BYTES as u64;
+        Ok(())
+    }
+}
+
+fn read_footer(file: &dyn DiskFile, file_bytes: u64) -> io::Result<Option<Summary>> {
+    let Some(at) = file_bytes.checked_sub(FOOTER_BYTES as u64) else {
+        return Ok(None);
+    };
+    let mut bytes = [0; FOOTER_BYTES];
+    file.read_at(&mut bytes, at)?;
+    Ok(Summary::decode(&bytes, file_bytes))
+}
+
+/// Reads a segment that has no footer; gives what is in it, and the bytes of
+/// its torn tail.
+fn scan_whole(file: &dyn DiskFile, file_bytes: u64) -> io::Result<(Summary, u64)> {
+    let mut head = [0; FRAMES_START as usize];
+    let read = file.read_at(&mut head, 0)?;
+    let Some(header) = Header::decode(&head[..read]) else {
+        // Cut while it was made, or both headers damaged: without its salt
+        // nothing in it can be told from chance.
+        return Ok((Summary::empty(0, 0), file_bytes));
+    };
+    let mut summary = Summary::empty(header.base, header.salt);
+    let mut scan = Scan::new(file, header.salt, FRAMES_START, file_bytes);
+    loop {
+        match scan.next()? {
+            Item::Record { at, head, .. } => {
+                summary.count(&head);
+                summary.end = at + head.frame_bytes() as u64;
+            }
+            Item::Damaged { .. } => summary.damaged += 1,
+            Item::End { torn, .. } => return Ok((summary, torn)),
+        }
+    }
+}
+
+// === Summary ===
+
+impl Summary {
+    /// Counts a record that follows those counted.
+    pub(crate) fn count(&mut self, head: &FrameHead) {
+        if self.records() == 0 {
+            (self.first_seq, self.first_ms) = (head.seq, head.time_ms);
+        }
+        self.last_seq = head.seq;
+        self.first_ms = self.first_ms.min(head.time_ms);
+        self.last_ms = self.last_ms.max(head.time_ms);
+        match head.kind {
+            record::EVENT => self.events += 1,
+            record::MESSAGE => self.messages += 1,
+            _ => self.others += 1,
+        }
+    }
+}
+
+// === Tail ===
+
+impl Tail {
+    /// Makes a segment file. It, and its name, are on the disk when this
+    /// returns, with room for [`FILL_BYTES`] of records: a full disk is
+    /// noticed here.
+    pub(super) fn create(
+        disk: &dyn Disk,
+        dir: &Path,
+        number: u64,
+        header: Header,
+    ) -> io::Result<Self> {
+        let path = dir.join(file_name(number));
+        let file = disk.create(&path)?;
+        let mut bytes = header.encode();
+        bytes.resize(FILL_BYTES as usize, 0);
+        let written = file
+            .write_at(&bytes, 0)
+            .and_then(|()| file.sync())
+            .and_then(|()| disk.sync_dir(dir));
+        if let Err(error) = written {
+            // What cannot be removed is an empty segment to the next opening.
+            let _ = disk.remove(&path);
+            return Err(error);
+        }
+        Ok(Self {
+            segment: Segment {
+                path: path.into(),
+                number,
+                summary: Summary::empty(header.base, header.salt),
+                sealed: false,
+                file_bytes: FILL_BYTES,
+            },
+            file,
+            filled: FILL_BYTES,
+        })
+    }
+
+    /// Writes and syncs frames; on an error nothing is known of them.
+    pub(super) fn append(&mut self, frames: &mut [u8]) -> io::Result<()> {
+        let mut summary = self.segment.summary;
+        frame::stamp(frames, summary.salt, |head, _| summary.count(&head));
+        let at = summary.end;
+        summary.end += frames.len() as u64;
+        self.file.write_at(frames, at)?;
+        self.fill(summary.end)?;
+        self.file.sync()?;
+        self.segment.summary = summary;
+        Ok(())
+    }
+
+    /// Keeps the file filled ahead of the records.
+    fn fill(&mut self, end: u64) -> io::Result<()> {
+        if end <= self.filled {
+            return Ok(());
+        }
+        let filled = end + FILL_BYTES;
+        let zeros = vec![0; FILL_BYTES as usize];
+        self.file.write_at(&zeros, end)?;
+        self.filled = filled;
+        self.segment.file_bytes = filled;
+        Ok(())
+    }
+
+    /// Seals the segment and gives it.
+    pub(super) fn seal(mut self) -> (Segment, io::Result<()>) {
+        let sealed = self.segment.seal(&*self.file);
+        (self.segment, sealed)
+    }
+
+    /// Takes back what is not on the disk, as far as that goes: the disk has
+    /// just refused something.
+    pub(super) fn cut(&self) {
+        let _ = self.file.set_len(self.segment.summary.end);
+    }
+}

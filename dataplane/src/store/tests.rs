@@ -1,0 +1,299 @@
+//! The store as its users see it, on a real disk.
+
+use std::collections::BTreeSet;
+
+use mailtrail_core::event::EventKind;
+
+use super::fixtures::event;
+use super::*;
+
+fn open(dir: &std::path::Path) -> Store {
+    let settings = Settings {
+        data_dir: dir.to_owned(),
+    };
+    Store::open(settings, Arc::new(Metrics::new())).expect("opens")
+}
+
+fn query(domain: &str) -> EventQuery {
+    EventQuery {
+        domain: domain.parse().expect("realm"),
+        kind: None,
+        message: None,
+        after: None,
+        limit: 1000,
+    }
+}
+
+fn wait_until_loaded(store: &Store) {
+    let (realm, nobody) = ("a/b".parse().expect("realm"), "x".parse().expect("name"));
+    while store.withdrawn(&realm, &nobody) == Withdrawn::NotLoaded {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn an_acknowledged_event_is_found_after_opening_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let sent = event("shop/links", "m-1");
+    let store = open(dir.path());
+    store.append_event(&sent).wait().expect("kept");
+    drop(store);
+    let page = open(dir.path()).events(&query("shop/links")).expect("list");
+    assert_eq!(page.events, [sent]);
+}
+
+#[test]
+fn a_second_process_is_told_that_the_folder_is_in_use() {
+    let dir = tempfile::tempdir().expect("dir");
+    let _store = open(dir.path());
+    let settings = Settings {
+        data_dir: dir.path().to_owned(),
+    };
+    let error = Store::open(settings, Arc::default())
+        .err()
+        .expect("refused");
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    assert!(error.to_string().contains("in use"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_named() {
+    let dir = tempfile::tempdir().expect("dir");
+    let file = dir.path().join("file");
+    std::fs::write(&file, b"").expect("file");
+    let settings = Settings {
+        data_dir: file.join("data"),
+    };
+    let error = Store::open(settings, Arc::default())
+        .err()
+        .expect("refused");
+    assert!(
+        error.to_string().contains("file/data is not writable"),
+        "{error}"
+    );
+}
+
+#[test]
+fn pages_miss_nothing_and_repeat_nothing_whatever_the_filter() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    let mut sent = Vec::new();
+    for n in 0..100 {
+        let mut event = event(
+            ["shop/links", "shop/other"][n % 2],
+            ["m-1", "m-2", "m-3"][n % 3],
+        );
+        if n % 5 == 0 {
+            (event.kind, event.link) = (EventKind::Opened, None);
+        }
+        drop(store.append_event(&event));
+        sent.push(event);
+    }
+    store
+        .append_event(&event("shop/last", "m-1"))
+        .wait()
+        .expect("kept");
+    for (kind, message) in [
+        (None, None),
+        (Some(EventKind::Opened), None),
+        (Some(EventKind::Clicked), Some("m-2")),
+    ] {
+        let expected: Vec<_> = sent
+            .iter()
+            .filter(|e| e.domain.as_str() == "shop/links")
+            .filter(|e| kind.is_none_or(|kind| e.kind == kind))
+            .filter(|e| message.is_none_or(|message| e.message_id.as_str() == message))
+            .cloned()
+            .collect();
+        let mut asked = EventQuery {
+            kind,
+            message: message.map(|m| m.parse().expect("id")),
+            limit: 7,
+            ..query("shop/links")
+        };
+        let mut found = Vec::new();
+        loop {
+            let page = store.events(&asked).expect("page");
+            asked.after = Some(page.next);
+            if page.events.is_empty() {
+                break;
+            }
+            found.extend(page.events);
+        }
+        assert_eq!(found, expected);
+        // The last cursor goes on where new events come.
+        let late = event("shop/links", "m-2");
+        store.append_event(&late).wait().expect("kept");
+        let more = store.events(&asked).expect("page").events;
+        assert_eq!(more.len(), usize::from(kind != Some(EventKind::Opened)));
+        sent.push(late);
+    }
+}
+
+#[test]
+fn a_cursor_of_another_folder_or_of_nobody_is_refused() {
+    let (one, other) = (
+        tempfile::tempdir().expect("dir"),
+        tempfile::tempdir().expect("dir"),
+    );
+    let (one, other) = (open(one.path()), open(other.path()));
+    let next = one.events(&query("a/b")).expect("page").next;
+    for cursor in [next.0.as_str(), "", "1", "AAAAAAAAAAAAAAAAAAAA", "ü"] {
+        let asked = EventQuery {
+            after: Some(Cursor(cursor.into())),
+            ..query("a/b")
+        };
+        assert!(
+            matches!(other.events(&asked), Err(QueryError::Cursor)),
+            "{cursor}"
+        );
+    }
+}
+
+#[test]
+fn a_cursor_ahead_of_an_older_copy_has_expired() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    store.append_event(&event("a/b", "m")).wait().expect("kept");
+    let next = store.events(&query("a/b")).expect("page").next;
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("journal")).expect("removed");
+    let asked = EventQuery {
+        after: Some(next),
+        ..query("a/b")
+    };
+    assert!(matches!(
+        open(dir.path()).events(&asked),
+        Err(QueryError::Expired)
+    ));
+}
+
+#[test]
+fn a_withdrawal_counts_at_once_and_after_opening_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let realm = "shop/links".parse().expect("realm");
+    let (ada, bob) = ("ada".parse().expect("name"), "bob".parse().expect("name"));
+    let store = open(dir.path());
+    wait_until_loaded(&store);
+    store.withdraw(&realm, &ada).wait().expect("kept");
+    store.withdraw(&realm, &ada).wait().expect("kept already");
+    assert_eq!(store.withdrawn(&realm, &ada), Withdrawn::Yes);
+    drop(store);
+    let store = open(dir.path());
+    wait_until_loaded(&store);
+    assert_eq!(store.withdrawn(&realm, &ada), Withdrawn::Yes);
+    assert_eq!(store.withdrawn(&realm, &bob), Withdrawn::No);
+    assert_eq!(
+        store.withdrawn(&"shop/other".parse().expect("realm"), &ada),
+        Withdrawn::No
+    );
+    drop(store);
+    let bytes = std::fs::read(dir.path().join("withdrawals/0000000001.journal")).expect("file");
+    assert!(
+        !bytes.windows(3).any(|three| three == b"ada"),
+        "a name on the disk"
+    );
+}
+
+#[test]
+fn withdrawals_without_their_key_are_not_forgotten_silently() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    store
+        .withdraw(
+            &"a/b".parse().expect("realm"),
+            &"ada".parse().expect("name"),
+        )
+        .wait()
+        .expect("kept");
+    drop(store);
+    std::fs::remove_file(dir.path().join("key")).expect("removed");
+    let settings = Settings {
+        data_dir: dir.path().to_owned(),
+    };
+    let error = Store::open(settings, Arc::default())
+        .err()
+        .expect("refused");
+    assert!(matches!(error, OpenError::Key(_)), "{error}");
+}
+
+#[test]
+fn closing_keeps_what_is_queued_and_takes_nothing_more() {
+    let dir = tempfile::tempdir().expect("dir");
+    let metrics = Arc::new(Metrics::new());
+    let settings = Settings {
+        data_dir: dir.path().to_owned(),
+    };
+    let store = Store::open(settings, Arc::clone(&metrics)).expect("opens");
+    let pending: Vec<_> = (0..50)
+        .map(|_| store.append_event(&event("a/b", "m")))
+        .collect();
+    drop(store.close());
+    assert_eq!(store.append_event(&event("a/b", "m")).wait(), Err(NotKept));
+    assert_eq!(metrics.events_not_kept.get(), 1);
+    for pending in pending {
+        pending.wait().expect("kept");
+    }
+    drop(store);
+    assert_eq!(
+        open(dir.path())
+            .events(&query("a/b"))
+            .expect("list")
+            .events
+            .len(),
+        50
+    );
+}
+
+/// Many tasks on several single-threaded runtimes, each awaiting its event.
+#[test]
+fn every_event_of_many_runtimes_is_acknowledged_and_kept_once() {
+    const RUNTIMES: usize = 3;
+    const TASKS: usize = 40;
+    const EACH: usize = 25;
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    let threads: Vec<_> = (0..RUNTIMES)
+        .map(|_| {
+            let store = store.local();
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .build()
+                    .expect("runtime");
+                let local = tokio::task::LocalSet::new();
+                local.block_on(&runtime, async move {
+                    let tasks: Vec<_> = (0..TASKS)
+                        .map(|_| {
+                            let store = store.clone();
+                            tokio::task::spawn_local(async move {
+                                for _ in 0..EACH {
+                                    let event = event("a/b", "m");
+                                    store.append_event(&event).await.expect("kept");
+                                }
+                            })
+                        })
+                        .collect();
+                    for task in tasks {
+                        task.await.expect("task");
+                    }
+                });
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().expect("thread");
+    }
+    let mut ids = BTreeSet::new();
+    let mut asked = query("a/b");
+    loop {
+        let page = store.events(&asked).expect("page");
+        if page.events.is_empty() {
+            break;
+        }
+        asked.after = Some(page.next);
+        for event in page.events {
+            assert!(ids.insert(event.id), "an event twice");
+        }
+    }
+    assert_eq!(ids.len(), RUNTIMES * TASKS * EACH);
+}
