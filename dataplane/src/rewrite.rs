@@ -1,7 +1,54 @@
 //! HTML or text in, tracked HTML or text out.
+//!
+//! # How
+//!
+//! [`scan`] finds the markup, [`walk`] decides what becomes of it (links by
+//! `core::policy`), [`splice`] puts out the original bytes with a few ranges
+//! replaced: the value of an `href`, an opt-out marker or link name with the
+//! white space before it, a placeholder, a foreign pixel; and the pixel put in.
+//! Nothing else changes, whatever the bytes.
+//!
+//! # Guarantees
+//!
+//! - The output depends on the input's bytes and the job alone, never on how
+//!   the input was cut into chunks.
+//! - Every input comes back. Where parsers in use disagree on what follows
+//!   (see [`scan`]) the rest passes unchanged from there on, with the warning
+//!   `unparsable`; what was decided before stays.
+//! - Rewriting the output again with the same job gives the same bytes.
+//! - Opt-out markers and link names are taken out whether clicks are on or
+//!   off: they mean nothing to the reader. A mail whose host is not verified
+//!   is not touched at all.
+//!
+//! # Memory
+//!
+//! Held back is one token; behind a link, up to 4 KiB of its text; and the
+//! stretch from the first place where the pixel may have to go: the last
+//! `</body>` so far when it goes to the bottom, else the body's begin (`Top`,
+//! `Both`, and `Auto`, which depends on the size), because a placeholder for
+//! it may follow. So the bound is the body limit of the caller.
+//!
+//! # Why this is not `lol_html`
+//!
+//! Its API shows no end tag without a start tag (a second `</body>`), gives
+//! conditional comments and `<noscript>` as one text, and gives up on documents
+//! that are clear; a tokenizer of one's own was needed beside it, and then does
+//! the whole in less time. It stays as a referee in the tests and as the peer
+//! in the benchmark.
 
+mod link;
+mod mark;
+mod pixel;
 pub mod report;
+mod scan;
+mod splice;
+mod tag;
 mod text;
+mod twin;
+mod walk;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -14,6 +61,7 @@ use mailtrail_core::target::Target;
 use mailtrail_core::token::{Claim, Keys, Link, Mail, Purpose};
 
 use report::Report;
+use walk::{View, Walk};
 
 pub use text::text;
 
@@ -60,6 +108,20 @@ pub struct Rewritten {
     pub links: Vec<RecordedLink>,
 }
 
+/// Rewrites HTML that comes in pieces.
+pub struct HtmlRewriter {
+    walk: Walk,
+    /// Input from `base` on; what lies before `walk.done()` is put out.
+    held: Vec<u8>,
+    base: usize,
+    /// Input size from which on another look is worthwhile: a token longer
+    /// than what has come is looked at again when that has doubled, so that
+    /// small chunks cost linear time.
+    look_at: usize,
+}
+
+// === Job ===
+
 impl Job {
     /// The tracking URL of a link.
     fn link_url(&self, position: LinkPosition, target: &Target) -> String {
@@ -93,4 +155,72 @@ impl Job {
             mail: &self.mail,
         }
     }
+}
+
+// === HtmlRewriter ===
+
+impl HtmlRewriter {
+    /// A rewriter of one mail.
+    pub fn new(job: Job) -> Self {
+        Self {
+            walk: Walk::new(job),
+            held: Vec::new(),
+            base: 0,
+            look_at: 0,
+        }
+    }
+
+    /// Takes the next piece and appends to `out` what is certain.
+    pub fn write(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
+        self.held.extend_from_slice(chunk);
+        let size = self.base + self.held.len();
+        if size < self.look_at {
+            return;
+        }
+        let view = View {
+            bytes: &self.held,
+            base: self.base,
+            last: false,
+        };
+        self.walk.advance(&view);
+        self.walk.flush(&view, out);
+        self.look_at = size + (size - self.walk.at());
+        self.forget();
+    }
+
+    /// Ends the mail: appends the rest to `out`.
+    pub fn end(mut self, out: &mut Vec<u8>) -> Rewritten {
+        let view = View {
+            bytes: &self.held,
+            base: self.base,
+            last: true,
+        };
+        self.walk.advance(&view);
+        self.walk.end(&view, out)
+    }
+
+    /// Drops what is put out, once that is half of what is held.
+    fn forget(&mut self) {
+        let done = self.walk.done() - self.base;
+        if done * 2 >= self.held.len() {
+            self.held.drain(..done);
+            self.base += done;
+        }
+    }
+}
+
+/// Rewrites HTML that is there as a whole: the same as [`HtmlRewriter`] gives,
+/// without copies in between.
+pub fn html(job: Job, input: &[u8]) -> (Vec<u8>, Rewritten) {
+    let mut walk = Walk::new(job);
+    let view = View {
+        bytes: input,
+        base: 0,
+        last: true,
+    };
+    walk.advance(&view);
+    // Tracking URLs are longer than what they replace, by some 100 bytes each.
+    let mut out = Vec::with_capacity(input.len() + input.len() / 8 + 512);
+    let rewritten = walk.end(&view, &mut out);
+    (out, rewritten)
 }

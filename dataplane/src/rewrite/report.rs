@@ -116,4 +116,6 @@ pub enum WarningCode {
     MessageNotRecorded,
     /// The host is not verified; the mail is unmodified.
     HostUnverified,
+    /// `{{mailtrail:optout}}` stands in a mail without recipient.
+    OptOutWithoutRecipient,
 }

@@ -1,0 +1,443 @@
+//! One link: read, decided, given its URL, reported.
+
+use std::ops::Range;
+
+use mailtrail_core::character_reference::{decode_attribute, decode_text, encode_attribute};
+use mailtrail_core::config::LinkChoice;
+use mailtrail_core::id::LinkPosition;
+use mailtrail_core::link::URL_MAX_CHARS;
+use mailtrail_core::message::RecordedLink;
+use mailtrail_core::policy::{Decision, LinkFacts, Reason};
+use mailtrail_core::target::Target;
+use mailtrail_core::token::{Claim, Kind as TokenKind, Link, Purpose};
+use memchr::memmem;
+
+use crate::rewrite::Job;
+use crate::rewrite::mark::{Marked, OPTED_OUT_TRACE};
+use crate::rewrite::report::{Part, ReportedLink, Warning, WarningCode};
+use crate::rewrite::scan::{Kind, Scanner, Step};
+use crate::rewrite::tag::Tag;
+use crate::rewrite::twin::{Half, Twins};
+use crate::rewrite::walk::{Edits, View, warn_once};
+
+/// How far behind a link its text is looked for, in bytes of markup: a text
+/// that is a URL is not hidden in more.
+const TEXT_WITHIN_BYTES: usize = 4096;
+/// The whole value of a link that lets the reader withdraw.
+const OPT_OUT_PLACEHOLDER: &str = "{{mailtrail:optout}}";
+
+/// Whether the walk can go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// To the next token.
+    Next,
+    /// Not before there is more input: nothing was done.
+    Wait,
+}
+
+/// Where a link's start tag stands in the view.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) tag: Tag,
+    pub(super) range: Range<usize>,
+    pub(super) name_end: usize,
+}
+
+/// The links of a mail so far.
+#[derive(Debug)]
+pub(super) struct Links {
+    pub(super) twins: Twins,
+    pub(super) reported: Vec<ReportedLink>,
+    pub(super) recorded: Vec<RecordedLink>,
+    pub(super) warnings: Vec<Warning>,
+    /// Links of this mail that are tracked, or were by an earlier rewrite.
+    tracked: u32,
+    last_position: u32,
+    /// Whether a link's text can matter.
+    reads_text: bool,
+    claim: Claim,
+}
+
+/// A link's value as the sender meant it.
+struct Value<'a> {
+    raw: &'a [u8],
+    decoded: &'a str,
+    /// Where it stands in the input.
+    range: Range<usize>,
+}
+
+/// What becomes of a link.
+enum Verdict {
+    Tracked(Target),
+    Left(Reason, Option<String>),
+}
+
+impl Links {
+    pub(super) fn new(job: &Job) -> Self {
+        Self {
+            twins: Twins::default(),
+            reported: Vec::new(),
+            recorded: Vec::new(),
+            warnings: Vec::new(),
+            tracked: 0,
+            last_position: 0,
+            reads_text: job.tracking.clicks && job.domain.clicks.url_text == LinkChoice::Leave,
+            claim: Claim {
+                mail: job.mail.clone(),
+                purpose: Purpose::Withdraw,
+            },
+        }
+    }
+
+    /// Whether text between here and the next link matters.
+    pub(super) fn awaits_twin(&self) -> bool {
+        self.twins.awaits()
+    }
+
+    /// Treats one start tag of a link.
+    pub(super) fn link(
+        &mut self,
+        view: &View<'_>,
+        place: &Place,
+        scanner: &Scanner,
+        job: &Job,
+        edits: &mut Edits,
+    ) -> Flow {
+        let tag = &view.bytes[place.range.clone()];
+        let name_end = place.name_end - place.range.start;
+        let marked = Marked::read(tag, name_end, scanner.in_svg());
+        let text = match self.text(view, place, scanner, &marked) {
+            AnchorText::Wait => return Flow::Wait,
+            AnchorText::Is(text) => text,
+        };
+        let start = view.base + place.range.start;
+        let Some(range) = marked.value.clone() else {
+            self.twins.part();
+            clean(&marked, start, edits);
+            return Flow::Next;
+        };
+        let hides = self.twins.awaits() && memmem::find(tag, b"mso-hide").is_some();
+        match hides {
+            true => self.twins.enter(Half::Revealed),
+            false => self.twins.part(),
+        }
+        let decoded = decode_attribute(&tag[range.clone()]);
+        let value = Value {
+            raw: &tag[range.clone()],
+            decoded: &decoded,
+            range: start + range.start..start + range.end,
+        };
+        let element = String::from_utf8_lossy(&tag[1..name_end]).to_ascii_lowercase();
+        self.value(&value, element, &marked, text.as_deref(), job, edits);
+        clean(&marked, start, edits);
+        if hides {
+            self.twins.leave();
+        }
+        Flow::Next
+    }
+
+    fn text(
+        &self,
+        view: &View<'_>,
+        place: &Place,
+        scanner: &Scanner,
+        marked: &Marked,
+    ) -> AnchorText {
+        let wanted = self.reads_text
+            && place.tag == Tag::A
+            && !marked.marks.opted_out
+            && !marked.marks.track;
+        if !wanted || marked.value.is_none() {
+            return AnchorText::Is(None);
+        }
+        anchor_text(view, place.range.end, scanner.clone())
+    }
+
+    fn value(
+        &mut self,
+        value: &Value<'_>,
+        element: String,
+        marked: &Marked,
+        text: Option<&str>,
+        job: &Job,
+        edits: &mut Edits,
+    ) {
+        let trimmed = value.decoded.trim_matches(|c: char| c <= ' ');
+        if is_opt_out_placeholder(trimmed) {
+            self.opt_out_link(value, job, edits);
+        }
+        if looks_quoted_printable(value.raw) {
+            warn_once(
+                &mut self.warnings,
+                WarningCode::LooksQuotedPrintable,
+                "the HTML looks quoted-printable: decode it first",
+            );
+        }
+        let verdict = self.verdict(value, marked, text, job);
+        let shown = match &verdict {
+            Verdict::Tracked(target) => target.as_str(),
+            Verdict::Left(..) => trimmed,
+        };
+        let twin = self.twins.take(shown);
+        let position = twin.unwrap_or_else(|| LinkPosition(self.last_position + 1));
+        let mut link = ReportedLink {
+            position,
+            part: Part::Html,
+            element: Some(element),
+            target: shown.to_owned(),
+            tracked: false,
+            url: None,
+            reason: None,
+            name: marked.name.clone(),
+        };
+        match self.conclude(verdict, position, marked.app, job) {
+            Ok((target, url)) => {
+                edits.add(value.range.clone(), url.clone());
+                (link.tracked, link.url) = (true, Some(url));
+                self.record(position, target, &marked.name);
+            }
+            Err((reason, cleaned)) => {
+                link.reason = Some(reason);
+                if let Some(cleaned) = cleaned {
+                    clean_scheme(value, &cleaned, edits);
+                }
+            }
+        }
+        self.last_position = self.last_position.max(position.0);
+        if twin.is_none() {
+            self.twins.remember(&link.target, position);
+        }
+        self.reported.push(link);
+    }
+
+    fn verdict(
+        &mut self,
+        value: &Value<'_>,
+        marked: &Marked,
+        text: Option<&str>,
+        job: &Job,
+    ) -> Verdict {
+        // What another charset means by these bytes is not known here.
+        if std::str::from_utf8(value.raw).is_err() {
+            return Verdict::Left(Reason::Invalid, None);
+        }
+        let facts = LinkFacts {
+            value: value.decoded,
+            text,
+            marks: marked.marks,
+            tracked_before: self.tracked,
+        };
+        match job.link_policy(job.tracking.clicks).decide(&facts) {
+            Decision::Track { target, foreign } => {
+                if foreign {
+                    self.warn(
+                        WarningCode::ForeignLink,
+                        "a tracked link of another message was tracked anew for this one",
+                    );
+                }
+                Verdict::Tracked(target)
+            }
+            Decision::Leave { reason, cleaned } => {
+                self.warn_of(reason);
+                Verdict::Left(reason, cleaned)
+            }
+        }
+    }
+
+    fn warn_of(&mut self, reason: Reason) {
+        match reason {
+            Reason::SchemelessHost => self.warn(
+                WarningCode::SchemelessHost,
+                "a link has a host but no scheme, such as www.example.com: mail clients may not open it",
+            ),
+            Reason::TooMany => self.warn(
+                WarningCode::TooManyLinks,
+                "the mail has more links than the domain tracks: the rest is left",
+            ),
+            // An earlier rewrite tracked it: it counts against the cap again.
+            Reason::AlreadyTracked => self.tracked += 1,
+            _ => {}
+        }
+    }
+
+    fn warn(&mut self, code: WarningCode, detail: &str) {
+        warn_once(&mut self.warnings, code, detail);
+    }
+
+    /// The tracking URL, or why there is none.
+    fn conclude(
+        &mut self,
+        verdict: Verdict,
+        position: LinkPosition,
+        app: bool,
+        job: &Job,
+    ) -> Result<(Target, String), (Reason, Option<String>)> {
+        let target = match verdict {
+            Verdict::Left(reason, cleaned) => return Err((reason, cleaned)),
+            Verdict::Tracked(target) => target,
+        };
+        if target.as_str().len() > URL_MAX_CHARS {
+            return Err((Reason::TooLong, None));
+        }
+        let link = Link { position, target };
+        let (kind, purpose) = match app {
+            true => (TokenKind::App, Purpose::App(link.clone())),
+            false => (TokenKind::Click, Purpose::Click(link.clone())),
+        };
+        self.claim.purpose = purpose;
+        let url = job
+            .base
+            .url(kind, &job.keys.seal(&job.domain.realm, &self.claim));
+        if url.len() > URL_MAX_CHARS {
+            return Err((Reason::TooLong, None));
+        }
+        Ok((link.target, url))
+    }
+
+    fn record(&mut self, position: LinkPosition, target: Target, name: &Option<String>) {
+        if self
+            .recorded
+            .last()
+            .is_some_and(|last| last.position >= position)
+            && self
+                .recorded
+                .iter()
+                .rev()
+                .any(|link| link.position == position)
+        {
+            return;
+        }
+        self.tracked += 1;
+        self.recorded.push(RecordedLink {
+            position,
+            target,
+            name: name.clone(),
+        });
+    }
+
+    /// Gives the reader the link to withdraw, which is no tracked link.
+    fn opt_out_link(&mut self, value: &Value<'_>, job: &Job, edits: &mut Edits) {
+        if job.mail.recipient.is_none() {
+            self.warn(
+                WarningCode::OptOutWithoutRecipient,
+                "{{mailtrail:optout}} needs a recipient in the request: it was left",
+            );
+            return;
+        }
+        self.claim.purpose = Purpose::Withdraw;
+        let token = job.keys.seal(&job.domain.realm, &self.claim);
+        edits.add(
+            value.range.clone(),
+            job.base.url(TokenKind::Withdraw, &token),
+        );
+    }
+}
+
+/// Takes markers and names out, and leaves the trace of an opt-out.
+fn clean(marked: &Marked, start: usize, edits: &mut Edits) {
+    for range in &marked.removed {
+        edits.add(start + range.start..start + range.end, "");
+    }
+    if marked.untraced {
+        edits.add(start + marked.end..start + marked.end, OPTED_OUT_TRACE);
+    }
+}
+
+/// Takes `+notrack` out of the scheme: just these bytes where they stand so,
+/// else the whole value is written anew.
+fn clean_scheme(value: &Value<'_>, cleaned: &str, edits: &mut Edits) {
+    const SUFFIX: &[u8] = b"+notrack";
+    let found = value
+        .raw
+        .windows(SUFFIX.len())
+        .position(|window| window.eq_ignore_ascii_case(SUFFIX));
+    match found {
+        Some(at)
+            if value.raw[..at]
+                .iter()
+                .all(|b| b.is_ascii_alphabetic() || *b <= b' ') =>
+        {
+            let at = value.range.start + at;
+            edits.add(at..at + SUFFIX.len(), "");
+        }
+        _ => edits.add(value.range.clone(), encode_attribute(cleaned).into_owned()),
+    }
+}
+
+/// The placeholder as written, percent-encoded by an editor, or with a scheme
+/// that an editor put before it.
+fn is_opt_out_placeholder(value: &str) -> bool {
+    if !value.contains("mailtrail:optout") {
+        return false;
+    }
+    let bare = value
+        .strip_prefix("https://")
+        .or_else(|| value.strip_prefix("http://"));
+    let bare = bare.unwrap_or(value);
+    bare == OPT_OUT_PLACEHOLDER || bare.eq_ignore_ascii_case("%7B%7Bmailtrail:optout%7D%7D")
+}
+
+/// Whether a value begins as `=3D"…` of quoted-printable text does.
+fn looks_quoted_printable(raw: &[u8]) -> bool {
+    raw.strip_prefix(b"3D").is_some_and(|rest| {
+        rest.starts_with(b"\"") || rest.starts_with(b"'") || rest.starts_with(b"http")
+    })
+}
+
+// === The text of an anchor ===
+
+enum AnchorText {
+    Is(Option<String>),
+    Wait,
+}
+
+/// What the reader sees of the anchor whose start tag ends at `from`.
+fn anchor_text(view: &View<'_>, from: usize, mut scanner: Scanner) -> AnchorText {
+    let bound = from + TEXT_WITHIN_BYTES;
+    let bytes = &view.bytes[..view.bytes.len().min(bound)];
+    let is_whole = view.last && bytes.len() < bound;
+    let mut text = String::new();
+    let mut at = from;
+    while at < bytes.len() {
+        let Step::Token(token) = scanner.next(bytes, at, is_whole) else {
+            break;
+        };
+        at = token.range.end;
+        match token.kind {
+            Kind::Text | Kind::Placeholder => text.push_str(&decode_text(&bytes[token.range])),
+            Kind::Start { tag: Tag::A, .. } => return AnchorText::Is(Some(text)),
+            Kind::End { name } if ends_anchor(&bytes[name.clone()]) => {
+                return AnchorText::Is(Some(text));
+            }
+            Kind::Start { name_end, .. } => {
+                part_words(&bytes[token.range.start + 1..name_end], &mut text)
+            }
+            Kind::End { name } => part_words(&bytes[name], &mut text),
+            Kind::Comment | Kind::Hidden | Kind::Raw => {}
+        }
+    }
+    match (bytes.len() == bound, view.last) {
+        (true, _) => AnchorText::Is(None),
+        (false, true) => AnchorText::Is(Some(text)),
+        (false, false) => AnchorText::Wait,
+    }
+}
+
+fn ends_anchor(name: &[u8]) -> bool {
+    ["a", "td", "table", "body", "html"]
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// Elements that do not stand within a line part words.
+fn part_words(name: &[u8], text: &mut String) {
+    const INLINE: [&str; 12] = [
+        "b", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub", "u", "wbr",
+    ];
+    if !INLINE
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    {
+        text.push(' ');
+    }
+}

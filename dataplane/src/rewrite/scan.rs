@@ -1,0 +1,505 @@
+//! Markup into tokens with their places: the tokenizer of the HTML standard
+//! (13.2.5), as far as places need it, with the parts of tree construction
+//! that change how bytes are read (raw text, foreign content).
+//!
+//! It reads as mail clients do, with scripting off: `<noscript>` holds markup.
+//! It keeps no text and copies nothing; a caller gives a window of the input
+//! and gets ranges of it. Whatever the bytes, every call returns a token that
+//! is not empty, or says that more input is needed.
+
+use std::ops::Range;
+
+use memchr::{memchr, memchr_iter, memchr2, memmem};
+
+use crate::rewrite::tag::{Attributes, Tag, is_space};
+
+/// What stands at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text, or what counts as text (CDATA of foreign content).
+    Text,
+    /// A placeholder for the pixel, within text.
+    Placeholder,
+    /// A start tag; its name ends at `name_end`.
+    Start { tag: Tag, name_end: usize },
+    /// An end tag.
+    End { name: Range<usize> },
+    /// A comment `<!--…-->`, with its delimiters.
+    Comment,
+    /// Markup that no parser shows: `<!doctype>`, `<![if …]>`, `<?xml …>`, `</>`.
+    Hidden,
+    /// The content of `script`, `style`, `title` and their like.
+    Raw,
+}
+
+/// A token: what and where, in offsets of the window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) range: Range<usize>,
+}
+
+/// One step through the window.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A token; the next one begins at its end.
+    Token(Token),
+    /// The token goes on past the window: more input is needed, and at the
+    /// end of input it is unclosed and swallows the rest.
+    Unfinished,
+    /// Parsers disagree on what follows (see [`Scanner`]).
+    Ambiguous,
+}
+
+/// What is known of the markup so far. Cheap to clone.
+///
+/// Where parsers in use disagree (an element of raw text within `select`, or
+/// after `frameset`: older ones ignore its start tag, newer ones do not) it
+/// says [`Step::Ambiguous`] and is of no further use.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scanner {
+    mode: Mode,
+    /// Foreign elements that are open, and HTML within them.
+    spaces: Vec<Space>,
+    in_select: bool,
+    in_frameset: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Mode {
+    #[default]
+    Data,
+    /// Raw text until the end tag of this name.
+    Raw(&'static str),
+    Script,
+    Plaintext,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Space {
+    Svg,
+    Math,
+    /// HTML inside the foreign element of this name (an integration point).
+    Html(&'static str),
+}
+
+/// Texts that a template holds where its pixel shall go (TRACKING.md, 61).
+pub(super) const PLACEHOLDERS: [&[u8]; 2] = [b"{{mailtrail:pixel}}", b"{{ses:openTracker}}"];
+
+// === Scanner ===
+
+impl Scanner {
+    /// Whether the next token is in SVG.
+    pub(super) fn in_svg(&self) -> bool {
+        self.spaces.last() == Some(&Space::Svg)
+    }
+
+    /// Whether the next token is in a `select`, where links are no links.
+    pub(super) fn in_select(&self) -> bool {
+        self.in_select
+    }
+
+    /// Whether the document turned out to be a frameset.
+    pub(super) fn in_frameset(&self) -> bool {
+        self.in_frameset
+    }
+
+    /// Says that a `frameset` start tag stood where it makes a frameset.
+    pub(super) fn enter_frameset(&mut self) {
+        self.in_frameset = true;
+    }
+
+    /// Whether the next token is raw text, to be closed by an end tag.
+    pub(super) fn in_raw(&self) -> bool {
+        self.mode != Mode::Data
+    }
+
+    /// The token at `at`, which must lie within `window`. `last` says that the
+    /// input ends where the window does.
+    pub(super) fn next(&mut self, window: &[u8], at: usize, last: bool) -> Step {
+        let found = match self.mode {
+            Mode::Data if window[at] == b'<' => return self.markup(window, at, last),
+            Mode::Data => text(window, at, last),
+            Mode::Plaintext => None,
+            Mode::Raw(name) => raw_end(window, at, name.as_bytes()).map(|end| (Kind::Raw, end)),
+            Mode::Script => script_end(window, at).map(|end| (Kind::Raw, end)),
+        };
+        match found {
+            Some((Kind::Raw, end)) => {
+                self.mode = Mode::Data;
+                if end == at {
+                    return self.markup(window, at, last);
+                }
+                token(Kind::Raw, at..end)
+            }
+            Some((kind, end)) => token(kind, at..end),
+            None => Step::Unfinished,
+        }
+    }
+
+    fn markup(&mut self, window: &[u8], at: usize, last: bool) -> Step {
+        match window.get(at + 1) {
+            Some(byte) if byte.is_ascii_alphabetic() => self.start(window, at),
+            Some(b'/') => self.end(window, at, last),
+            Some(b'!') => self.declaration(window, at, last),
+            Some(b'?') => upto_gt(window, at + 1, at),
+            Some(_) => text_after(window, at, last),
+            None if last => token(Kind::Text, at..at + 1),
+            None => Step::Unfinished,
+        }
+    }
+
+    fn start(&mut self, window: &[u8], at: usize) -> Step {
+        let name = at + 1..name_end(window, at + 1);
+        let mut attributes = Attributes::new(window, name.end);
+        for _ in attributes.by_ref() {}
+        let Some(close) = attributes.close() else {
+            return Step::Unfinished;
+        };
+        let tag = Tag::of(&window[name.clone()]);
+        if !self.enter(tag, window, name.clone(), close.self_closing) {
+            return Step::Ambiguous;
+        }
+        let name_end = name.end;
+        token(Kind::Start { tag, name_end }, at..close.end)
+    }
+
+    fn end(&mut self, window: &[u8], at: usize, last: bool) -> Step {
+        match window.get(at + 2) {
+            Some(byte) if byte.is_ascii_alphabetic() => {}
+            Some(_) => return upto_gt(window, at + 2, at),
+            None if last => return token(Kind::Text, at..window.len()),
+            None => return Step::Unfinished,
+        }
+        let name = at + 2..name_end(window, at + 2);
+        let mut attributes = Attributes::new(window, name.end);
+        for _ in attributes.by_ref() {}
+        let Some(close) = attributes.close() else {
+            return Step::Unfinished;
+        };
+        self.leave(&window[name.clone()]);
+        token(Kind::End { name }, at..close.end)
+    }
+
+    fn declaration(&self, window: &[u8], at: usize, last: bool) -> Step {
+        let rest = &window[at + 2..];
+        if rest.starts_with(b"--") {
+            return match comment_end(window, at + 4) {
+                Some(end) => token(Kind::Comment, at..end),
+                None => Step::Unfinished,
+            };
+        }
+        if self.is_foreign() && rest.starts_with(b"[CDATA[") {
+            return match memmem::find(rest, b"]]>") {
+                Some(length) => token(Kind::Text, at..at + 2 + length + 3),
+                None => Step::Unfinished,
+            };
+        }
+        if !last && (b"--".starts_with(rest) || self.is_foreign() && b"[CDATA[".starts_with(rest)) {
+            return Step::Unfinished;
+        }
+        upto_gt(window, at + 2, at)
+    }
+
+    fn is_foreign(&self) -> bool {
+        matches!(self.spaces.last(), Some(Space::Svg | Space::Math))
+    }
+
+    /// What a start tag changes; `false` where parsers disagree on that.
+    fn enter(&mut self, tag: Tag, window: &[u8], name: Range<usize>, self_closing: bool) -> bool {
+        if self.is_foreign() {
+            if !breaks_out(window, name.clone()) {
+                if !self_closing {
+                    self.enter_in_foreign(tag, window, name);
+                }
+                return true;
+            }
+            self.break_out();
+        }
+        match tag {
+            Tag::Svg if !self_closing => self.spaces.push(Space::Svg),
+            Tag::Math if !self_closing => self.spaces.push(Space::Math),
+            Tag::Select => self.in_select = !self.in_select,
+            Tag::Input => self.in_select = false,
+            Tag::Script if !self.in_frameset => self.mode = Mode::Script,
+            Tag::Textarea if !self.in_frameset => {
+                self.in_select = false;
+                self.mode = Mode::Raw("textarea");
+            }
+            Tag::Noframes if !self.in_select => self.mode = Mode::Raw("noframes"),
+            _ => match raw_mode(tag) {
+                Some(_) if self.in_select || self.in_frameset => return false,
+                Some(mode) => self.mode = mode,
+                None => {}
+            },
+        }
+        true
+    }
+
+    fn enter_in_foreign(&mut self, tag: Tag, window: &[u8], name: Range<usize>) {
+        let text = &window[name.clone()];
+        let point = if self.in_svg() {
+            one_of(text, &["foreignobject", "desc", "title"])
+        } else {
+            one_of(text, &["mi", "mo", "mn", "ms", "mtext"]).or_else(|| {
+                one_of(text, &["annotation-xml"]).filter(|_| holds_html(window, name.end))
+            })
+        };
+        match point {
+            Some(point) => self.spaces.push(Space::Html(point)),
+            None if tag == Tag::Svg && self.in_svg() => self.spaces.push(Space::Svg),
+            None if tag == Tag::Math && !self.in_svg() => self.spaces.push(Space::Math),
+            None => {}
+        }
+    }
+
+    /// What an end tag changes.
+    fn leave(&mut self, name: &[u8]) {
+        if name.eq_ignore_ascii_case(b"select") {
+            self.in_select = false;
+        }
+        match self.spaces.last() {
+            None => {}
+            Some(Space::Html(point)) if name.eq_ignore_ascii_case(point.as_bytes()) => {
+                self.spaces.pop();
+            }
+            Some(Space::Html(_)) => {}
+            Some(Space::Svg) if name.eq_ignore_ascii_case(b"svg") => drop(self.spaces.pop()),
+            Some(Space::Math) if name.eq_ignore_ascii_case(b"math") => drop(self.spaces.pop()),
+            // No foreign element has such a name: it closes an HTML element
+            // outside and everything foreign within it.
+            Some(_) if is_html_only(name) => self.break_out(),
+            Some(_) => {}
+        }
+    }
+
+    fn break_out(&mut self) {
+        while self.is_foreign() {
+            self.spaces.pop();
+        }
+    }
+}
+
+// === Steps within a token ===
+
+fn token(kind: Kind, range: Range<usize>) -> Step {
+    Step::Token(Token { kind, range })
+}
+
+/// Text from `at`, up to markup or a placeholder, or a placeholder.
+fn text(window: &[u8], at: usize, last: bool) -> Option<(Kind, usize)> {
+    let mut from = at;
+    loop {
+        let Some(found) = memchr2(b'<', b'{', &window[from..]).map(|offset| from + offset) else {
+            return Some((Kind::Text, window.len()));
+        };
+        let rest = &window[found..];
+        if rest[0] == b'<' {
+            return Some((Kind::Text, found));
+        }
+        if let Some(whole) = PLACEHOLDERS.iter().find(|p| rest.starts_with(p)) {
+            return Some(match found {
+                _ if found == at => (Kind::Placeholder, at + whole.len()),
+                _ => (Kind::Text, found),
+            });
+        }
+        if !last && PLACEHOLDERS.iter().any(|p| p.starts_with(rest)) {
+            return (found > at).then_some((Kind::Text, found));
+        }
+        from = found + 1;
+    }
+}
+
+/// Text that begins with a `<` that opens nothing.
+fn text_after(window: &[u8], at: usize, last: bool) -> Step {
+    match window.get(at + 1) {
+        Some(b'<') | None => token(Kind::Text, at..at + 1),
+        Some(_) => match text(window, at + 1, last) {
+            Some((Kind::Text, end)) => token(Kind::Text, at..end),
+            _ => token(Kind::Text, at..at + 1),
+        },
+    }
+}
+
+fn upto_gt(window: &[u8], from: usize, at: usize) -> Step {
+    match memchr(b'>', &window[from..]) {
+        Some(length) => token(Kind::Hidden, at..from + length + 1),
+        None => Step::Unfinished,
+    }
+}
+
+/// The end of a tag's name that begins at `from`.
+pub(super) fn name_end(window: &[u8], from: usize) -> usize {
+    let ends = |b: &u8| is_space(*b) || matches!(b, b'/' | b'>');
+    let length = window[from..].iter().position(ends);
+    length.map_or(window.len(), |length| from + length)
+}
+
+/// The end of a comment whose content begins at `from`.
+fn comment_end(window: &[u8], from: usize) -> Option<usize> {
+    let content = &window[from..];
+    if content.starts_with(b">") {
+        return Some(from + 1);
+    }
+    if content.starts_with(b"->") {
+        return Some(from + 2);
+    }
+    let ends = |gt: &usize| {
+        let before = &content[..*gt];
+        before.ends_with(b"--") || before.ends_with(b"--!")
+    };
+    let gt = memchr_iter(b'>', content).find(ends)?;
+    Some(from + gt + 1)
+}
+
+/// Where raw text from `at` ends: at the `<` of its end tag.
+fn raw_end(window: &[u8], at: usize, name: &[u8]) -> Option<usize> {
+    let mut from = at;
+    loop {
+        from += memchr(b'<', &window[from..])?;
+        if closes(&window[from..], name) {
+            return Some(from);
+        }
+        from += 1;
+    }
+}
+
+/// Whether `rest` begins with the end tag of `name`.
+fn closes(rest: &[u8], name: &[u8]) -> bool {
+    rest.get(1) == Some(&b'/') && is_named(rest, 2, name)
+}
+
+/// Whether the name at `from` is `name`, and ends there.
+fn is_named(rest: &[u8], from: usize, name: &[u8]) -> bool {
+    let end = from + name.len();
+    rest.get(from..end)
+        .is_some_and(|found| found.eq_ignore_ascii_case(name))
+        && rest
+            .get(end)
+            .is_some_and(|b| is_space(*b) || matches!(b, b'/' | b'>'))
+}
+
+/// Where a script from `at` ends: at the `<` of its end tag, which does not
+/// count between `<!--`, a further `<script` and `-->`.
+fn script_end(window: &[u8], at: usize) -> Option<usize> {
+    #[derive(PartialEq)]
+    enum Escape {
+        No,
+        Once,
+        Twice,
+    }
+    let mut escape = Escape::No;
+    let mut from = at;
+    loop {
+        from += memchr2(b'<', b'-', &window[from..])?;
+        let rest = &window[from..];
+        if rest.starts_with(b"-->") {
+            escape = Escape::No;
+        } else if escape == Escape::No && rest.starts_with(b"<!--") {
+            escape = Escape::Once;
+            // The two dashes may be those of a `-->`.
+            from += 1;
+        } else if closes(rest, b"script") {
+            if escape != Escape::Twice {
+                return Some(from);
+            }
+            escape = Escape::Once;
+        } else if escape == Escape::Once && rest[0] == b'<' && is_named(rest, 1, b"script") {
+            escape = Escape::Twice;
+        }
+        from += 1;
+    }
+}
+
+// === Names that change how bytes are read ===
+
+fn raw_mode(tag: Tag) -> Option<Mode> {
+    Some(match tag {
+        Tag::Script => Mode::Script,
+        Tag::Plaintext => Mode::Plaintext,
+        Tag::Style => Mode::Raw("style"),
+        Tag::Title => Mode::Raw("title"),
+        Tag::Textarea => Mode::Raw("textarea"),
+        Tag::Xmp => Mode::Raw("xmp"),
+        Tag::Iframe => Mode::Raw("iframe"),
+        Tag::Noembed => Mode::Raw("noembed"),
+        Tag::Noframes => Mode::Raw("noframes"),
+        _ => return None,
+    })
+}
+
+/// Start tags that leave foreign content (13.2.6.5).
+const BREAK_OUT: [&str; 44] = [
+    "b",
+    "big",
+    "blockquote",
+    "body",
+    "br",
+    "center",
+    "code",
+    "dd",
+    "div",
+    "dl",
+    "dt",
+    "em",
+    "embed",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "head",
+    "hr",
+    "i",
+    "img",
+    "li",
+    "listing",
+    "menu",
+    "meta",
+    "nobr",
+    "ol",
+    "p",
+    "pre",
+    "ruby",
+    "s",
+    "small",
+    "span",
+    "strong",
+    "strike",
+    "sub",
+    "sup",
+    "table",
+    "tt",
+    "u",
+    "ul",
+    "var",
+];
+
+fn one_of(name: &[u8], names: &[&'static str]) -> Option<&'static str> {
+    let same = |known: &&&str| name.eq_ignore_ascii_case(known.as_bytes());
+    names.iter().find(same).copied()
+}
+
+fn breaks_out(window: &[u8], name: Range<usize>) -> bool {
+    let text = &window[name.clone()];
+    if one_of(text, &BREAK_OUT).is_some() {
+        return true;
+    }
+    let shows_html = |a: &[u8]| one_of(a, &["color", "face", "size"]).is_some();
+    text.eq_ignore_ascii_case(b"font")
+        && Attributes::new(window, name.end).any(|a| shows_html(&window[a.name]))
+}
+
+fn is_html_only(name: &[u8]) -> bool {
+    one_of(name, &BREAK_OUT).is_some() || one_of(name, &["html", "td", "th", "tr"]).is_some()
+}
+
+/// Whether the attributes of `annotation-xml` make it hold HTML.
+fn holds_html(window: &[u8], name_end: usize) -> bool {
+    Attributes::new(window, name_end).any(|a| {
+        let value = a.value.map_or(&[][..], |value| &window[value]);
+        window[a.name].eq_ignore_ascii_case(b"encoding")
+            && one_of(value, &["text/html", "application/xhtml+xml"]).is_some()
+    })
+}

@@ -1,0 +1,503 @@
+//! The walk over a mail's markup: what stands where, and what becomes of it.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use memchr::memmem;
+
+use crate::rewrite::link::{Flow, Links, Place};
+use crate::rewrite::pixel::{self, Found, GMAIL_CLIPS_BYTES, Places};
+use crate::rewrite::report::{PixelReason, Report, ReportedPixel, Warning, WarningCode};
+use crate::rewrite::scan::{Kind, Scanner, Step, Token};
+use crate::rewrite::splice::{LINE_MAX_OCTETS, Splices};
+use crate::rewrite::tag::Tag;
+use crate::rewrite::twin::Half;
+use crate::rewrite::{Job, Rewritten};
+
+/// A window of the input.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View<'a> {
+    /// Its bytes.
+    pub(super) bytes: &'a [u8],
+    /// Where it begins in the input.
+    pub(super) base: usize,
+    /// The input ends where it does.
+    pub(super) last: bool,
+}
+
+/// Where edits go; a mail that must not change takes none.
+#[derive(Debug)]
+pub(super) struct Edits {
+    pub(super) splices: Splices,
+    frozen: bool,
+}
+
+/// The state of one rewrite. Positions are bytes from the input's begin.
+pub(super) struct Walk {
+    job: Job,
+    scanner: Scanner,
+    at: usize,
+    edits: Edits,
+    links: Links,
+    places: Places,
+    warnings: Vec<Warning>,
+    regions: Regions,
+    /// Something other than white space was there.
+    nonblank: bool,
+    /// The body's content has begun.
+    content: bool,
+    given_up: bool,
+}
+
+/// Regions that swallow what is put into them: where each that is open began.
+#[derive(Debug, Default)]
+struct Regions {
+    raw: Option<usize>,
+    select: Option<usize>,
+    template: Option<usize>,
+    templates: usize,
+}
+
+impl Edits {
+    /// Replaces a range of the input.
+    pub(super) fn add(&mut self, range: Range<usize>, with: impl Into<Cow<'static, str>>) {
+        if !self.frozen {
+            self.splices.add(range, with);
+        }
+    }
+}
+
+impl Regions {
+    fn first(&self) -> Option<usize> {
+        [self.raw, self.select, self.template]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
+
+// === Walk ===
+
+impl Walk {
+    pub(super) fn new(job: Job) -> Self {
+        let frozen = !job.domain.verified;
+        let mut warnings = Vec::new();
+        if frozen {
+            warnings.push(warning(
+                WarningCode::HostUnverified,
+                "the tracking host is not verified yet: the mail is unchanged",
+            ));
+        }
+        Self {
+            links: Links::new(&job),
+            job,
+            scanner: Scanner::default(),
+            at: 0,
+            edits: Edits {
+                splices: Splices::default(),
+                frozen,
+            },
+            places: Places::default(),
+            warnings,
+            regions: Regions::default(),
+            nonblank: false,
+            content: false,
+            given_up: false,
+        }
+    }
+
+    /// How far the markup is understood.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
+    /// How much of the input is put out.
+    pub(super) fn done(&self) -> usize {
+        self.edits.splices.done()
+    }
+
+    /// Goes on to where the view ends or more is needed.
+    pub(super) fn advance(&mut self, view: &View<'_>) {
+        let end = view.base + view.bytes.len();
+        while self.at < end {
+            if self.given_up {
+                self.at = end;
+                return;
+            }
+            match self
+                .scanner
+                .next(view.bytes, self.at - view.base, view.last)
+            {
+                Step::Unfinished => return,
+                Step::Ambiguous => self.give_up(),
+                Step::Token(token) => {
+                    if self.token(view, &token) == Flow::Wait {
+                        return;
+                    }
+                    self.at = view.base + token.range.end;
+                    self.track_regions(view.base + token.range.start);
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self) {
+        self.given_up = true;
+        self.warnings.push(warning(
+            WarningCode::Unparsable,
+            "mail clients read this HTML in different ways: from there on it is unchanged",
+        ));
+    }
+
+    fn token(&mut self, view: &View<'_>, token: &Token) -> Flow {
+        match &token.kind {
+            Kind::Text => self.text(view, token),
+            Kind::Placeholder if self.is_inert() => self.text(view, token),
+            Kind::Placeholder => self.placeholder(view, token),
+            Kind::Start { tag, name_end } => return self.start(view, token, *tag, *name_end),
+            Kind::End { name } => self.end_tag(view, token, &view.bytes[name.clone()]),
+            Kind::Comment => self.comment(view, token),
+            Kind::Hidden => self.hidden(&view.bytes[token.range.clone()]),
+            Kind::Raw => {}
+        }
+        Flow::Next
+    }
+
+    /// Whether what stands here is no part of what the reader sees.
+    fn is_inert(&self) -> bool {
+        self.regions.templates > 0 || self.scanner.in_select() || self.scanner.in_frameset()
+    }
+
+    fn track_regions(&mut self, start: usize) {
+        let keep = |open: bool, since: Option<usize>| open.then(|| since.unwrap_or(start));
+        self.regions.raw = keep(self.scanner.in_raw(), self.regions.raw);
+        self.regions.select = keep(self.scanner.in_select(), self.regions.select);
+        self.regions.template = keep(self.regions.templates > 0, self.regions.template);
+    }
+
+    fn text(&mut self, view: &View<'_>, token: &Token) {
+        if self.content && !self.links.awaits_twin() {
+            return;
+        }
+        let from = view.base + token.range.start;
+        let shows = |(at, byte): &(usize, &u8)| !byte.is_ascii_whitespace() && !is_bom(*at, **byte);
+        let text = (from..).zip(&view.bytes[token.range.clone()]);
+        if let Some((at, _)) = text.clone().find(shows) {
+            self.nonblank = true;
+            self.begin_content(at);
+            self.links.twins.part();
+        }
+    }
+
+    fn begin_content(&mut self, at: usize) {
+        if !self.content && self.regions.templates == 0 {
+            self.content = true;
+            self.places.top = Some(at);
+        }
+    }
+
+    fn placeholder(&mut self, view: &View<'_>, token: &Token) {
+        let range = view.base + token.range.start..view.base + token.range.end;
+        self.nonblank = true;
+        self.begin_content(range.start);
+        if self.wants_pixel() {
+            let url = pixel::url(&self.job);
+            self.edits.add(range, pixel::markup(&url));
+            self.places.placed = Some(url);
+        } else {
+            self.edits.add(range, "");
+        }
+    }
+
+    /// Whether a pixel shall be put in and is not there yet.
+    fn wants_pixel(&self) -> bool {
+        self.job.tracking.opens && !self.edits.frozen && self.places.placed.is_none()
+    }
+
+    fn start(&mut self, view: &View<'_>, token: &Token, tag: Tag, name_end: usize) -> Flow {
+        let (start, end) = (view.base + token.range.start, view.base + token.range.end);
+        if matches!(tag, Tag::A | Tag::Area | Tag::Vml) && !self.is_inert() {
+            let place = Place {
+                tag,
+                range: token.range.clone(),
+                name_end,
+            };
+            let flow = self
+                .links
+                .link(view, &place, &self.scanner, &self.job, &mut self.edits);
+            if flow == Flow::Wait {
+                return Flow::Wait;
+            }
+        } else {
+            self.links.twins.part();
+        }
+        self.nonblank = true;
+        match tag {
+            Tag::Img if !self.is_inert() => self.image(view, token, name_end),
+            Tag::Template => self.regions.templates += 1,
+            Tag::Frameset if !self.content => self.scanner.enter_frameset(),
+            _ => {}
+        }
+        if tag.is_content() {
+            self.begin_content(if tag == Tag::Body { end } else { start });
+        }
+        Flow::Next
+    }
+
+    fn image(&mut self, view: &View<'_>, token: &Token, name_end: usize) {
+        let bytes = &view.bytes[..token.range.end];
+        let (tag, name_end) = (&bytes[token.range.start..], name_end - token.range.start);
+        let range = view.base + token.range.start..view.base + token.range.end;
+        match pixel::recognise(tag, name_end, &self.job) {
+            None => {}
+            Some(Found::Own(url)) if self.job.tracking.opens => self.places.placed = Some(url),
+            Some(Found::Own(_)) => self.edits.add(range, ""),
+            Some(Found::Foreign) => {
+                self.edits.add(range, "");
+                warn_once(
+                    &mut self.warnings,
+                    WarningCode::ForeignPixel,
+                    "a pixel of another message was removed: it would open that message",
+                );
+            }
+        }
+    }
+
+    fn end_tag(&mut self, view: &View<'_>, token: &Token, name: &[u8]) {
+        self.nonblank = true;
+        self.links.twins.part();
+        let start = view.base + token.range.start;
+        if name.eq_ignore_ascii_case(b"template") {
+            self.regions.templates = self.regions.templates.saturating_sub(1);
+        } else if self.is_inert() {
+            // Parsers pass over such an end tag here.
+        } else if name.eq_ignore_ascii_case(b"body") {
+            self.places.bottom = Some(start);
+        } else if name.eq_ignore_ascii_case(b"html") {
+            self.places.html_end = Some(start);
+        }
+    }
+
+    /// Conditional comments: links inside are Outlook's, and a comment may
+    /// open or close what only others see.
+    fn comment(&mut self, view: &View<'_>, token: &Token) {
+        self.nonblank = true;
+        let bytes = &view.bytes[token.range.clone()];
+        match conditional(bytes) {
+            None => {}
+            Some(Conditional::Opens) => self.links.twins.enter(Half::Revealed),
+            Some(Conditional::Closes) => self.links.twins.leave(),
+            Some(Conditional::Holds(inside)) if !self.is_inert() => {
+                let shift = token.range.start;
+                self.links.twins.enter(Half::Hidden);
+                self.markup_of_outlook(view, inside.start + shift..inside.end + shift);
+                self.links.twins.leave();
+            }
+            Some(Conditional::Holds(_)) => {}
+        }
+    }
+
+    fn markup_of_outlook(&mut self, view: &View<'_>, inside: Range<usize>) {
+        let view = View {
+            bytes: &view.bytes[..inside.end],
+            base: view.base,
+            last: true,
+        };
+        let mut scanner = Scanner::default();
+        let mut at = inside.start;
+        while at < inside.end {
+            let Step::Token(token) = scanner.next(view.bytes, at, true) else {
+                return;
+            };
+            at = token.range.end;
+            if let Kind::Start {
+                tag: tag @ (Tag::A | Tag::Area | Tag::Vml),
+                name_end,
+            } = token.kind
+            {
+                let place = Place {
+                    tag,
+                    range: token.range,
+                    name_end,
+                };
+                self.links
+                    .link(&view, &place, &scanner, &self.job, &mut self.edits);
+            }
+        }
+    }
+
+    fn hidden(&mut self, bytes: &[u8]) {
+        self.nonblank = true;
+        if bytes.starts_with(b"<![if") {
+            self.links.twins.enter(Half::Revealed);
+        } else if bytes.starts_with(b"<![endif]") {
+            self.links.twins.leave();
+        }
+    }
+
+    /// Puts out what is certain.
+    pub(super) fn flush(&mut self, view: &View<'_>, out: &mut Vec<u8>) {
+        let until = self.at.min(self.hold().unwrap_or(self.at));
+        self.edits
+            .splices
+            .flush(view.bytes, view.base, until.max(self.done()), out);
+    }
+
+    /// The first place where the pixel may have to go.
+    fn hold(&self) -> Option<usize> {
+        if !self.wants_pixel() || self.given_up {
+            return None;
+        }
+        let top = match self.job.tracking.pixel {
+            mailtrail_core::config::PixelPlacement::Bottom => None,
+            _ => self.places.top,
+        };
+        let bottom = self.places.bottom.or(self.places.html_end);
+        [top, bottom, self.regions.first()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Places the pixel, puts out the rest, and reports.
+    pub(super) fn end(mut self, view: &View<'_>, out: &mut Vec<u8>) -> Rewritten {
+        let end = view.base + view.bytes.len();
+        let pixel = self.place_pixel(end);
+        self.edits.splices.flush(view.bytes, view.base, end, out);
+        self.closing_warnings(end);
+        let Links {
+            reported, recorded, ..
+        } = self.links;
+        Rewritten {
+            report: Report {
+                links: reported,
+                pixel,
+                warnings: self.warnings,
+            },
+            links: recorded,
+        }
+    }
+
+    fn place_pixel(&mut self, end: usize) -> ReportedPixel {
+        if let Some(reason) = self.no_pixel(end) {
+            return ReportedPixel {
+                placed: false,
+                url: None,
+                reason: Some(reason),
+            };
+        }
+        let url = self
+            .places
+            .placed
+            .take()
+            .unwrap_or_else(|| self.put_pixel(end));
+        ReportedPixel {
+            placed: true,
+            url: Some(url),
+            reason: None,
+        }
+    }
+
+    fn no_pixel(&mut self, end: usize) -> Option<PixelReason> {
+        let blank = !self.nonblank && self.at >= end;
+        if blank {
+            self.warnings
+                .push(warning(WarningCode::Empty, "the HTML is empty or blank"));
+        }
+        if self.edits.frozen {
+            Some(PixelReason::HostUnverified)
+        } else if !self.job.tracking.opens {
+            Some(PixelReason::OpensOff)
+        } else if self.places.placed.is_some() {
+            None
+        } else if blank {
+            Some(PixelReason::Empty)
+        } else if self.scanner.in_frameset() {
+            Some(PixelReason::Frameset)
+        } else {
+            self.given_up.then_some(PixelReason::Unparsable)
+        }
+    }
+
+    fn put_pixel(&mut self, end: usize) -> String {
+        let unfinished = (self.at < end).then_some(self.at);
+        let unclosed = [unfinished, self.regions.first()]
+            .into_iter()
+            .flatten()
+            .min();
+        let size = self.edits.splices.output_size(end);
+        let url = pixel::url(&self.job);
+        for place in self
+            .places
+            .choose(self.job.tracking.pixel, unclosed, end, size)
+        {
+            self.edits.add(place..place, pixel::markup(&url));
+        }
+        url
+    }
+
+    fn closing_warnings(&mut self, end: usize) {
+        self.warnings.append(&mut self.links.warnings);
+        let size = self.edits.splices.output_size(end);
+        if size > GMAIL_CLIPS_BYTES {
+            let added = size as i64 - end as i64;
+            self.warnings.push(Warning {
+                code: WarningCode::GmailClips,
+                detail: format!(
+                    "the HTML has {size} bytes, {added} of them by rewriting; Gmail clips after {GMAIL_CLIPS_BYTES}"
+                ),
+            });
+        }
+        if self.edits.splices.end_line() {
+            self.warnings.push(Warning {
+                code: WarningCode::LineOver998,
+                detail: format!(
+                    "a rewritten line is longer than {LINE_MAX_OCTETS} octets: encode the part"
+                ),
+            });
+        }
+    }
+}
+
+pub(super) fn warning(code: WarningCode, detail: &str) -> Warning {
+    Warning {
+        code,
+        detail: detail.to_owned(),
+    }
+}
+
+pub(super) fn warn_once(warnings: &mut Vec<Warning>, code: WarningCode, detail: &str) {
+    if !warnings.iter().any(|w| w.code == code) {
+        warnings.push(warning(code, detail));
+    }
+}
+
+/// Whether a byte belongs to the byte order mark at the input's begin.
+fn is_bom(at: usize, byte: u8) -> bool {
+    "\u{feff}".as_bytes().get(at) == Some(&byte)
+}
+
+/// What a comment is to Outlook.
+#[derive(Debug, PartialEq, Eq)]
+enum Conditional {
+    /// `<!--[if …]>…<![endif]-->`: this range of it is markup.
+    Holds(Range<usize>),
+    /// `<!--[if …]><!-->`: what follows is for everyone but Outlook.
+    Opens,
+    /// `<!--<![endif]-->`.
+    Closes,
+}
+
+fn conditional(comment: &[u8]) -> Option<Conditional> {
+    let Some(condition) = comment.strip_prefix(b"<!--[if") else {
+        let closes = memmem::find(comment.get(..16.min(comment.len()))?, b"<![endif]");
+        return closes.map(|_| Conditional::Closes);
+    };
+    let start = comment.len() - condition.len() + memmem::find(condition, b"]>")? + 2;
+    if let Some(length) = memmem::rfind(&comment[start..], b"<![endif]") {
+        return Some(Conditional::Holds(start..start + length));
+    }
+    comment[start..]
+        .starts_with(b"<!")
+        .then_some(Conditional::Opens)
+}
