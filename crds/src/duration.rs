@@ -29,7 +29,7 @@ pub fn retention_days(text: &str) -> Result<u16, RetentionError> {
     }
     let number: u32 = digits.parse().map_err(|_| RetentionError::Shape)?;
     let hours = number * hours_per_unit;
-    if hours % 24 != 0 {
+    if !hours.is_multiple_of(24) {
         return Err(RetentionError::Range);
     }
     match u16::try_from(hours / 24) {

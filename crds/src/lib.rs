@@ -2,14 +2,16 @@
 //! from both, and the pure step from a spec to its configuration entry.
 //!
 //! The rules are written once, as CEL in the schema: the API server asks them
-//! there, and the same ones are asked in-process.
+//! there, [`validate::Checker`] asks the same ones in-process.
 
+pub mod cases;
 pub mod domain;
 pub mod duration;
 pub mod entry;
 mod rules;
 mod schema;
 pub mod status;
+pub mod validate;
 
 pub use domain::{TrackingDomain, TrackingDomainSpec};
 
@@ -26,6 +28,20 @@ pub const DEFAULT_CLASS: &str = "mailtrail";
 /// The definition of `TrackingDomain`, as it is applied to a cluster.
 pub fn tracking_domain_crd() -> CustomResourceDefinition {
     TrackingDomain::crd()
+}
+
+/// The schema of `TrackingDomain`, rules included.
+pub fn tracking_domain_schema() -> serde_json::Value {
+    let definition = tracking_domain_crd();
+    let schema = definition
+        .spec
+        .versions
+        .into_iter()
+        .find_map(|version| version.schema?.open_api_v3_schema)
+        .expect("the derive makes one version, with a schema");
+    let mut schema = serde_json::to_value(schema).expect("a schema is plain data");
+    whole_numbers(&mut schema);
+    schema
 }
 
 /// The definition of `TrackingDomain` as the YAML that is committed and shipped.

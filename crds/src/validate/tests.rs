@@ -1,0 +1,160 @@
+use serde_json::{Value, json};
+
+use super::walk::KEYWORDS;
+use super::*;
+use crate::cases::cases;
+
+#[test]
+fn every_object_of_the_table_is_taken_or_refused_as_it_says() {
+    let checker = Checker::tracking_domain();
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let told = checker.check(&case.object).err().unwrap_or_default();
+        let mut left = told.clone();
+        let all_told = case.refused.iter().all(|refusal| {
+            let same = |fault: &Fault| {
+                fault.field == refusal.field
+                    && fault.kind.reason() == refusal.reason
+                    && fault.rule.contains(&refusal.rule)
+            };
+            left.iter()
+                .position(same)
+                .map(|at| left.remove(at))
+                .is_some()
+        });
+        if !all_told || !left.is_empty() {
+            wrong.push(format!("{}: {told:#?}", case.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_taken_has_an_entry() {
+    let checker = Checker::tracking_domain();
+    for case in cases().into_iter().filter(|case| case.refused.is_empty()) {
+        let domain = checker.check(&case.object).expect("taken");
+        crate::entry::entry(&domain, crate::entry::Facts::default())
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name));
+    }
+}
+
+#[test]
+fn every_rule_of_the_schema_refuses_something_in_the_table() {
+    let mut messages = Vec::new();
+    collect(&crate::tracking_domain_schema(), &mut |node| {
+        for rule in node["x-kubernetes-validations"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
+            messages.push(rule["message"].as_str().expect("a message").to_owned());
+        }
+    });
+    assert!(messages.len() > 15, "{}", messages.len());
+    let checker = Checker::tracking_domain();
+    let told: Vec<Fault> = cases()
+        .iter()
+        .filter_map(|case| checker.check(&case.object).err())
+        .flatten()
+        .collect();
+    for message in messages {
+        assert!(
+            told.iter().any(|fault| fault.rule == message),
+            "untried: {message}"
+        );
+    }
+}
+
+#[test]
+fn the_schema_uses_only_keywords_that_are_checked() {
+    collect(&spec_schema(), &mut |node| {
+        for key in node.as_object().expect("a schema").keys() {
+            assert!(
+                KEYWORDS.contains(&key.as_str()),
+                "{key} is not checked in-process"
+            );
+        }
+    });
+}
+
+#[test]
+fn every_string_and_list_has_a_maximum_and_every_list_a_type() {
+    collect(
+        &crate::tracking_domain_schema(),
+        &mut |node| match node["type"].as_str() {
+            Some("string") => {
+                let bounded = node["maxLength"].is_u64()
+                    || node["enum"].is_array()
+                    || node["format"] == "date-time";
+                assert!(bounded, "no maximum: {node}");
+            }
+            Some("array") => {
+                assert!(node["maxItems"].is_u64(), "no maximum: {node}");
+                assert!(
+                    node["x-kubernetes-list-type"].is_string(),
+                    "no list type: {node}"
+                );
+            }
+            _ => {}
+        },
+    );
+}
+
+#[test]
+fn every_field_has_a_description() {
+    collect(&crate::tracking_domain_schema(), &mut |node| {
+        for (name, field) in node["properties"].as_object().into_iter().flatten() {
+            let text = field["description"].as_str().unwrap_or_default();
+            assert!(text.len() > 10 && text.ends_with('.'), "{name}: {text:?}");
+        }
+    });
+}
+
+#[test]
+fn defaults_are_filled_in_as_the_api_server_does() {
+    let object = object(
+        "shop",
+        "links",
+        &json!({"host": "links.shop.example", "opens": {"enabled": true}}),
+    );
+    let domain = Checker::tracking_domain().check(&object).expect("taken");
+    assert_eq!(
+        serde_json::to_value(&domain.spec).expect("json"),
+        json!({
+            "className": "mailtrail", "host": "links.shop.example",
+            "opens": {"enabled": true, "pixel": "Auto"},
+            "clicks": {
+                "enabled": false, "plainText": "Leave", "textIsUrl": "Leave", "sensitive": "Leave",
+                "maxLinks": 10000,
+            },
+            "privacy": {"address": "Omit", "userAgent": "Omit"},
+            "retention": "45d", "verification": "Required", "deletionPolicy": "Retire",
+        })
+    );
+}
+
+#[test]
+fn the_number_of_faults_told_is_bounded() {
+    let fields: Map<String, Value> = (0..1000).map(|n| (format!("f{n}"), json!(1))).collect();
+    let object = object("shop", "links", &Value::Object(fields));
+    let faults = Checker::tracking_domain()
+        .check(&object)
+        .expect_err("refused");
+    assert_eq!(faults.len(), FAULTS_MAX);
+}
+
+/// The whole of a schema, each node once.
+fn collect(schema: &Value, see: &mut dyn FnMut(&Value)) {
+    see(schema);
+    for field in schema["properties"].as_object().into_iter().flatten() {
+        collect(field.1, see);
+    }
+    if schema["items"].is_object() {
+        collect(&schema["items"], see);
+    }
+}
+
+fn spec_schema() -> Value {
+    crate::tracking_domain_schema()["properties"]["spec"].clone()
+}
