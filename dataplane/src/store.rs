@@ -28,6 +28,8 @@ mod withdrawals;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::path::PathBuf;
 use std::sync::Arc;

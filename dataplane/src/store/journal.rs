@@ -95,6 +95,14 @@ pub(crate) use segment::Segment;
 /// 20 ms, and 10 million events are some 80 files.
 const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
 
+/// Filled ahead, in bytes. Syncing what overwrites written blocks spares the
+/// file system its own journal: on ext4 it took half the time of syncing what
+/// lengthens the file.
+const FILL_BYTES: u64 = 1024 * 1024;
+/// Numbers that are left out when a segment cannot be read: more than one can
+/// hold, so that none of its numbers is given a second time.
+const SEQ_SKIP: u64 = 1 << 32;
+
 /// How much is written.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -102,6 +110,8 @@ pub struct Limits {
     pub segment_bytes: u64,
     /// All segments together, in bytes; above it the disk counts as full.
     pub total_bytes: u64,
+    /// So far ahead of the records a segment is filled with zeros, in bytes.
+    pub fill_bytes: u64,
 }
 
 impl Default for Limits {
@@ -109,6 +119,7 @@ impl Default for Limits {
         Self {
             segment_bytes: SEGMENT_BYTES,
             total_bytes: u64::MAX,
+            fill_bytes: FILL_BYTES,
         }
     }
 }
@@ -134,8 +145,11 @@ pub struct Opened {
     /// Bytes behind the last records that were no record: what was being
     /// written when the process ended.
     pub torn_bytes: u64,
-    /// Segment files that could not be read at all.
+    /// Segment files that could not be read at all, or have lost both headers.
     pub unreadable: usize,
+    /// The number that the next record gets. No number that was given before
+    /// is given again, whatever was damaged: cursors stay true.
+    pub next_seq: u64,
 }
 
 /// What producers, readers and the writer share.
@@ -157,7 +171,7 @@ impl Journal {
         disk.make_dir(dir)?;
         let (segments, opened) = read::open_segments(&*disk, dir, true)?;
         metrics.damaged.inc_by(opened.damaged);
-        let next_seq = segments.iter().map(next_seq_after).max().unwrap_or(1);
+        let next_seq = opened.next_seq;
         let shared = Arc::new(Shared {
             queue: queue::Queue::new(next_seq),
             progress: Arc::new(progress::Progress::new(next_seq - 1)),
@@ -229,9 +243,13 @@ impl Journal {
 
     /// Reads what is on the disk at this moment.
     pub(crate) fn reader(&self) -> Reader {
+        // In this order: no number that is read is at or behind it.
+        let segments = self.shared.segments().clone();
+        let next_seq = self.shared.queue.next_seq();
         Reader::new(
             Arc::clone(&self.disk),
-            self.shared.segments().clone(),
+            segments,
+            next_seq,
             self.shared.metrics.damaged.clone(),
         )
     }
@@ -250,11 +268,6 @@ impl Drop for Journal {
             let _ = thread.join();
         }
     }
-}
-
-/// The first number that is free behind a segment.
-fn next_seq_after(segment: &Segment) -> u64 {
-    segment.summary.base.max(segment.summary.last_seq + 1)
 }
 
 // === Shared ===

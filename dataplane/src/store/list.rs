@@ -98,7 +98,7 @@ pub(super) fn events(
     };
     // Ahead of everything: the folder is an older copy, and numbers will be
     // given a second time.
-    if after + 1 < first || after > reader.last_seq().max(first - 1) {
+    if after + 1 < first || after >= reader.next_seq() {
         return Err(QueryError::Expired);
     }
     let limit = query.limit.clamp(1, PAGE_MAX_EVENTS);

@@ -7,24 +7,31 @@ use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
 
-use super::Opened;
-use super::frame::{FRAMES_START, FrameHead};
+use super::frame::{FRAME_HEAD_BYTES, FRAMES_START, FrameHead};
 use super::scan::Item;
 use super::segment::{Segment, file_number};
+use super::{Opened, SEQ_SKIP};
 use crate::store::disk::Disk;
 
 /// The segments of one moment.
 pub(crate) struct Reader {
     disk: Arc<dyn Disk>,
     segments: Vec<Segment>,
+    next_seq: u64,
     damaged: Counter,
 }
 
 impl Reader {
-    pub(super) fn new(disk: Arc<dyn Disk>, segments: Vec<Segment>, damaged: Counter) -> Self {
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        segments: Vec<Segment>,
+        next_seq: u64,
+        damaged: Counter,
+    ) -> Self {
         Self {
             disk,
             segments,
+            next_seq,
             damaged,
         }
     }
@@ -36,7 +43,8 @@ impl Reader {
         damaged: Counter,
     ) -> io::Result<(Self, Opened)> {
         let (segments, opened) = open_segments(&*disk, dir, false)?;
-        Ok((Self::new(disk, segments, damaged), opened))
+        let reader = Self::new(disk, segments, opened.next_seq, damaged);
+        Ok((reader, opened))
     }
 
     /// The oldest number that is still kept, or the next to be given when
@@ -46,13 +54,9 @@ impl Reader {
         bases.filter(|base| *base > 0).min().unwrap_or(1)
     }
 
-    /// The newest number that is kept; 0 when nothing is.
-    pub(crate) fn last_seq(&self) -> u64 {
-        let counting = (0..self.segments.len()).rev();
-        counting
-            .map(|n| self.segments[n].summary.last_seq.min(self.void_from(n) - 1))
-            .max()
-            .unwrap_or(0)
+    /// The number that no record had when this was made, nor any later one.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.next_seq
     }
 
     /// Gives every record behind a number, in order, until told to stop.
@@ -125,6 +129,7 @@ pub(super) fn open_segments(
                 continue;
             }
         };
+        opened.unreadable += usize::from(found.headless);
         opened.scanned += usize::from(found.scanned);
         opened.torn_bytes += found.torn_bytes;
         opened.damaged += segment.summary.damaged;
@@ -132,6 +137,7 @@ pub(super) fn open_segments(
         segments.push(segment);
     }
     opened.segments = segments.len();
+    opened.next_seq = next_seq(&segments, &opened);
     if repair && let Some(last) = segments.last_mut() {
         seal_last(disk, last);
     }
@@ -147,4 +153,15 @@ fn seal_last(disk: &dyn Disk, last: &mut Segment) {
     if let Err(error) = sealed {
         tracing::warn!(%error, "journal: the last segment could not be sealed");
     }
+}
+
+/// The first number that certainly was not given before.
+fn next_seq(segments: &[Segment], opened: &Opened) -> u64 {
+    let behind = |segment: &Segment| segment.summary.base.max(segment.summary.last_seq + 1);
+    let next = segments.iter().map(behind).max().unwrap_or(1).max(1);
+    if opened.unreadable > 0 {
+        return next + SEQ_SKIP;
+    }
+    // A record takes more than its head.
+    next + opened.torn_bytes / FRAME_HEAD_BYTES as u64
 }

@@ -91,6 +91,11 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// Whether nothing but zeros follows.
+    pub(crate) fn is_zeros(&mut self) -> io::Result<bool> {
+        Ok(self.window.nonzero_from(self.at)? == 0)
+    }
+
     /// The head of the frame at a place, when a frame that holds is there.
     fn frame_at(&mut self, at: u64) -> io::Result<Option<FrameHead>> {
         let Some(head) = FrameHead::decode(self.window.get(at, FRAME_HEAD_BYTES)?) else {

@@ -9,11 +9,6 @@ use super::scan::{Item, Scan};
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::record;
 
-/// How far ahead of the records a file is filled with zeros, in bytes: syncing
-/// what overwrites written blocks spares the file system its own journal and
-/// took half the time of syncing what lengthens the file (ext4).
-pub(super) const FILL_BYTES: u64 = 1024 * 1024;
-
 /// A segment that is read: what is in it, and where.
 #[derive(Clone)]
 pub(crate) struct Segment {
@@ -35,6 +30,7 @@ pub(super) struct Tail {
     file: Box<dyn DiskFile>,
     /// Up to where the file is written, zeros included.
     filled: u64,
+    fill_bytes: u64,
 }
 
 /// What opening a segment found beside records.
@@ -44,6 +40,8 @@ pub(crate) struct Found {
     pub(crate) torn_bytes: u64,
     /// Whether the file had to be read whole.
     pub(crate) scanned: bool,
+    /// Whether something is in the file and cannot be told from chance.
+    pub(crate) headless: bool,
 }
 
 /// The name of a segment's file.
@@ -70,9 +68,7 @@ impl Segment {
             Some(summary) => summary,
             None => {
                 found.scanned = true;
-                let (summary, torn_bytes) = scan_whole(&*file, file_bytes)?;
-                found.torn_bytes = torn_bytes;
-                summary
+                scan_whole(&*file, file_bytes, &mut found)?
             }
         };
         let segment = Self {
@@ -116,15 +112,16 @@ fn read_footer(file: &dyn DiskFile, file_bytes: u64) -> io::Result<Option<Summar
     Ok(Summary::decode(&bytes, file_bytes))
 }
 
-/// Reads a segment that has no footer; gives what is in it, and the bytes of
-/// its torn tail.
-fn scan_whole(file: &dyn DiskFile, file_bytes: u64) -> io::Result<(Summary, u64)> {
+/// Reads a segment that has no footer.
+fn scan_whole(file: &dyn DiskFile, file_bytes: u64, found: &mut Found) -> io::Result<Summary> {
     let mut head = [0; FRAMES_START as usize];
     let read = file.read_at(&mut head, 0)?;
     let Some(header) = Header::decode(&head[..read]) else {
-        // Cut while it was made, or both headers damaged: without its salt
-        // nothing in it can be told from chance.
-        return Ok((Summary::empty(0, 0), file_bytes));
+        // Without its salt nothing in it can be told from chance. Zeros alone
+        // are a file of which no more than the name came to the disk.
+        let empty = Scan::new(file, 0, 0, file_bytes).is_zeros()?;
+        found.headless = !empty;
+        return Ok(Summary::empty(0, 0));
     };
     let mut summary = Summary::empty(header.base, header.salt);
     let mut scan = Scan::new(file, header.salt, FRAMES_START, file_bytes);
@@ -135,7 +132,10 @@ fn scan_whole(file: &dyn DiskFile, file_bytes: u64) -> io::Result<(Summary, u64)
                 summary.end = at + head.frame_bytes() as u64;
             }
             Item::Damaged { .. } => summary.damaged += 1,
-            Item::End { torn, .. } => return Ok((summary, torn)),
+            Item::End { torn, .. } => {
+                found.torn_bytes = torn;
+                return Ok(summary);
+            }
         }
     }
 }
@@ -163,18 +163,20 @@ impl Summary {
 
 impl Tail {
     /// Makes a segment file. It, and its name, are on the disk when this
-    /// returns, with room for [`FILL_BYTES`] of records: a full disk is
+    /// returns, with room for `fill_bytes` of records: a full disk is
     /// noticed here.
     pub(super) fn create(
         disk: &dyn Disk,
         dir: &Path,
         number: u64,
         header: Header,
+        fill_bytes: u64,
     ) -> io::Result<Self> {
         let path = dir.join(file_name(number));
         let file = disk.create(&path)?;
         let mut bytes = header.encode();
-        bytes.resize(FILL_BYTES as usize, 0);
+        bytes.resize(bytes.len() + fill_bytes as usize, 0);
+        let filled = bytes.len() as u64;
         let written = file
             .write_at(&bytes, 0)
             .and_then(|()| file.sync())
@@ -190,10 +192,11 @@ impl Tail {
                 number,
                 summary: Summary::empty(header.base, header.salt),
                 sealed: false,
-                file_bytes: FILL_BYTES,
+                file_bytes: filled,
             },
             file,
-            filled: FILL_BYTES,
+            filled,
+            fill_bytes,
         })
     }
 
@@ -215,8 +218,8 @@ impl Tail {
         if end <= self.filled {
             return Ok(());
         }
-        let filled = end + FILL_BYTES;
-        let zeros = vec![0; FILL_BYTES as usize];
+        let filled = end + self.fill_bytes;
+        let zeros = vec![0; self.fill_bytes as usize];
         self.file.write_at(&zeros, end)?;
         self.filled = filled;
         self.segment.file_bytes = filled;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::frame::{FrameHead, Header};
+use super::frame::{FOOTER_BYTES, FrameHead, Header};
 use super::queue::{Batch, Taken};
 use super::segment::Tail;
 use super::{Limits, Shared};
@@ -128,7 +128,8 @@ impl Writer {
             None => self.create(first)?,
         };
         let begun = Instant::now();
-        let bytes = self.closed_bytes + tail.segment.summary.end + batch.frames.len() as u64;
+        let ahead = batch.frames.len() as u64 + self.limits.fill_bytes + FOOTER_BYTES as u64;
+        let bytes = self.closed_bytes + tail.segment.summary.end + ahead;
         let written = if bytes > self.limits.total_bytes {
             Err(io::ErrorKind::StorageFull.into())
         } else {
@@ -193,7 +194,7 @@ impl Writer {
     }
 
     fn create(&mut self, base: u64) -> io::Result<Tail> {
-        if self.closed_bytes + super::segment::FILL_BYTES > self.limits.total_bytes {
+        if self.closed_bytes.saturating_add(self.limits.fill_bytes) > self.limits.total_bytes {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let number = self.next_number;
@@ -203,7 +204,13 @@ impl Writer {
             base,
             salt: uuid::Uuid::new_v4().as_u128() as u32,
         };
-        let tail = Tail::create(&*self.disk, &self.dir, number, header)?;
+        let tail = Tail::create(
+            &*self.disk,
+            &self.dir,
+            number,
+            header,
+            self.limits.fill_bytes,
+        )?;
         self.shared.push_tail(&tail.segment);
         Ok(tail)
     }
