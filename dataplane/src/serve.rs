@@ -27,6 +27,7 @@ mod respond;
 pub mod route;
 mod runtime;
 mod settings;
+mod walk;
 mod wire;
 
 use std::io;

@@ -126,86 +126,29 @@ mod tests {
         );
     }
 
+    /// Device, system, family, and what they send.
+    #[rustfmt::skip]
+    const COMMON: [(&str, &str, &str, &str); 13] = [
+        ("desktop", "Windows", "Chrome", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36"),
+        ("desktop", "Windows", "Edge", "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36 Edg/129.0.0.0"),
+        ("desktop", "Linux", "Firefox", "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0"),
+        ("desktop", "Linux", "Thunderbird", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.0"),
+        ("desktop", "macOS", "Safari", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15"),
+        ("desktop", "macOS", "Apple Mail", "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)"),
+        ("phone", "iOS", "Apple Mail", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148"),
+        ("phone", "iOS", "Safari", "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Mobile/15E148 Safari/604.1"),
+        ("tablet", "iOS", "Chrome", "Mozilla/5.0 (iPad; CPU OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/129.0 Mobile/15E148 Safari/604.1"),
+        ("phone", "Android", "Chrome", "Mozilla/5.0 (Linux; Android 14; CUBOT P80) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Mobile Safari/537.36"),
+        ("tablet", "Android", "Samsung Internet", "Mozilla/5.0 (Linux; Android 14; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/26.0 Chrome/122.0.0.0 Safari/537.36"),
+        ("", "", "Outlook", "Mozilla/4.0 (compatible; ms-office; MSOffice 16)"),
+        ("desktop", "Windows", "Outlook", "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.2; Microsoft Outlook 16.0.4266)"),
+    ];
+
     #[test]
     fn common_clients_are_told_apart() {
-        check(
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36",
-            "Chrome",
-            "Windows",
-            "desktop",
-        );
-        check(
-            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Safari/537.36 Edg/129.0.0.0",
-            "Edge",
-            "Windows",
-            "desktop",
-        );
-        check(
-            "Mozilla/5.0 (X11; Linux x86_64; rv:131.0) Gecko/20100101 Firefox/131.0",
-            "Firefox",
-            "Linux",
-            "desktop",
-        );
-        check(
-            "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.3.0",
-            "Thunderbird",
-            "Linux",
-            "desktop",
-        );
-        check(
-            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Safari/605.1.15",
-            "Safari",
-            "macOS",
-            "desktop",
-        );
-        check(
-            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko)",
-            "Apple Mail",
-            "macOS",
-            "desktop",
-        );
-        check(
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
-            "Apple Mail",
-            "iOS",
-            "phone",
-        );
-        check(
-            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.6 Mobile/15E148 Safari/604.1",
-            "Safari",
-            "iOS",
-            "phone",
-        );
-        check(
-            "Mozilla/5.0 (iPad; CPU OS 17_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/129.0 Mobile/15E148 Safari/604.1",
-            "Chrome",
-            "iOS",
-            "tablet",
-        );
-        check(
-            "Mozilla/5.0 (Linux; Android 14; CUBOT P80) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/129.0.0.0 Mobile Safari/537.36",
-            "Chrome",
-            "Android",
-            "phone",
-        );
-        check(
-            "Mozilla/5.0 (Linux; Android 14; SM-X700) AppleWebKit/537.36 (KHTML, like Gecko) SamsungBrowser/26.0 Chrome/122.0.0.0 Safari/537.36",
-            "Samsung Internet",
-            "Android",
-            "tablet",
-        );
-        check(
-            "Mozilla/4.0 (compatible; ms-office; MSOffice 16)",
-            "Outlook",
-            "",
-            "",
-        );
-        check(
-            "Mozilla/5.0 (compatible; MSIE 10.0; Windows NT 6.2; Microsoft Outlook 16.0.4266)",
-            "Outlook",
-            "Windows",
-            "desktop",
-        );
+        for (device, os, family, user_agent) in COMMON {
+            check(user_agent, family, os, device);
+        }
     }
 
     #[test]

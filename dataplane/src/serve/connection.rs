@@ -137,19 +137,25 @@ async fn http1(stream: TcpStream, arrived: Arrived, living: &Living) {
     let Living { pulse, runtime } = living;
     let handler = Handler::new(arrived.address, Protocol::Http1, living.both());
     let wire = Wire::new(stream, arrived.read, Protocol::Http1, living.both());
-    let builder = match runtime.pulses.is_finishing() {
-        true => &runtime.http1_once,
-        false => &runtime.http1,
-    };
-    let mut connection = builder.serve_connection(wire, handler);
+    let mut connection = runtime.http1.serve_connection(wire, handler);
+    let (mut finishes, mut told) = (false, false);
     let ordered = poll_fn(|cx| {
         match pulse.attend(cx) {
             Some(Order::End(refusal)) => return Poll::Ready(Some(refusal)),
-            Some(Order::Finish) => Pin::new(&mut connection).graceful_shutdown(),
+            Some(Order::Finish) => finishes = true,
             None => {}
         }
         // Errors are the client's going away, or what the wire has noted.
-        Pin::new(&mut connection).poll(cx).map(|_| None)
+        let polled = Pin::new(&mut connection).poll(cx).map(|_| None);
+        // hyper takes a connection for idle until a head is whole, and would
+        // drop a request that has begun to arrive. Its answer says `close`.
+        let between = !matches!(pulse.phase(), Phase::Arriving | Phase::Head);
+        if polled.is_pending() && finishes && between && !told {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+            return Pin::new(&mut connection).poll(cx).map(|_| None);
+        }
+        polled
     })
     .await;
     let refused = ordered.or(pulse.refused.get());

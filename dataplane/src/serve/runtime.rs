@@ -31,7 +31,6 @@ pub(super) struct Runtime {
     pub(super) pulses: Pulses,
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) http1: http1::Builder,
-    pub(super) http1_once: http1::Builder,
     pub(super) http2: http2::Builder<LocalExecutor>,
     random: Random,
 }
@@ -60,8 +59,7 @@ impl Runtime {
             heads: Heads::new(),
             pulses: Pulses::new(limits.clone()),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
-            http1: http1(&limits, true),
-            http1_once: http1(&limits, false),
+            http1: http1(&limits),
             http2: http2(&limits),
             random: Random {
                 key: RandomState::new(),
@@ -99,14 +97,13 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     }
 }
 
-fn http1(limits: &Limits, keep_alive: bool) -> http1::Builder {
+fn http1(limits: &Limits) -> http1::Builder {
     /// The least that hyper's buffer takes.
     const BUFFER_MIN_BYTES: usize = 8 * 1024;
     let mut builder = http1::Builder::new();
     builder
         // Our own watch sees to times; hyper's would take a timer per request.
         .header_read_timeout(None)
-        .keep_alive(keep_alive)
         .max_header_size(limits.head_bytes)
         // Room for a whole head and what was pipelined behind it.
         .max_buf_size((2 * limits.head_bytes).max(BUFFER_MIN_BYTES))

@@ -1,0 +1,237 @@
+//! The walk of one request: open the token → record the hit → respond.
+//! Decisions here; bytes in `respond`, the event in `hit`.
+
+use std::net::IpAddr;
+
+use http::header::{ACCEPT, USER_AGENT};
+use http::{HeaderMap, Method, Response, StatusCode};
+use mailtrail_core::config::Domain;
+use mailtrail_core::id::Host;
+use mailtrail_core::proof::{self, Challenge};
+use mailtrail_core::token::{Keys, Kind, OpenError};
+
+use super::answer::{KeptFirst, State, made};
+use super::counts::{HitRoute, Outcome};
+use super::open::{Opened, open};
+use super::page::{self, Words};
+use super::respond::{self, Body};
+use super::route::{Asked, LinkKind};
+use super::runtime::Runtime;
+use super::{EVENT_WAIT, WITHDRAWAL_WAIT, apps, client};
+use crate::hit::{self, Hit};
+use crate::store::Withdrawn;
+
+/// One request and what it is answered from.
+pub(super) struct Walk<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) peer: IpAddr,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) domain: &'a Domain,
+    pub(super) host: &'a Host,
+    pub(super) keys: &'a Keys,
+}
+
+impl Walk<'_> {
+    /// The way of one request; `asked` is what its route says.
+    pub(super) fn answer(&self, asked: Asked<'_>) -> State {
+        match asked {
+            Asked::Pixel(token) => self.pixel(token),
+            Asked::Link(kind, token) => self.link(kind, token),
+            Asked::WithdrawPage(token) => self.withdraw_page(token),
+            Asked::Withdraw(token) => self.withdraw(token),
+            other => {
+                self.runtime.context.metrics.serve.other.inc();
+                made(self.fixed(other))
+            }
+        }
+    }
+
+    fn pixel(&self, token: &str) -> State {
+        let route = HitRoute::Open;
+        let heads = &self.runtime.heads;
+        match open(self.keys, self.domain, Kind::Open, token) {
+            Ok(opened) => self.recorded(route, &opened, heads.pixel()),
+            Err(OpenError::UnknownKey(_)) => self.unknown_key(route, heads.pixel_of_unknown_key()),
+            Err(_) => {
+                self.count(route, Outcome::Refused);
+                made(heads.pixel())
+            }
+        }
+    }
+
+    fn link(&self, kind: LinkKind, token: &str) -> State {
+        let route = HitRoute::Link(kind);
+        let opened = match open(self.keys, self.domain, kind.token_kind(), token) {
+            Ok(opened) => opened,
+            Err(OpenError::UnknownKey(_)) => {
+                return self.unknown_key(route, respond::link_of_unknown_key());
+            }
+            Err(_) => {
+                self.count(route, Outcome::Refused);
+                return made(self.not_found());
+            }
+        };
+        match opened.link() {
+            Some(link) if wants_json(self.headers) => {
+                self.recorded(route, &opened, respond::target_json(link))
+            }
+            Some(link) => self.recorded(route, &opened, self.runtime.heads.redirect(link)),
+            None => made(self.not_found()),
+        }
+    }
+
+    fn withdraw_page(&self, token: &str) -> State {
+        self.runtime.context.metrics.serve.other.inc();
+        let words = Words::for_reader(self.headers);
+        match self.withdrawable(token) {
+            Ok(_) => made(respond::html(StatusCode::OK, page::withdraw(words))),
+            Err(response) => made(*response),
+        }
+    }
+
+    fn withdraw(&self, token: &str) -> State {
+        let opened = match self.withdrawable(token) {
+            Ok(opened) => opened,
+            Err(response) => return made(*response),
+        };
+        let Some(recipient) = &opened.claim().mail.recipient else {
+            return made(self.not_found());
+        };
+        let store = &self.runtime.context.store;
+        let words = Words::for_reader(self.headers);
+        State::Withdrawal(Box::new(KeptFirst::new(
+            store.withdraw(&self.domain.realm, recipient),
+            WITHDRAWAL_WAIT,
+            respond::html(StatusCode::OK, page::withdrawn(words)),
+        )))
+    }
+
+    /// A withdrawal's token that opens and names somebody.
+    fn withdrawable(&self, token: &str) -> Result<Opened, Box<Response<Body>>> {
+        match open(self.keys, self.domain, Kind::Withdraw, token) {
+            Ok(opened) if opened.claim().mail.recipient.is_some() => Ok(opened),
+            Err(OpenError::UnknownKey(_)) => {
+                self.runtime.context.key_missing.notify_one();
+                Err(Box::new(respond::link_of_unknown_key()))
+            }
+            Ok(_) | Err(_) => Err(Box::new(self.not_found())),
+        }
+    }
+
+    fn fixed(&self, asked: Asked<'_>) -> Response<Body> {
+        let words = || Words::for_reader(self.headers);
+        let document = |json: Option<String>| match json {
+            Some(json) => respond::app_document(json),
+            None => self.not_found(),
+        };
+        match asked {
+            Asked::Front => respond::html(StatusCode::OK, page::front(words())),
+            Asked::Robots => respond::robots(),
+            Asked::Icon => respond::no_icon(),
+            Asked::AppleApps => document(apps::apple(self.domain)),
+            Asked::AndroidApps => document(apps::android(self.domain)),
+            Asked::Proof(challenge) => self.proof(challenge),
+            Asked::OtherMethod(allow) => respond::other_method(allow),
+            _ => self.not_found(),
+        }
+    }
+
+    fn proof(&self, challenge: Option<&str>) -> Response<Body> {
+        let Some(challenge) = challenge.and_then(Challenge::parse) else {
+            return self.not_found();
+        };
+        let keyring = self.keys.keyring();
+        respond::proof(proof::answer(
+            keyring,
+            &self.domain.realm,
+            self.host,
+            challenge,
+        ))
+    }
+
+    fn not_found(&self) -> Response<Body> {
+        let words = Words::for_reader(self.headers);
+        let fallback = self.domain.fallback.as_ref();
+        respond::html(StatusCode::NOT_FOUND, page::not_found(words, fallback))
+    }
+
+    fn unknown_key(&self, route: HitRoute, response: Response<Body>) -> State {
+        self.count(route, Outcome::UnknownKey);
+        self.runtime.context.key_missing.notify_one();
+        made(response)
+    }
+
+    /// The response, after its event where one is to be kept.
+    fn recorded(&self, route: HitRoute, opened: &Opened, response: Response<Body>) -> State {
+        let context = &self.runtime.context;
+        let now = (context.clock)();
+        if *self.method != Method::GET || !self.may_record(opened, now) {
+            self.count(route, Outcome::NotRecorded);
+            return made(response);
+        }
+        let trusted = &self.runtime.settings.trusted_proxies;
+        let hit = Hit {
+            host: self.host,
+            address: client::address(self.peer, self.headers, trusted),
+            user_agent: self.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()),
+        };
+        let random = self.runtime.random();
+        let event = hit::event(hit, opened.claim(), self.domain, (now, random));
+        State::Event(
+            Box::new(KeptFirst::new(
+                context.store.append_event(&event),
+                EVENT_WAIT,
+                response,
+            )),
+            route,
+        )
+    }
+
+    /// Toggle, state and retention; then whether the reader has withdrawn, or
+    /// that cannot be known yet (case 104).
+    fn may_record(&self, opened: &Opened, now: jiff::Timestamp) -> bool {
+        let claim = opened.claim();
+        let store = &self.runtime.context.store;
+        hit::is_recorded(self.domain, claim, now)
+            && claim.mail.recipient.as_ref().is_none_or(|recipient| {
+                store.withdrawn(&self.domain.realm, recipient) == Withdrawn::No
+            })
+    }
+
+    fn count(&self, route: HitRoute, outcome: Outcome) {
+        self.runtime.context.metrics.serve.hit(route, outcome);
+    }
+}
+
+/// Whether JSON is asked for by name, and no page is: an app, not a browser.
+fn wants_json(headers: &HeaderMap) -> bool {
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
+    let mut kinds = accept.unwrap_or_default().split(',').map(|range| {
+        let kind = range.split(';').next().unwrap_or_default();
+        kind.trim()
+    });
+    let is = |kind: &str, wanted| kind.eq_ignore_ascii_case(wanted);
+    let json = kinds.clone().any(|kind| is(kind, "application/json"));
+    json && !kinds.any(|kind| is(kind, "text/html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_99_json_is_for_those_who_ask_for_it_by_name() {
+        let check = |accept: &'static str, expected| {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, http::HeaderValue::from_static(accept));
+            assert_eq!(wants_json(&headers), expected, "{accept}");
+        };
+        check("application/json", true);
+        check("Application/JSON; q=1", true);
+        check("application/json, */*", true);
+        check("*/*", false);
+        check("text/html, application/json", false);
+        check("", false);
+    }
+}

@@ -1,0 +1,239 @@
+//! A running listener with a real store and real keys, and tokens for it.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mailtrail_core::config::{
+    Apps, Clicks, Domain, DomainState, ENTRY_VERSION, LINKS_MAX_DEFAULT, LinkChoice, Opens,
+    PixelPlacement, Privacy, RETENTION_DAYS_DEFAULT, Snapshot,
+};
+use mailtrail_core::event::Event;
+use mailtrail_core::id::{LinkPosition, Realm};
+use mailtrail_core::keyring::Keyring;
+use mailtrail_core::target::Target;
+use mailtrail_core::token::{Claim, Hour, Keys, Link, Mail, Purpose};
+use mailtrail_dataplane::config::Live;
+use mailtrail_dataplane::metrics::Metrics;
+use mailtrail_dataplane::serve::{self, Bound, Context, Drained, Running, Settings};
+use mailtrail_dataplane::store::{self, EventQuery, Store};
+use tokio::sync::Notify;
+
+use crate::client::{Client, Response};
+
+/// The time of day in every test: 2026-09-21T14:13:20Z.
+pub(crate) const NOW_SECONDS: i64 = 1_790_000_000;
+pub(crate) const HOST: &str = "links.shop.example";
+pub(crate) const OTHER_HOST: &str = "links.other.example";
+pub(crate) const TARGET: &str = "https://www.e.com/sale?a=1&b=2#top";
+
+pub(crate) struct World {
+    pub(crate) live: Arc<Live>,
+    pub(crate) store: Store,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) key_missing: Arc<Notify>,
+    pub(crate) address: SocketAddr,
+    running: Option<Running>,
+    _folder: tempfile::TempDir,
+}
+
+/// What differs from the usual world.
+pub(crate) struct Wanted {
+    pub(crate) settings: Settings,
+    pub(crate) domain: Domain,
+}
+
+pub(crate) fn wanted() -> Wanted {
+    let mut settings = Settings::at((Ipv4Addr::LOCALHOST, 0).into());
+    settings.runtimes = NonZeroUsize::new(1);
+    Wanted {
+        settings,
+        domain: domain("shop/links", HOST),
+    }
+}
+
+pub(crate) fn domain(realm: &str, host: &str) -> Domain {
+    Domain {
+        version: ENTRY_VERSION,
+        realm: realm.parse().expect("realm"),
+        generation: 1,
+        host: host.parse().expect("host"),
+        other_hosts: Vec::new(),
+        state: DomainState::Active,
+        verified: true,
+        opens: Opens {
+            enabled: true,
+            pixel: PixelPlacement::Auto,
+        },
+        clicks: Clicks {
+            enabled: true,
+            plain_text: false,
+            url_text: LinkChoice::Leave,
+            sensitive: LinkChoice::Leave,
+            never_track_hosts: Vec::new(),
+            links_max: LINKS_MAX_DEFAULT,
+        },
+        privacy: Privacy::default(),
+        retention_days: RETENTION_DAYS_DEFAULT,
+        fallback: None,
+        apps: Apps::default(),
+    }
+}
+
+pub(crate) fn keyring(first: u8) -> Keyring {
+    let mut random = [first; 35];
+    random[3] = first.wrapping_add(1);
+    Keyring::generate(random).expect("a good key")
+}
+
+pub(crate) fn mail() -> Mail {
+    Mail {
+        message: "m-1".parse().expect("id"),
+        recipient: Some("r-1".parse().expect("recipient")),
+        sent: Hour::from_unix_seconds(NOW_SECONDS),
+        test: false,
+        opens_on: true,
+    }
+}
+
+pub(crate) fn link() -> Link {
+    Link {
+        position: LinkPosition(3),
+        target: Target::parse(TARGET).expect("target"),
+    }
+}
+
+pub(crate) fn token_of(keys: &Keys, realm: &str, claim: &Claim) -> String {
+    keys.seal(&realm.parse().expect("realm"), claim)
+}
+
+fn clock() -> Timestamp {
+    Timestamp::new(NOW_SECONDS, 0).expect("a time")
+}
+
+/// The usual world: one domain with both toggles on, and another's beside it.
+pub(crate) fn world() -> World {
+    wanted().start()
+}
+
+impl Wanted {
+    pub(crate) fn start(self) -> World {
+        let other = domain("other/links", OTHER_HOST);
+        let snapshot = Snapshot::new([self.domain, other]).expect("domains");
+        let live = Arc::new(Live::new(snapshot, Keys::new(keyring(7))));
+        let folder = tempfile::tempdir().expect("a folder");
+        let metrics = Arc::new(Metrics::new());
+        let store = Store::open(
+            store::Settings {
+                data_dir: folder.path().join("data"),
+            },
+            Arc::clone(&metrics),
+        )
+        .expect("a store");
+        let key_missing = Arc::new(Notify::new());
+        let bound: Bound = serve::bind(self.settings).expect("a port");
+        let address = bound.addr();
+        let running = bound.start(Context {
+            live: Arc::clone(&live),
+            store: store.clone(),
+            metrics: Arc::clone(&metrics),
+            clock,
+            key_missing: Arc::clone(&key_missing),
+        });
+        World {
+            live,
+            store,
+            metrics,
+            key_missing,
+            address,
+            running: Some(running.expect("threads")),
+            _folder: folder,
+        }
+    }
+}
+
+impl World {
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub(crate) fn token(&self, purpose: Purpose) -> String {
+        self.token_for(mail(), purpose)
+    }
+
+    pub(crate) fn token_for(&self, mail: Mail, purpose: Purpose) -> String {
+        token_of(&self.live.keys(), "shop/links", &Claim { mail, purpose })
+    }
+
+    pub(crate) fn pixel_path(&self) -> String {
+        format!("/o/{}", self.token(Purpose::Open))
+    }
+
+    pub(crate) fn link_path(&self) -> String {
+        format!("/c/{}", self.token(Purpose::Click(link())))
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn ask(&self, method: &str, path: &str, fields: &str) -> Response {
+        self.ask_host(HOST, method, path, fields)
+    }
+
+    pub(crate) fn ask_host(&self, host: &str, method: &str, path: &str, fields: &str) -> Response {
+        let mut client = self.client();
+        client.send(format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{fields}\r\n"
+        ));
+        client.try_receive(method == "HEAD").expect("a response")
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Response {
+        self.ask("GET", path, "")
+    }
+
+    /// Changes the domain, as a reload of its manifest does.
+    pub(crate) fn reload(&self, change: impl FnOnce(&mut Domain)) {
+        let realm: Realm = "shop/links".parse().expect("realm");
+        let snapshot = self.live.snapshot();
+        let mut domain = Domain::clone(snapshot.by_realm(&realm).expect("the domain"));
+        change(&mut domain);
+        let other = self::domain("other/links", OTHER_HOST);
+        self.live
+            .replace_snapshot(Snapshot::new([domain, other]).expect("domains"));
+    }
+
+    /// What is recorded for the domain. Answered events are on disk.
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let query = EventQuery {
+            domain: "shop/links".parse().expect("realm"),
+            kind: None,
+            message: None,
+            after: None,
+            limit: 1000,
+        };
+        self.store.events(&query).expect("events").events
+    }
+
+    /// The value of a metric's line, such as `hits_total{route="open",outcome="refused"}`.
+    pub(crate) fn metric(&self, line: &str) -> u64 {
+        let text = self.metrics.encode();
+        let wanted = format!("mailtrail_{line} ");
+        let value = text.lines().find_map(|l| l.strip_prefix(&wanted));
+        let value = value.unwrap_or_else(|| panic!("{line} in {text}"));
+        value.parse().expect("a number")
+    }
+
+    pub(crate) fn leave(&self) {
+        self.running.as_ref().expect("running").leave();
+    }
+
+    pub(crate) fn drain(&mut self, deadline: Duration) -> Drained {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let running = self.running.take().expect("running");
+        runtime.block_on(running.drain(deadline))
+    }
+}
