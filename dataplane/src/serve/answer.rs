@@ -50,8 +50,8 @@ pub(super) enum State {
 }
 
 /// A response that waits for something to be kept.
-pub(super) struct KeptFirst {
-    pending: Pending,
+pub(super) struct KeptFirst<P = Pending> {
+    pending: P,
     until: Pin<Box<Sleep>>,
     response: Option<Response<Body>>,
 }
@@ -220,9 +220,9 @@ impl Future for Answer {
     }
 }
 
-impl KeptFirst {
+impl<P: Future<Output = Result<(), NotKept>> + Unpin> KeptFirst<P> {
     /// Waits for the store, and no longer than so.
-    pub(super) fn new(pending: Pending, longest: Duration, response: Response<Body>) -> Self {
+    pub(super) fn new(pending: P, longest: Duration, response: Response<Body>) -> Self {
         Self {
             pending,
             until: Box::pin(tokio::time::sleep(longest)),
@@ -246,7 +246,9 @@ mod tests {
     use super::*;
     use crate::serve::EVENT_WAIT;
 
-    fn waited_for(pending: Pending) -> (Option<Result<(), NotKept>>, Duration) {
+    fn waited_for(
+        pending: impl Future<Output = Result<(), NotKept>> + Unpin,
+    ) -> (Option<Result<(), NotKept>>, Duration) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -261,7 +263,7 @@ mod tests {
 
     #[test]
     fn case_84_a_store_that_hangs_is_waited_for_no_longer_than_stated() {
-        let (kept, waited) = waited_for(Box::pin(std::future::pending()));
+        let (kept, waited) = waited_for(std::future::pending());
         assert_eq!(kept, None);
         assert!(waited >= EVENT_WAIT, "{waited:?}");
         assert!(waited < 10 * EVENT_WAIT, "{waited:?}");
@@ -270,7 +272,7 @@ mod tests {
     #[test]
     fn case_84_what_the_store_says_is_not_waited_for_at_all() {
         for said in [Ok(()), Err(NotKept)] {
-            let (kept, waited) = waited_for(Box::pin(std::future::ready(said)));
+            let (kept, waited) = waited_for(std::future::ready(said));
             assert_eq!(kept, Some(said));
             assert!(waited < EVENT_WAIT, "{waited:?}");
         }

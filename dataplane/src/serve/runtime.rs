@@ -47,7 +47,9 @@ struct Random {
 }
 
 impl Runtime {
-    pub(super) fn new(settings: Settings, places: Arc<Places>, context: Context) -> Self {
+    pub(super) fn new(settings: Settings, places: Arc<Places>, mut context: Context) -> Self {
+        // Whoever waits for the store on this thread is woken together.
+        context.store = context.store.local();
         let limits = settings.limits.clone();
         Self {
             context: Context {

@@ -207,6 +207,29 @@ fn case_83_a_tampered_link_is_a_page_with_the_fallback_as_a_plain_link() {
 }
 
 #[test]
+fn case_84_with_the_store_away_links_lead_home_and_what_is_not_kept_is_counted() {
+    let world = world();
+    is_redirect(&world.get(&world.link_path()));
+    let closed = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(world.store.close());
+    assert_eq!(closed, Ok(()));
+    is_redirect(&world.get(&world.link_path()));
+    is_pixel(&world.get(&world.pixel_path()));
+    assert_eq!(world.metric("events_not_kept_total"), 2);
+    assert_eq!(world.metric("events_deferred_total"), 0);
+    for (route, outcome, count) in [
+        ("click", "recorded", 1),
+        ("click", "not_kept", 1),
+        ("open", "not_kept", 1),
+    ] {
+        let metric = format!("hits_total{{route=\"{route}\",outcome=\"{outcome}\"}}");
+        assert_eq!(world.metric(&metric), count, "{metric}");
+    }
+}
+
+#[test]
 fn case_85_where_nothing_is_recorded_the_link_still_leads_home() {
     let world = world();
     is_redirect(&world.get(&format!(
@@ -604,7 +627,7 @@ fn case_104_a_withdrawn_recipients_hits_are_served_and_not_recorded() {
     let kept = world
         .store
         .withdraw(&realm.expect("realm"), &recipient.expect("recipient"));
-    drop(kept);
+    assert_eq!(kept.wait(), Ok(()));
     is_pixel(&world.get(&world.pixel_path()));
     is_redirect(&world.get(&world.link_path()));
     assert_eq!(world.events(), []);

@@ -134,7 +134,7 @@ fn no_answered_event_is_lost_when_drained_under_load() {
         assert_eq!(world.drain(PATIENCE).cut_off, 0);
         over.store(true, Ordering::Relaxed);
     });
-    assert!(world.events().len() >= answered.load(Ordering::Relaxed).min(1000));
+    assert!(world.events().len() >= answered.load(Ordering::Relaxed));
 }
 
 #[test]

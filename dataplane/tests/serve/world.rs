@@ -205,14 +205,22 @@ impl World {
 
     /// What is recorded for the domain. Answered events are on disk.
     pub(crate) fn events(&self) -> Vec<Event> {
-        let query = EventQuery {
+        let mut query = EventQuery {
             domain: "shop/links".parse().expect("realm"),
             kind: None,
             message: None,
             after: None,
             limit: 1000,
         };
-        self.store.events(&query).expect("events").events
+        let mut events = Vec::new();
+        loop {
+            let page = self.store.events(&query).expect("events");
+            if page.events.is_empty() {
+                return events;
+            }
+            events.extend(page.events);
+            query.after = Some(page.next);
+        }
     }
 
     /// The value of a metric's line, such as `hits_total{route="open",outcome="refused"}`.
