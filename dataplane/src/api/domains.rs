@@ -1,0 +1,327 @@
+//! `GET /v1/domains` and one of them: what a caller may know of tracking domains.
+
+use axum::Extension;
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use data_encoding::BASE64URL_NOPAD;
+use mailtrail_core::config::{
+    AddressDetail as CoreAddressDetail, Clicks as CoreClicks, Domain as CoreDomain,
+    DomainState as CoreState, LinkChoice as CoreChoice, Opens as CoreOpens,
+    PixelPlacement as CorePlacement, Privacy as CorePrivacy, UserAgentDetail as CoreAgentDetail,
+};
+use mailtrail_core::id::Realm;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::App;
+use super::auth::{Caller, Verb};
+use super::examples;
+use super::openapi::{Common, ListParams, NotFound, QueryProblems};
+use super::problem::Problem;
+use super::query::Query;
+use super::rewrite::print;
+use super::schema::words;
+
+/// A tracking domain as it is served now.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(examples(examples::domain))]
+pub(super) struct Domain {
+    /// `namespace/name`.
+    pub domain: String,
+    /// Host of new links.
+    pub host: String,
+    /// Further hosts that answer: aliases and former names.
+    pub other_hosts: Vec<String>,
+    /// Whether it is in use.
+    pub state: DomainState,
+    /// Whether the host is known to lead here; until then mails come back unchanged.
+    pub verified: bool,
+    /// Open tracking.
+    pub opens: Opens,
+    /// Click tracking.
+    pub clicks: Clicks,
+    /// What events hold of the reader.
+    pub privacy: Privacy,
+    /// Days that events are kept.
+    pub retention_days: u16,
+    /// Generation of the resource that is served; 0 where there is none.
+    pub generation: i64,
+}
+
+words! {
+    /// `active`, or `retired`: its resource is gone; links redirect, nothing is
+    /// recorded, mails come back unchanged.
+    DomainState of CoreState {
+        /// In use.
+        Active,
+        /// Links redirect, no more.
+        Retired,
+    }
+}
+
+/// Open tracking.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DomainOpens)]
+pub(super) struct Opens {
+    /// The toggle.
+    pub enabled: bool,
+    /// Where the pixel goes.
+    pub pixel: PixelPlacement,
+}
+
+words! {
+    /// Where the pixel goes; see the rewrite's `tracking.pixel`.
+    PixelPlacement of CorePlacement {
+        /// Bottom, or top near 102 KB.
+        Auto,
+        /// Top.
+        Top,
+        /// Bottom.
+        Bottom,
+        /// Both.
+        Both,
+    }
+}
+
+/// Click tracking.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DomainClicks)]
+pub(super) struct Clicks {
+    /// The toggle.
+    pub enabled: bool,
+    /// Whether links in plain text are tracked too.
+    pub plain_text: bool,
+    /// What becomes of links whose text is itself a URL.
+    pub url_text: LinkChoice,
+    /// What becomes of links that carry a credential.
+    pub sensitive: LinkChoice,
+    /// Hosts whose links are left alone; `*.e.com` means all below it.
+    pub never_track_hosts: Vec<String>,
+    /// Most links tracked in one mail.
+    pub links_max: u32,
+}
+
+words! {
+    /// Whether links of a doubtful kind are left alone or tracked.
+    LinkChoice of CoreChoice {
+        /// Left alone.
+        Leave,
+        /// Tracked.
+        Track,
+    }
+}
+
+/// What events hold of the reader.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DomainPrivacy)]
+pub(super) struct Privacy {
+    /// The address.
+    pub address: AddressDetail,
+    /// The user agent's text.
+    pub user_agent: UserAgentDetail,
+}
+
+words! {
+    /// Nothing, the network (/24 of IPv4, /48 of IPv6), or all of the address.
+    AddressDetail of CoreAddressDetail {
+        /// Nothing.
+        Omit,
+        /// The network.
+        Truncate,
+        /// All of it.
+        Full,
+    }
+}
+
+words! {
+    /// Nothing, or the user agent's text.
+    UserAgentDetail of CoreAgentDetail {
+        /// Nothing.
+        Omit,
+        /// The text.
+        Full,
+    }
+}
+
+/// A list of tracking domains.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DomainList {
+    /// The domains, by name.
+    pub domains: Vec<Domain>,
+    /// Give it as `after` for what follows; null at the end.
+    #[schema(required)]
+    pub next: Option<String>,
+}
+
+/// List tracking domains
+///
+/// Those that you may read, sorted by `namespace/name`.
+#[utoipa::path(
+    get,
+    path = "/v1/domains",
+    operation_id = "listDomains",
+    tag = "domains",
+    params(ListParams),
+    responses(
+        (status = 200, description = "Tracking domains.", body = DomainList, content_type = "application/json",
+            example = json!(examples::domains())),
+        Common,
+        QueryProblems
+    )
+)]
+pub(super) async fn list(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let mut query = Query::parse(query.as_deref());
+    let after = query.parsed("after", after);
+    let limit = query.limit();
+    query.finish()?;
+    let snapshot = app.context.live.snapshot();
+    let mut realms: Vec<&Realm> = snapshot
+        .domains()
+        .map(|domain| &domain.realm)
+        .filter(|realm| after.as_ref().is_none_or(|after| *realm > after))
+        .collect();
+    realms.sort_unstable();
+    let mut domains = Vec::new();
+    let mut next = None;
+    for realm in realms {
+        if !app
+            .context
+            .authorizer
+            .allows(&caller, Verb::Read, realm)
+            .await?
+        {
+            continue;
+        }
+        if domains.len() == limit {
+            next = domains.last().map(|last: &Domain| cursor(&last.domain));
+            break;
+        }
+        domains.extend(
+            snapshot
+                .by_realm(realm)
+                .map(|domain| Domain::from(&**domain)),
+        );
+    }
+    Ok(print(&DomainList { domains, next }))
+}
+
+/// Show a tracking domain
+///
+/// Its settings as they are served now.
+#[utoipa::path(
+    get,
+    path = "/v1/domains/{namespace}/{name}",
+    operation_id = "getDomain",
+    tag = "domains",
+    params(super::openapi::DomainParams),
+    responses(
+        (status = 200, description = "The tracking domain.", body = Domain, content_type = "application/json",
+            example = json!(examples::domain())),
+        Common,
+        NotFound
+    )
+)]
+pub(super) async fn show(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Response, Problem> {
+    let domain = app
+        .domain_of_path(&caller, Verb::Read, (&namespace, &name))
+        .await?;
+    Ok(print(&Domain::from(&*domain)))
+}
+
+fn cursor(domain: &str) -> String {
+    BASE64URL_NOPAD.encode(domain.as_bytes())
+}
+
+fn after(text: &str) -> Result<Realm, String> {
+    BASE64URL_NOPAD
+        .decode(text.as_bytes())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .and_then(|realm| realm.parse().ok())
+        .ok_or_else(|| "must be a cursor that a list gave".to_owned())
+}
+
+impl From<&CoreDomain> for Domain {
+    fn from(domain: &CoreDomain) -> Self {
+        // What the public listener needs alone is not told: fallback, apps.
+        let CoreDomain {
+            version: _,
+            realm,
+            generation,
+            host,
+            other_hosts,
+            state,
+            verified,
+            opens,
+            clicks,
+            privacy,
+            retention_days,
+            fallback: _,
+            apps: _,
+        } = domain;
+        Self {
+            domain: realm.to_string(),
+            host: host.to_string(),
+            other_hosts: other_hosts.iter().map(ToString::to_string).collect(),
+            state: (*state).into(),
+            verified: *verified,
+            opens: opens.into(),
+            clicks: clicks.into(),
+            privacy: privacy.into(),
+            retention_days: *retention_days,
+            generation: *generation,
+        }
+    }
+}
+
+impl From<&CoreOpens> for Opens {
+    fn from(opens: &CoreOpens) -> Self {
+        let CoreOpens { enabled, pixel } = *opens;
+        Self {
+            enabled,
+            pixel: pixel.into(),
+        }
+    }
+}
+
+impl From<&CoreClicks> for Clicks {
+    fn from(clicks: &CoreClicks) -> Self {
+        let CoreClicks {
+            enabled,
+            plain_text,
+            url_text,
+            sensitive,
+            never_track_hosts,
+            links_max,
+        } = clicks;
+        Self {
+            enabled: *enabled,
+            plain_text: *plain_text,
+            url_text: (*url_text).into(),
+            sensitive: (*sensitive).into(),
+            never_track_hosts: never_track_hosts.iter().map(ToString::to_string).collect(),
+            links_max: *links_max,
+        }
+    }
+}
+
+impl From<&CorePrivacy> for Privacy {
+    fn from(privacy: &CorePrivacy) -> Self {
+        let CorePrivacy {
+            address,
+            user_agent,
+        } = *privacy;
+        Self {
+            address: address.into(),
+            user_agent: user_agent.into(),
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! From a request and a domain to one rewrite, and to the message record that
+//! it leaves behind.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use mailtrail_core::config::{Domain, Snapshot};
+use mailtrail_core::id::LinkPosition;
+use mailtrail_core::link::UrlBase;
+use mailtrail_core::message::{MessageRecord, RecordedLink};
+use mailtrail_core::token::{Hour, Keys, Mail};
+
+use super::auth::{Caller, Verb};
+use super::problem::{Code, Problem};
+use super::request::{Asked, AskedTracking, DomainName};
+use super::settings::{INLINE_MAX_BYTES, RECORD_WAIT};
+use super::{Context, Shared};
+use crate::rewrite::report::{PixelReason, Report, Warning, WarningCode};
+use crate::rewrite::{self, Job, Rewritten, Tracking};
+use crate::store::Withdrawn;
+
+/// One rewrite that may be done.
+pub(super) struct Plan {
+    asked: Asked,
+    domain: Arc<Domain>,
+    snapshot: Arc<Snapshot>,
+    keys: Arc<Keys>,
+    now: Timestamp,
+    local_port: u16,
+}
+
+/// Bodies in or out.
+#[derive(Debug, Default)]
+pub(super) struct Bodies {
+    /// The HTML.
+    pub html: Option<String>,
+    /// The plain text.
+    pub text: Option<String>,
+}
+
+impl Plan {
+    /// Finds the domain and asks whether the caller may rewrite for it.
+    pub(super) async fn new(app: &Shared, caller: &Caller, asked: Asked) -> Result<Self, Problem> {
+        let domain = match &asked.domain {
+            DomainName::Realm(realm) => app.domain(caller, Verb::Rewrite, realm).await?,
+            DomainName::Host(host) => app.domain_of_host(caller, Verb::Rewrite, host).await?,
+        };
+        let Context {
+            live,
+            clock,
+            local_port,
+            ..
+        } = &app.context;
+        Ok(Self {
+            asked,
+            domain,
+            snapshot: live.snapshot(),
+            keys: live.keys(),
+            now: clock(),
+            local_port: *local_port,
+        })
+    }
+
+    /// Only tell, change and record nothing.
+    pub(super) fn dry_run(&self) -> bool {
+        self.asked.dry_run
+    }
+
+    /// What the rewriter needs. `has_html` says whether there is a body that a
+    /// pixel can stand in.
+    pub(super) fn job(&self, has_html: bool) -> Job {
+        let tracking = effective(&self.domain, self.asked.tracking);
+        Job {
+            domain: Arc::clone(&self.domain),
+            keys: Arc::clone(&self.keys),
+            snapshot: Arc::clone(&self.snapshot),
+            base: UrlBase::new(&self.domain.host, self.local_port),
+            mail: Mail {
+                message: self.asked.message_id.clone(),
+                recipient: self.asked.recipient.clone(),
+                sent: Hour::from_unix_seconds(self.now.as_second()),
+                test: self.asked.test,
+                opens_on: tracking.opens && has_html,
+            },
+            tracking,
+            unsubscribe_urls: self.asked.unsubscribe_urls.clone(),
+            local_port: self.local_port,
+        }
+    }
+
+    /// Rewrites both bodies; the text's links are numbered behind the HTML's.
+    pub(super) fn rewrite(&self, bodies: Bodies) -> (Bodies, Rewritten) {
+        let job = self.job(bodies.html.is_some());
+        let text_job = bodies.text.is_some().then(|| job.clone());
+        let (html, mut done) = match bodies.html {
+            Some(html) => rewrite_html(job, html),
+            None => (None, unmodified(PixelReason::NoHtml)),
+        };
+        let text = text_job.zip(bodies.text).map(|(job, text)| {
+            let last = done.report.links.iter().map(|link| link.position.0).max();
+            let first = LinkPosition(last.unwrap_or(0) + 1);
+            let (text, of_text) = rewrite::text(&job, first, &text);
+            done.report.links.extend(of_text.report.links);
+            done.report.warnings.extend(of_text.report.warnings);
+            done.links.extend(of_text.links);
+            text
+        });
+        (Bodies { html, text }, done)
+    }
+
+    /// The warning about what was asked for and is not allowed.
+    pub(super) fn narrowed(&self) -> Option<Warning> {
+        let asked = self.asked.tracking;
+        let has = effective(&self.domain, AskedTracking::default());
+        let more: Vec<_> = [
+            ("tracking.opens", asked.opens, has.opens),
+            ("tracking.clicks", asked.clicks, has.clicks),
+            ("tracking.text", asked.text, has.text),
+        ]
+        .into_iter()
+        .filter_map(|(name, asked, has)| (asked == Some(true) && !has).then_some(name))
+        .collect();
+        (!more.is_empty()).then(|| Warning {
+            code: WarningCode::TrackingNarrowed,
+            detail: format!(
+                "the tracking domain does not allow {}; a request can only narrow",
+                more.join(", ")
+            ),
+        })
+    }
+
+    /// Has the message record kept, within a bounded wait. The warning says
+    /// that it was not.
+    pub(super) async fn record(
+        &self,
+        context: &Context,
+        links: Vec<RecordedLink>,
+        report: &Report,
+    ) -> Option<Warning> {
+        if self.asked.dry_run {
+            return None;
+        }
+        let withdrawn = self
+            .asked
+            .recipient
+            .as_ref()
+            .map_or(Withdrawn::No, |recipient| {
+                context.store.withdrawn(&self.domain.realm, recipient)
+            });
+        let not_recorded = |detail: &str| {
+            Some(Warning {
+                code: WarningCode::MessageNotRecorded,
+                detail: detail.to_owned(),
+            })
+        };
+        match withdrawn {
+            Withdrawn::Yes => return not_recorded("the recipient has withdrawn from tracking"),
+            Withdrawn::NotLoaded => {
+                return not_recorded("who has withdrawn from tracking is not known yet");
+            }
+            Withdrawn::No => {}
+        }
+        let kept = context
+            .store
+            .append_message(&self.message_record(links, report));
+        match tokio::time::timeout(RECORD_WAIT, kept).await {
+            Ok(Ok(())) => None,
+            Ok(Err(_)) => not_recorded("the store could not keep the message record"),
+            Err(_) => not_recorded("the message record was not on disk in time; it may come late"),
+        }
+    }
+
+    fn message_record(&self, links: Vec<RecordedLink>, report: &Report) -> MessageRecord {
+        let asked = &self.asked;
+        MessageRecord {
+            domain: self.domain.realm.clone(),
+            message_id: asked.message_id.clone(),
+            recipient: asked.recipient.clone(),
+            rewritten_at: self.now,
+            tags: asked.tags.clone(),
+            links,
+            pixel: report.pixel.placed,
+            test: asked.test,
+            from: asked.from.clone(),
+            to: asked.to.clone(),
+            subject: asked.subject.clone(),
+            sent_at: asked.sent_at,
+        }
+    }
+}
+
+/// Narrows what the domain tracks by what was asked for; never widens it.
+fn effective(domain: &Domain, asked: AskedTracking) -> Tracking {
+    let clicks = domain.records_clicks() && asked.clicks != Some(false);
+    Tracking {
+        opens: domain.records_opens() && asked.opens != Some(false),
+        clicks,
+        text: clicks && domain.clicks.plain_text && asked.text != Some(false),
+        pixel: asked.pixel.unwrap_or(domain.opens.pixel),
+    }
+}
+
+fn rewrite_html(job: Job, html: String) -> (Option<String>, Rewritten) {
+    let (bytes, mut done) = rewrite::html(job, html.as_bytes());
+    match String::from_utf8(bytes) {
+        Ok(rewritten) => (Some(rewritten), done),
+        Err(_) => {
+            // Splicing text into text gives text. Should that ever be untrue,
+            // the mail still has to read.
+            tracing::error!("A rewritten mail was not UTF-8; it was returned unmodified");
+            done = unmodified(PixelReason::Unparsable);
+            done.report.warnings.push(Warning {
+                code: WarningCode::Unparsable,
+                detail: "the mail is unmodified".to_owned(),
+            });
+            (Some(html), done)
+        }
+    }
+}
+
+/// Nothing found and nothing placed.
+fn unmodified(why: PixelReason) -> Rewritten {
+    let mut report = Report::default();
+    report.pixel.reason = Some(why);
+    Rewritten {
+        report,
+        links: Vec::new(),
+    }
+}
+
+impl Shared {
+    /// Computes something whose work grows with `bytes`: a few at once, and
+    /// what takes long on a thread where it holds up no other request.
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        let place = Arc::clone(&self.rewrites).acquire_owned().await;
+        if bytes <= INLINE_MAX_BYTES {
+            return Ok(work());
+        }
+        let work = move || {
+            let _place = place;
+            work()
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| {
+            tracing::error!("A rewrite ended in a panic; its request was answered 500");
+            Problem::new(Code::Internal)
+        })
+    }
+}
