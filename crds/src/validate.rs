@@ -121,6 +121,9 @@ impl Checker {
         let Err(errors) = self.cel.validate_compiled(&self.rules, object, None) else {
             return;
         };
+        let mut errors = errors.into_vec();
+        // The interpreter goes through fields in no order.
+        errors.sort_by(|a, b| (&a.field_path, &a.message).cmp(&(&b.field_path, &b.message)));
         for error in errors {
             let kind = match error.reason.as_deref() {
                 Some("FieldValueDuplicate") => FaultKind::Duplicate,

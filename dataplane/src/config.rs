@@ -3,6 +3,8 @@
 //! Sources (manifests now; a config folder and the cluster later) build
 //! snapshots and swap them in here; requests take one and keep it to their end.
 
+pub mod manifests;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;

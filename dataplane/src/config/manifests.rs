@@ -1,0 +1,229 @@
+//! Tracking domains from manifests, as one would `kubectl apply` them: a file,
+//! or the files of a folder, for a machine without a cluster.
+//!
+//! - Read are `.yaml`, `.yml` and `.json`, of one or many documents, in the
+//!   order of their names; a `List` counts as what is in it. Hidden files and
+//!   folders inside the folder are passed over: what Kubernetes mounts of a
+//!   ConfigMap reads as it should.
+//! - Objects of other kinds, and domains of another class, are passed over with
+//!   a notice; a domain without a namespace is in `default`.
+//! - What the API server would refuse is refused, in the same words, and all of
+//!   it at once, each fault with file, line and field. One fault refuses the
+//!   whole set: half of it would be a state that nobody wrote.
+//! - There is nobody here to find out whether a host leads here. Its domain is
+//!   served as verified, with a warning where that is not said or plain.
+//!
+//! Reading is [`read`]; the rest is pure.
+
+mod document;
+mod node;
+mod read;
+mod set;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use mailtrail_core::config::Snapshot;
+use mailtrail_crds::validate::Checker;
+use serde::Serialize;
+
+use set::Set;
+
+pub(super) use read::{Fingerprint, fingerprint};
+pub(super) use set::Carried;
+
+/// Largest manifest file, in bytes: some 50,000 domains.
+pub const FILE_MAX_BYTES: u64 = 16 << 20;
+/// Most bytes of all manifest files together.
+pub const TOTAL_MAX_BYTES: u64 = 64 << 20;
+/// Most files of a folder that are read.
+pub const FILES_MAX: usize = 10_000;
+/// Most documents in all files together, those passed over included.
+pub const DOCUMENTS_MAX: usize = 100_000;
+/// Most faults and most notices that are told of one load; the rest is counted.
+pub const TOLD_MAX: usize = 100;
+/// Namespace of a domain that names none, as `kubectl apply` has it.
+pub const DEFAULT_NAMESPACE: &str = "default";
+
+/// A place in a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// Line, from 1 on; 0 where the whole file is meant.
+    pub line: u64,
+    /// Column, in characters, from 1 on; 0 where the whole file is meant.
+    pub column: u64,
+}
+
+/// One thing that is wrong with the manifests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// Path of the field, such as `spec.host`; empty where no field is meant.
+    pub field: String,
+    /// What would be right.
+    pub rule: String,
+}
+
+/// Everything that is wrong with the manifests.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct ManifestErrors {
+    /// What is wrong, [`TOLD_MAX`] at most.
+    pub faults: Vec<Fault>,
+    /// How much more there is.
+    pub more: usize,
+}
+
+/// Something to know that is no fault.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub what: NoticeKind,
+}
+
+/// What there is to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoticeKind {
+    /// An object of a kind that is not read.
+    OtherKind(String),
+    /// A domain of another class.
+    OtherClass(String),
+    /// A host that is served as verified without anybody having looked.
+    Unverified(String),
+}
+
+/// What a path's manifests say.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The domains, to be served.
+    pub snapshot: Snapshot,
+    /// What to know about them, [`TOLD_MAX`] at most.
+    pub notices: Vec<Notice>,
+    /// How many notices there are beyond those.
+    pub more_notices: usize,
+    /// From where [`super::watch`] goes on.
+    pub baseline: Baseline,
+}
+
+/// What a later load is compared with.
+#[derive(Debug, Clone)]
+pub struct Baseline {
+    pub(super) fingerprint: Fingerprint,
+    pub(super) carried: Carried,
+}
+
+/// Reads the manifests of a path: a file, or a folder.
+///
+/// # Errors
+///
+/// All faults there are: files that cannot be read or are too large, documents
+/// that are no YAML, objects that the API server would refuse, domains or hosts
+/// that are there twice.
+pub fn load(path: &Path) -> Result<Loaded, ManifestErrors> {
+    load_after(path, &Checker::tracking_domain(), None)
+}
+
+/// Like [`load`]; domains and hosts that were there before and are no longer go
+/// on leading home.
+pub(super) fn load_after(
+    path: &Path,
+    checker: &Checker,
+    before: Option<(&Snapshot, &Carried)>,
+) -> Result<Loaded, ManifestErrors> {
+    let fingerprint = fingerprint(path);
+    let mut set = Set::default();
+    for file in read::files(path, &mut set) {
+        let Some(bytes) = read::file(&file, &mut set) else {
+            continue;
+        };
+        document::read(&file, &bytes, checker, &mut set);
+    }
+    set.finish(fingerprint, before)
+}
+
+// === Place, Fault, Notice ===
+
+impl Place {
+    /// The whole of a file.
+    pub(crate) fn file(file: &Path) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: 0,
+            column: 0,
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.file.display().fmt(f)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.place)?;
+        if !self.field.is_empty() {
+            write!(f, "{}: ", self.field)?;
+        }
+        f.write_str(&self.rule)
+    }
+}
+
+impl fmt::Display for ManifestErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, fault) in self.faults.iter().enumerate() {
+            if at > 0 {
+                f.write_str("\n")?;
+            }
+            fault.fmt(f)?;
+        }
+        if self.more > 0 {
+            write!(f, "\nand {} more", self.more)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, what } = self;
+        match what {
+            NoticeKind::OtherKind(kind) => write!(f, "{place}: passed over: {kind}"),
+            NoticeKind::OtherClass(class) => {
+                write!(f, "{place}: passed over: a domain of class {class}")
+            }
+            NoticeKind::Unverified(host) => write!(
+                f,
+                "{place}: {host} is served as verified, nobody has looked whether it leads here; \
+                 spec.verification: None says that this is meant"
+            ),
+        }
+    }
+}
+
+impl Loaded {
+    /// Tells the log what there is to know.
+    pub fn log_notices(&self) {
+        for notice in &self.notices {
+            match notice.what {
+                NoticeKind::Unverified(_) => tracing::warn!("{notice}"),
+                NoticeKind::OtherKind(_) | NoticeKind::OtherClass(_) => tracing::info!("{notice}"),
+            }
+        }
+        if self.more_notices > 0 {
+            tracing::info!(more = self.more_notices, "more notices about the manifests");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

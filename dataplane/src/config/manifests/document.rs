@@ -1,0 +1,153 @@
+//! Bytes of a file → documents → domains and notices. Pure.
+
+use std::path::Path;
+
+use mailtrail_crds::entry::{EntryError, Facts, entry};
+use mailtrail_crds::validate::Checker;
+use mailtrail_crds::{DEFAULT_CLASS, GROUP, VERSION};
+use serde_saphyr::{Location, MessageFormatter as _, UserMessageFormatter};
+
+use super::node::Node;
+use super::set::{Declared, Set};
+use super::{DEFAULT_NAMESPACE, DOCUMENTS_MAX, NoticeKind, Place};
+
+/// Deepest nesting of a document: Kubernetes objects that people write stay
+/// well below.
+const DEPTH_MAX: usize = 64;
+/// Most nodes (scalars, lists, maps) of one document.
+const NODES_MAX: usize = 250_000;
+/// Most events that aliases (`*x`) may repeat in one file: they are for saving a
+/// few lines, not for making megabytes of a few.
+const REPLAYED_MAX: usize = 10_000;
+/// Deepest nesting of `List`s: one inside another is not made by any tool.
+const LIST_DEPTH_MAX: u8 = 1;
+
+/// Reads every document of a file into the set.
+pub(super) fn read(file: &Path, bytes: &[u8], checker: &Checker, set: &mut Set) {
+    let mut reader = bytes;
+    let options = serde_saphyr::options! {
+        // What stands in a manifest that is not ours may be a secret.
+        with_snippet: false,
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH_MAX,
+            max_nodes: NODES_MAX,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: REPLAYED_MAX,
+        },
+    };
+    for document in serde_saphyr::read_with_options::<_, Node>(&mut reader, options) {
+        if !set.counts_document() {
+            let rule = format!("has the files hold more than {DOCUMENTS_MAX} documents");
+            return set.fault(Place::file(file), "", rule);
+        }
+        match document {
+            Ok(node) => Reading { file, checker, set }.object(node, LIST_DEPTH_MAX),
+            Err(error) => {
+                let at = error.location().unwrap_or(Location::UNKNOWN);
+                let message = UserMessageFormatter.format_message(error.without_snippet());
+                let rule = format!("is no YAML: {}", message.replace(char::is_control, " "));
+                set.fault(place(file, at), "", rule);
+            }
+        }
+    }
+}
+
+struct Reading<'a> {
+    file: &'a Path,
+    checker: &'a Checker,
+    set: &'a mut Set,
+}
+
+impl Reading<'_> {
+    fn object(&mut self, node: Node, lists: u8) {
+        let text = |key| node.field(key).and_then(Node::text).unwrap_or_default();
+        let (api_version, kind) = (text("apiVersion"), text("kind"));
+        let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+        if api_version.is_empty() || kind.is_empty() {
+            let rule = "is no Kubernetes object: it needs apiVersion and kind";
+            return self.fault(&node, "", rule.to_owned());
+        }
+        if (group, kind) == ("", "List") && lists > 0 {
+            let items = node.take("items").map(Node::into_items).unwrap_or_default();
+            return items
+                .into_iter()
+                .for_each(|item| self.object(item, lists - 1));
+        }
+        if (group, kind) != (GROUP, "TrackingDomain") {
+            let what = NoticeKind::OtherKind(format!("{kind} of {api_version}"));
+            return self.set.notice(self.place(node.at), what);
+        }
+        if version != VERSION {
+            let rule = format!("must be {GROUP}/{VERSION}");
+            return self.fault(&node, "apiVersion", rule);
+        }
+        self.domain(&node);
+    }
+
+    fn domain(&mut self, node: &Node) {
+        let mut domain = match self.checker.check(&node.to_json()) {
+            Ok(domain) => domain,
+            Err(mut faults) => {
+                // As they stand in the file.
+                faults.sort_by_cached_key(|fault| {
+                    let at = node.locate(&fault.field);
+                    (at.line(), at.column())
+                });
+                for fault in faults {
+                    self.fault(node, &fault.field, fault.rule);
+                }
+                return;
+            }
+        };
+        let host_at = self.place(node.locate("spec.host"));
+        if domain.spec.class_name != DEFAULT_CLASS {
+            let at = self.place(node.locate("spec.className"));
+            let class = domain.spec.class_name;
+            return self.set.notice(at, NoticeKind::OtherClass(class));
+        }
+        let namespace = domain.metadata.namespace.take();
+        domain.metadata.namespace = namespace
+            .filter(|namespace| !namespace.is_empty())
+            .or_else(|| Some(DEFAULT_NAMESPACE.to_owned()));
+        let facts = Facts {
+            verified: true,
+            former_hosts: Vec::new(),
+        };
+        match entry(&domain, facts) {
+            Ok(entry) => self.set.domain(Declared {
+                at: self.place(node.locate("metadata.name")),
+                hosts_at: self.hosts_at(node, host_at, domain.spec.aliases.len()),
+                verification: domain.spec.verification,
+                deletion_policy: domain.spec.deletion_policy,
+                entry,
+            }),
+            Err(EntryError::Field { field, rule }) => self.fault(node, &field, rule),
+            Err(error @ EntryError::TooLong { .. }) => self.fault(node, "spec", error.to_string()),
+        }
+    }
+
+    /// Where the host and the aliases stand, in the order of the entry's hosts.
+    fn hosts_at(&self, node: &Node, host: Place, aliases: usize) -> Vec<Place> {
+        let alias = |at| self.place(node.locate(&format!("spec.aliases[{at}]")));
+        std::iter::once(host)
+            .chain((0..aliases).map(alias))
+            .collect()
+    }
+
+    fn fault(&mut self, node: &Node, field: &str, rule: String) {
+        self.set.fault(self.place(node.locate(field)), field, rule);
+    }
+
+    fn place(&self, at: Location) -> Place {
+        place(self.file, at)
+    }
+}
+
+fn place(file: &Path, at: Location) -> Place {
+    Place {
+        file: file.to_owned(),
+        line: at.line(),
+        column: at.column(),
+    }
+}
