@@ -4,6 +4,13 @@
 //! snapshots and swap them in here; requests take one and keep it to their end.
 
 pub mod manifests;
+mod metrics;
+mod status;
+mod watch;
+
+pub use metrics::ConfigMetrics;
+pub use status::{ConfigStatus, DomainStatus};
+pub use watch::{Looked, POLL, SETTLE, Watcher, watch};
 
 use std::sync::Arc;
 
@@ -11,11 +18,14 @@ use arc_swap::ArcSwap;
 use mailtrail_core::config::Snapshot;
 use mailtrail_core::token::Keys;
 
+use manifests::ManifestErrors;
+
 /// The domains and keys in use; swapped as a whole, never changed in place.
 #[derive(Debug)]
 pub struct Live {
     snapshot: ArcSwap<Snapshot>,
     keys: ArcSwap<Keys>,
+    refused: ArcSwap<ManifestErrors>,
 }
 
 impl Live {
@@ -24,6 +34,7 @@ impl Live {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             keys: ArcSwap::from_pointee(keys),
+            refused: ArcSwap::default(),
         }
     }
 
@@ -45,5 +56,16 @@ impl Live {
     /// Requests that begin from now on see these keys.
     pub fn replace_keys(&self, keys: Keys) {
         self.keys.store(Arc::new(keys));
+    }
+
+    /// What is served, and what of the source's newest state is not.
+    pub fn status(&self) -> ConfigStatus {
+        ConfigStatus::new(&self.snapshot.load(), &self.refused.load())
+    }
+
+    /// Notes what of the source's newest state was refused; nothing, when it is
+    /// the one that is served.
+    pub fn replace_refused(&self, refused: ManifestErrors) {
+        self.refused.store(Arc::new(refused));
     }
 }

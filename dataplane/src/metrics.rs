@@ -6,6 +6,7 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
+use crate::config::ConfigMetrics;
 use crate::serve;
 use crate::store::journal::JournalMetrics;
 
@@ -19,6 +20,8 @@ pub struct Metrics {
     pub events_not_kept: Counter,
     /// What the public listener counts.
     pub serve: serve::Counts,
+    /// What is counted of configuration.
+    pub config: ConfigMetrics,
     /// What the journal counts.
     pub journal: JournalMetrics,
 }
@@ -48,6 +51,7 @@ impl Metrics {
         Self {
             events_deferred,
             events_not_kept,
+            config: ConfigMetrics::new(&mut registry),
             serve: serve::Counts::new(&mut registry),
             journal,
             registry,

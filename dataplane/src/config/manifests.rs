@@ -68,7 +68,7 @@ pub struct Fault {
 }
 
 /// Everything that is wrong with the manifests.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 pub struct ManifestErrors {
     /// What is wrong, [`TOLD_MAX`] at most.
     pub faults: Vec<Fault>,
