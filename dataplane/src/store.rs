@@ -4,7 +4,8 @@
 //!
 //! A hit becomes an event, [`Store::append_event`] queues it, and the answer
 //! waits for the [`Pending`], a bounded time. The [`journal`] writes and syncs
-//! what is queued and tells all who wait. Events are listed from the journal.
+//! what is queued and tells all who wait. Events are listed from the journal,
+//! whose places the [`index`] knows.
 //!
 //! # Guarantees
 //!
@@ -20,7 +21,9 @@
 
 pub mod disk;
 mod folder;
+mod index;
 pub mod inspect;
+mod join;
 pub mod journal;
 mod list;
 mod record;
@@ -44,6 +47,7 @@ use crate::metrics::Metrics;
 
 use disk::{Disk, RealDisk};
 use folder::Folder;
+use index::{Index, KeyHasher};
 use journal::{Hub, Journal, JournalMetrics, Limits};
 use withdrawals::Withdrawals;
 
@@ -78,7 +82,8 @@ pub struct Store {
 
 struct Inner {
     // Dropped in this order: the folder is unlocked last.
-    journal: Journal,
+    index: Index,
+    journal: Arc<Journal>,
     withdrawals: Withdrawals,
     folder: Arc<Folder>,
 }
@@ -126,9 +131,16 @@ impl Store {
             },
         )
         .map_err(not_readable)?;
+        let journal = Arc::new(journal);
+        let read = Arc::downgrade(&journal);
+        let index = Index::start(&folder.dir, KeyHasher::new(&folder.key), move || {
+            read.upgrade().map(|journal| journal.reader())
+        })
+        .map_err(not_readable)?;
         Ok(Self {
             hub: journal.hub(),
             inner: Arc::new(Inner {
+                index,
                 journal,
                 withdrawals,
                 folder,
@@ -178,9 +190,15 @@ impl Store {
         self.inner.withdrawals.check(realm, recipient)
     }
 
-    /// Lists events; waits for the disk, so call it off the runtime.
+    /// Lists events, with tags and link names of their message record; waits
+    /// for the disk, so call it off the runtime.
     pub fn events(&self, query: &EventQuery) -> Result<EventPage, QueryError> {
-        list::events(&self.inner.journal.reader(), &self.inner.folder.key, query)
+        let sources = list::Sources {
+            reader: &self.inner.journal.reader(),
+            lookup: &self.inner.index.lookup(),
+            key: &self.inner.folder.key,
+        };
+        list::events(sources, query)
     }
 
     /// How many records wait to be written.

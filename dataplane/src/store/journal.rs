@@ -85,10 +85,11 @@ use std::thread::JoinHandle;
 use crate::store::disk::Disk;
 use crate::store::record;
 
+pub(crate) use frame::FRAMES_START;
 pub(crate) use frame::FrameHead;
 pub use metrics::JournalMetrics;
 pub use progress::{Hub, NotKept, Pending};
-pub(crate) use read::Reader;
+pub(crate) use read::{Part, Reader};
 pub(crate) use segment::Segment;
 
 /// Segments this long are sealed, in bytes: reading one whole takes some

@@ -17,9 +17,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mailtrail_core::event::{Client, Event, EventKind, EventLink, Verdict};
-use mailtrail_core::id::LinkPosition;
+use mailtrail_core::id::{LinkPosition, MessageId, Realm, Recipient};
 use mailtrail_core::message::MessageRecord;
 use mailtrail_core::target::Target;
+use serde::Deserialize;
 use uuid::Uuid;
 
 /// An event, in the form of this module.
@@ -63,6 +64,19 @@ pub(crate) struct EventKey<'a> {
     pub(crate) kind: EventKind,
     /// The message.
     pub(crate) message_id: &'a str,
+    /// The reader, when named.
+    pub(crate) recipient: Option<&'a str>,
+}
+
+/// What a message record is found under.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct MessageKey {
+    /// The tracking domain.
+    pub(crate) domain: Realm,
+    /// The sender's id.
+    pub(crate) message_id: MessageId,
+    /// The reader, when named.
+    pub(crate) recipient: Option<Recipient>,
 }
 
 // === Writing ===
@@ -185,23 +199,30 @@ pub(crate) fn decode_event(payload: &[u8]) -> Result<Event, Unreadable> {
 
 /// Reads of an event what filters ask for.
 pub(crate) fn peek_event(payload: &[u8]) -> Result<EventKey<'_>, Unreadable> {
-    let (mut domain, mut kind, mut message_id) = (None, None, None);
+    let (mut domain, mut kind, mut message_id, mut recipient) = (None, None, None, None);
     for field in Fields(payload) {
         match field? {
             (DOMAIN, bytes) => domain = Some(text(bytes)?),
             (KIND, bytes) => kind = Some(kind_of(bytes)?),
             (MESSAGE_ID, bytes) => message_id = Some(text(bytes)?),
+            (RECIPIENT, bytes) => recipient = Some(text(bytes)?),
+            // Fields are written in the order of their tags, but for those
+            // of later versions.
+            (tag, _) if tag > RECIPIENT => break,
             _ => {}
         }
-        if let (Some(domain), Some(kind), Some(message_id)) = (domain, kind, message_id) {
-            return Ok(EventKey {
-                domain,
-                kind,
-                message_id,
-            });
-        }
     }
-    Err(Unreadable)
+    Ok(EventKey {
+        domain: domain.ok_or(Unreadable)?,
+        kind: kind.ok_or(Unreadable)?,
+        message_id: message_id.ok_or(Unreadable)?,
+        recipient,
+    })
+}
+
+/// Reads of a message record what it is found under.
+pub(crate) fn peek_message(payload: &[u8]) -> Result<MessageKey, Unreadable> {
+    serde_json::from_slice(payload).map_err(|_| Unreadable)
 }
 
 /// Reads a message record.
@@ -445,7 +466,8 @@ mod tests {
             Ok(EventKey {
                 domain: "shop/links",
                 kind: EventKind::Clicked,
-                message_id: "m-1"
+                message_id: "m-1",
+                recipient: None
             })
         );
     }

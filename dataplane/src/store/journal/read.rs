@@ -11,9 +11,10 @@ use super::frame::{FRAME_HEAD_BYTES, FRAMES_START, FrameHead};
 use super::scan::Item;
 use super::segment::{Segment, file_number};
 use super::{Opened, SEQ_SKIP};
-use crate::store::disk::Disk;
+use crate::store::disk::{Disk, DiskFile};
 
 /// The segments of one moment.
+#[derive(Clone)]
 pub(crate) struct Reader {
     disk: Arc<dyn Disk>,
     segments: Vec<Segment>,
@@ -59,37 +60,35 @@ impl Reader {
         self.next_seq
     }
 
+    /// The segments that hold anything, oldest first.
+    pub(crate) fn parts(&self) -> impl DoubleEndedIterator<Item = Part<'_>> {
+        let held = self.segments.iter().enumerate();
+        held.filter(|(_, segment)| segment.summary.records() > 0)
+            .map(|(n, segment)| Part {
+                segment,
+                reader: self,
+                void_from: self.void_from(n),
+            })
+    }
+
     /// Gives every record behind a number, in order, until told to stop.
     pub(crate) fn each_after(
         &self,
         after: u64,
         mut each: impl FnMut(FrameHead, &[u8]) -> ControlFlow<()>,
     ) -> io::Result<()> {
-        for (n, segment) in self.segments.iter().enumerate() {
-            if segment.summary.last_seq <= after || segment.summary.records() == 0 {
-                continue;
-            }
-            let void_from = self.void_from(n);
-            let file = segment.file(&*self.disk)?;
-            let mut scan = segment.scan(&*file, FRAMES_START);
-            loop {
-                match scan.next()? {
-                    Item::Record { head, payload, .. } => {
-                        if head.seq >= void_from {
-                            break;
-                        }
-                        if head.seq > after && each(head, payload).is_break() {
-                            return Ok(());
-                        }
+        for part in self.parts() {
+            if part.segment.summary.last_seq > after {
+                let file = part.file()?;
+                let flow = part.each_from(&*file, FRAMES_START, |_, head, payload| {
+                    if head.seq > after {
+                        each(head, payload)
+                    } else {
+                        ControlFlow::Continue(())
                     }
-                    Item::Damaged { .. } => {
-                        self.damaged.inc();
-                    }
-                    Item::End { torn, .. } => {
-                        // A sealed segment ends with a frame.
-                        self.damaged.inc_by(u64::from(torn > 0));
-                        break;
-                    }
+                })?;
+                if flow.is_break() {
+                    break;
                 }
             }
         }
@@ -103,6 +102,90 @@ impl Reader {
         later.filter(|base| *base > 0).min().unwrap_or(u64::MAX)
     }
 }
+
+// === Part ===
+
+/// One segment as a reader sees it.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'a> {
+    /// The segment.
+    pub(crate) segment: &'a Segment,
+    reader: &'a Reader,
+    void_from: u64,
+}
+
+impl Part<'_> {
+    /// The segment's file, for the other functions.
+    pub(crate) fn file(&self) -> io::Result<Box<dyn DiskFile>> {
+        self.segment.file(&*self.reader.disk)
+    }
+
+    /// The last number that counts.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.segment.summary.last_seq.min(self.void_from - 1)
+    }
+
+    /// Where the record behind this one is, when the one of this number is at
+    /// this place.
+    pub(crate) fn behind(&self, file: &dyn DiskFile, at: u64, seq: u64) -> io::Result<Option<u64>> {
+        let mut scan = self.segment.scan(file, at);
+        let frame = scan.frame(at)?;
+        let head = frame.map(|(head, _)| head).filter(|head| head.seq == seq);
+        Ok(head.map(|head| at + head.frame_bytes() as u64))
+    }
+
+    /// Gives every record from a frame's place on, and its place, until told
+    /// to stop.
+    pub(crate) fn each_from(
+        &self,
+        file: &dyn DiskFile,
+        from: u64,
+        mut each: impl FnMut(u64, FrameHead, &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<ControlFlow<()>> {
+        let mut scan = self.segment.scan(file, from);
+        loop {
+            match scan.next()? {
+                Item::Record { at, head, payload } => {
+                    if head.seq >= self.void_from {
+                        return Ok(ControlFlow::Continue(()));
+                    }
+                    if each(at, head, payload).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
+                Item::Damaged { .. } => {
+                    self.reader.damaged.inc();
+                }
+                Item::End { torn, .. } => {
+                    // What counts of a segment ends with a frame.
+                    self.reader.damaged.inc_by(u64::from(torn > 0));
+                    return Ok(ControlFlow::Continue(()));
+                }
+            }
+        }
+    }
+
+    /// Gives the records at these places, in this order, until told to stop.
+    pub(crate) fn each_at(
+        &self,
+        file: &dyn DiskFile,
+        places: impl IntoIterator<Item = u64>,
+        mut each: impl FnMut(u64, FrameHead, &[u8]) -> ControlFlow<()>,
+    ) -> io::Result<ControlFlow<()>> {
+        let mut scan = self.segment.scan(file, FRAMES_START);
+        for at in places {
+            if let Some((head, payload)) = scan.frame(at)?
+                && head.seq < self.void_from
+                && each(at, head, payload).is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+// === Opening ===
 
 /// Opens every segment of a folder, in order. With `repair`, what was written
 /// last is put on the disk, cut behind its last record and sealed; a disk that

@@ -13,6 +13,9 @@ use crate::store::disk::DiskFile;
 
 /// How much is read at a time, in bytes.
 const READ_BYTES: usize = 256 * 1024;
+/// How much is read for one frame, in bytes: most events and a few of their
+/// neighbours.
+const POINT_READ_BYTES: usize = 1024;
 /// Sequence numbers do not jump further than this within a segment: far more
 /// than one can hold, far less than random bytes would.
 const SEQ_JUMP_MAX: u64 = 1 << 32;
@@ -61,11 +64,23 @@ impl<'a> Scan<'a> {
                 start: from,
                 bytes: Vec::new(),
                 stop,
+                read_bytes: READ_BYTES,
             },
             at: from,
             salt,
             last_seq: 0,
         }
+    }
+
+    /// Reads the one frame at a place; none where no frame holds.
+    pub(crate) fn frame(&mut self, at: u64) -> io::Result<Option<(FrameHead, &[u8])>> {
+        self.window.read_bytes = POINT_READ_BYTES;
+        self.last_seq = 0;
+        let Some(head) = self.frame_at(at)? else {
+            return Ok(None);
+        };
+        let frame = self.window.get(at, head.frame_bytes())?;
+        Ok(Some((head, &frame[FRAME_HEAD_BYTES..])))
     }
 
     /// What stands next.
@@ -144,6 +159,7 @@ struct Window<'a> {
     start: u64,
     bytes: Vec<u8>,
     stop: u64,
+    read_bytes: usize,
 }
 
 impl Window<'_> {
@@ -155,7 +171,7 @@ impl Window<'_> {
             let room = self
                 .stop
                 .saturating_sub(at)
-                .min(wanted.max(READ_BYTES) as u64);
+                .min(wanted.max(self.read_bytes) as u64);
             self.bytes.resize(room as usize, 0);
             let read = self.file.read_at(&mut self.bytes, at)?;
             self.bytes.truncate(read);
