@@ -7,11 +7,12 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
 use super::disk::RealDisk;
-use super::journal::{Opened, Reader};
+use super::journal::{Opened, Reader, Segment};
 use super::record;
 
 /// What a check of a data folder found.
@@ -33,6 +34,32 @@ pub struct Check {
     pub damaged: u64,
     /// Bytes behind the last records that were no record.
     pub torn_bytes: u64,
+}
+
+/// What is known of a segment file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SegmentInfo {
+    /// The number in its name.
+    pub number: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Whether it has its footer; all but the one that is written have, and
+    /// those that the disk refused something of.
+    pub sealed: bool,
+    /// Events in it.
+    pub events: u64,
+    /// Message records in it.
+    pub messages: u64,
+    /// Records of other kinds in it.
+    pub others: u64,
+    /// Number of its first record; 0 where it has none.
+    pub first_seq: u64,
+    /// Number of its last record; 0 where it has none.
+    pub last_seq: u64,
+    /// The earliest time of a record.
+    pub first_time: Timestamp,
+    /// The latest time of a record.
+    pub last_time: Timestamp,
 }
 
 /// A line of a list or an export.
@@ -66,6 +93,12 @@ pub fn check(data_dir: &Path) -> io::Result<Check> {
     })?;
     check.damaged = damaged.get();
     Ok(check)
+}
+
+/// Lists the segment files of a data folder, oldest first.
+pub fn segments(data_dir: &Path) -> io::Result<Vec<SegmentInfo>> {
+    let (reader, ..) = open(data_dir)?;
+    Ok(reader.segments().iter().map(SegmentInfo::of).collect())
 }
 
 /// Writes every event and message record as a line of JSON, oldest first.
@@ -106,6 +139,29 @@ fn line<T: Serialize>(
 ) -> io::Result<()> {
     serde_json::to_writer(&mut *to, &Line { seq, kind, content })?;
     to.write_all(b"\n")
+}
+
+impl SegmentInfo {
+    fn of(segment: &Segment) -> Self {
+        let summary = segment.summary;
+        let time = |ms| {
+            let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+            // Only a damaged frame has a time that is none.
+            Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
+        };
+        Self {
+            number: segment.number,
+            bytes: segment.file_bytes,
+            sealed: segment.sealed,
+            events: summary.events,
+            messages: summary.messages,
+            others: summary.others,
+            first_seq: summary.first_seq,
+            last_seq: summary.last_seq,
+            first_time: time(summary.first_ms),
+            last_time: time(summary.last_ms),
+        }
+    }
 }
 
 fn open(data_dir: &Path) -> io::Result<(Reader, Opened, Counter)> {

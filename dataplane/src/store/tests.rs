@@ -297,3 +297,43 @@ fn every_event_of_many_runtimes_is_acknowledged_and_kept_once() {
     }
     assert_eq!(ids.len(), RUNTIMES * TASKS * EACH);
 }
+
+#[test]
+fn a_folder_is_checked_listed_and_exported_from_outside_while_it_is_used() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    let sent = event("a/b", "m");
+    store.append_event(&sent).wait().expect("kept");
+    let check = inspect::check(dir.path()).expect("checked");
+    assert_eq!((check.events, check.damaged, check.torn_bytes), (1, 0, 0));
+    let listed = inspect::segments(dir.path()).expect("listed");
+    assert_eq!(
+        (listed.len(), listed[0].events, listed[0].sealed),
+        (1, 1, false)
+    );
+    assert_eq!(listed[0].first_time, sent.time);
+    let mut exported = Vec::new();
+    inspect::export(dir.path(), &mut exported).expect("exported");
+    let line: serde_json::Value = serde_json::from_slice(&exported).expect("a line");
+    assert_eq!(line["record"], "event");
+    assert_eq!(line["id"], sent.id.to_string());
+    assert_eq!(line["message_id"], "m");
+    drop(store);
+    assert!(inspect::segments(dir.path()).expect("listed")[0].sealed);
+}
+
+#[test]
+fn a_check_counts_what_is_damaged() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(dir.path());
+    for _ in 0..3 {
+        store.append_event(&event("a/b", "m")).wait().expect("kept");
+    }
+    drop(store);
+    let path = dir.path().join("journal/0000000001.journal");
+    let mut bytes = std::fs::read(&path).expect("read");
+    bytes[64 + 24 + 20] ^= 1;
+    std::fs::write(&path, bytes).expect("written");
+    let check = inspect::check(dir.path()).expect("checked");
+    assert_eq!((check.events, check.damaged), (2, 1));
+}

@@ -20,8 +20,11 @@ pub struct JournalMetrics {
     pub others_not_kept: Counter,
     /// Records that were put on the disk.
     pub records: Counter,
-    /// Damaged stretches that were passed over, found when opening or reading.
+    /// How often a damaged stretch was passed over, when opening and at every
+    /// reading.
     pub damaged: Counter,
+    /// Records that waited when the writer last took what waits.
+    pub queued: Gauge,
     /// Segment files.
     pub segments: Gauge,
     /// Bytes of segment files.
@@ -38,6 +41,7 @@ impl JournalMetrics {
             others_not_kept: Counter::default(),
             records: Counter::default(),
             damaged: Counter::default(),
+            queued: Gauge::default(),
             segments: Gauge::default(),
             bytes: Gauge::default(),
             sync_seconds: Histogram::new(SYNC_BUCKETS_SECONDS),
@@ -51,6 +55,7 @@ impl JournalMetrics {
             others_not_kept,
             records,
             damaged,
+            queued,
             segments,
             bytes,
             sync_seconds,
@@ -67,8 +72,13 @@ impl JournalMetrics {
         );
         registry.register(
             "journal_damaged",
-            "Damaged stretches of the journal that were passed over",
+            "How often a damaged stretch of the journal was passed over",
             damaged.clone(),
+        );
+        registry.register(
+            "journal_queued",
+            "Records that waited when a batch was last taken",
+            queued.clone(),
         );
         registry.register("journal_segments", "Segment files", segments.clone());
         registry.register("journal_bytes", "Bytes of segment files", bytes.clone());

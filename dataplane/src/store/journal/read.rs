@@ -60,6 +60,11 @@ impl Reader {
         self.next_seq
     }
 
+    /// All segments, oldest first.
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
     /// The segments that hold anything, oldest first.
     pub(crate) fn parts(&self) -> impl DoubleEndedIterator<Item = Part<'_>> {
         let held = self.segments.iter().enumerate();

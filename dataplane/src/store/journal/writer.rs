@@ -109,6 +109,7 @@ impl Writer {
         let spare = std::mem::take(&mut self.spare);
         let enough = self.pace.enough(now);
         let mut batch = self.shared.queue.gather(enough, self.pace.linger(), spare);
+        self.shared.metrics.queued.set(batch.records as i64);
         let kept = self.write(&mut batch).or_else(|error| {
             tracing::warn!(%error, "journal: a batch was refused, trying a new segment");
             self.write(&mut batch)
