@@ -73,6 +73,8 @@ use run::{Builder, Run};
 /// How often the index looks for what is new: well within the second that it
 /// may be behind.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Wait after the disk refused something: making a run reads a whole segment.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Progress is told for each so many segments.
 const PROGRESS_SEGMENTS: usize = 16;
 
@@ -269,10 +271,15 @@ impl Shared {
         self.open(dir);
         while !self.closing.load(Ordering::SeqCst) {
             let Some(reader) = reader() else { break };
-            if let Err(error) = self.follow(&reader) {
-                tracing::warn!(%error, "index: behind, reading goes on without it");
-            }
-            std::thread::park_timeout(LOOK_EVERY);
+            let pause = match self.follow(&reader) {
+                Ok(()) => LOOK_EVERY,
+                Err(error) => {
+                    tracing::warn!(%error, "index: behind, reading goes on without it");
+                    RETRY_AFTER
+                }
+            };
+            drop(reader);
+            std::thread::park_timeout(pause);
         }
         *self.base() = None;
     }
@@ -309,7 +316,8 @@ impl Shared {
                 tracing::info!(done = n, of = missing, "index: being made");
             }
             let run = self.run_of(part)?;
-            self.with_base(|base| base.put(part.segment, &run));
+            self.with_base(|base| base.put(part.segment, &run))
+                .transpose()?;
         }
         self.follow_tail(last)
     }

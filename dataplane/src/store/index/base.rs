@@ -80,21 +80,13 @@ impl Base {
     }
 
     /// Writes the run of a segment, as a whole or not at all.
-    pub(super) fn put(&self, segment: &Segment, run: &Run) {
+    pub(super) fn put(&self, segment: &Segment, run: &Run) -> io::Result<()> {
         let whole = Whole {
             salt: segment.summary.salt,
             end: segment.summary.end,
             buckets: run.buckets.len() as u32,
         };
-        match self.try_put(segment.number, &whole, run) {
-            Ok(()) => {
-                self.known().insert(segment.number, whole);
-            }
-            Err(error) => tracing::warn!(%error, "index: a run could not be written"),
-        }
-    }
-
-    fn try_put(&self, number: u64, whole: &Whole, run: &Run) -> io::Result<()> {
+        let number = segment.number;
         let stale = self.known().remove(&number);
         if let Some(stale) = stale {
             self.remove(number, &stale)?;
@@ -107,6 +99,7 @@ impl Base {
         batch.insert(key(WHOLE, number), whole.encode());
         self.db.apply_batch(batch)?;
         self.db.flush()?;
+        self.known().insert(number, whole);
         Ok(())
     }
 
