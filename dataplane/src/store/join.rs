@@ -47,6 +47,9 @@ pub(super) fn tags_and_names(
 
 impl Wanted<'_> {
     fn look_in(&mut self, part: Part<'_>) -> io::Result<()> {
+        if part.segment.summary.messages == 0 {
+            return Ok(());
+        }
         let file = part.file()?;
         let mut from = part.segment.summary.end;
         let mut found = HashMap::new();
@@ -61,7 +64,7 @@ impl Wanted<'_> {
                 self.take(head, payload, &mut found)
             })?;
         }
-        if from < part.segment.summary.end && part.segment.summary.messages > 0 {
+        if from < part.segment.summary.end {
             let _ = part.each_from(&*file, from, |_, head, payload| {
                 self.take(head, payload, &mut found)
             })?;

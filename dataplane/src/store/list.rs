@@ -180,19 +180,23 @@ impl Page<'_> {
     }
 
     fn fill_from(&mut self, part: Part<'_>, lookup: &Lookup<'_>) -> io::Result<ControlFlow<()>> {
-        let file = part.file()?;
         let number = part.segment.number;
+        let mut places = Vec::new();
         let mut from = FRAMES_START;
         if let Some(message) = &self.query.message {
             let domain = self.query.domain.as_str();
             let key = lookup.hasher().message_events(domain, message.as_str());
             if let Some(found) = lookup.find(part.segment, key) {
-                let take = |at, head, payload: &[u8]| self.take(number, at, head, payload);
-                if part.each_at(&*file, found.places, take)?.is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-                from = found.covered;
+                (places, from) = (found.places, found.covered);
             }
+        }
+        if places.is_empty() && from >= part.segment.summary.end {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let file = part.file()?;
+        let take = |at, head, payload: &[u8]| self.take(number, at, head, payload);
+        if part.each_at(&*file, places, take)?.is_break() {
+            return Ok(ControlFlow::Break(()));
         }
         if from == FRAMES_START && self.seen.segment == number {
             let behind = part.behind(&*file, u64::from(self.seen.at), self.seen.seq)?;

@@ -18,6 +18,9 @@ use crate::store::disk::{Disk, DiskFile};
 pub(crate) struct Reader {
     disk: Arc<dyn Disk>,
     segments: Vec<Segment>,
+    /// From where on the records of each segment are void, because a later
+    /// one begins there.
+    void_from: Vec<u64>,
     next_seq: u64,
     damaged: Counter,
 }
@@ -29,9 +32,16 @@ impl Reader {
         next_seq: u64,
         damaged: Counter,
     ) -> Self {
+        let mut void_from = vec![u64::MAX; segments.len()];
+        for n in (1..segments.len()).rev() {
+            // A base of 0 is that of a segment without a header.
+            let base = Some(segments[n].summary.base).filter(|base| *base > 0);
+            void_from[n - 1] = void_from[n].min(base.unwrap_or(u64::MAX));
+        }
         Self {
             disk,
             segments,
+            void_from,
             next_seq,
             damaged,
         }
@@ -67,12 +77,12 @@ impl Reader {
 
     /// The segments that hold anything, oldest first.
     pub(crate) fn parts(&self) -> impl DoubleEndedIterator<Item = Part<'_>> {
-        let held = self.segments.iter().enumerate();
-        held.filter(|(_, segment)| segment.summary.records() > 0)
-            .map(|(n, segment)| Part {
+        let held = self.segments.iter().zip(&self.void_from);
+        held.filter(|(segment, _)| segment.summary.records() > 0)
+            .map(|(segment, void_from)| Part {
                 segment,
                 reader: self,
-                void_from: self.void_from(n),
+                void_from: *void_from,
             })
     }
 
@@ -98,13 +108,6 @@ impl Reader {
             }
         }
         Ok(())
-    }
-
-    /// From where on the records of a segment are void, because a later one
-    /// begins there.
-    fn void_from(&self, n: usize) -> u64 {
-        let later = self.segments[n + 1..].iter().map(|s| s.summary.base);
-        later.filter(|base| *base > 0).min().unwrap_or(u64::MAX)
     }
 }
 
