@@ -1,7 +1,7 @@
 //! `GET /v1/domains` and one of them: what a caller may know of tracking domains.
 
 use axum::Extension;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use data_encoding::BASE64URL_NOPAD;
 use mailtrail_core::config::{
@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::auth::{Caller, Verb};
 use super::examples;
-use super::openapi::{Common, ListParams, NotFound, QueryProblems};
+use super::openapi::{Common, DomainPath, ListParams, NotFound, QueryProblems};
 use super::problem::Problem;
 use super::query::Query;
 use super::rewrite::print;
@@ -217,7 +217,7 @@ pub(super) async fn list(
     path = "/v1/domains/{namespace}/{name}",
     operation_id = "getDomain",
     tag = "domains",
-    params(super::openapi::DomainParams),
+    params(DomainPath),
     responses(
         (status = 200, description = "The tracking domain.", body = Domain, content_type = "application/json",
             example = json!(examples::domain())),
@@ -228,11 +228,9 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path((namespace, name)): Path<(String, String)>,
+    path: DomainPath,
 ) -> Result<Response, Problem> {
-    let domain = app
-        .domain_of_path(&caller, Verb::Read, (&namespace, &name))
-        .await?;
+    let domain = app.domain_of_path(&caller, Verb::Read, &path).await?;
     Ok(print(&Domain::from(&*domain)))
 }
 

@@ -1,7 +1,7 @@
 //! `GET …/events`: who opened and clicked, oldest first.
 
 use axum::Extension;
-use axum::extract::{Path, RawQuery, State};
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use mailtrail_core::event::EventKind;
 use mailtrail_core::id::{MessageId, NameError};
@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::App;
 use super::auth::{Caller, Verb};
 use super::examples;
-use super::openapi::{Common, CursorExpired, NotFound, QueryProblems};
+use super::openapi::{Common, CursorExpired, DomainPath, NotFound, QueryProblems};
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::rewrite::print;
@@ -58,7 +58,7 @@ pub(super) struct EventParams {
     path = "/v1/domains/{namespace}/{name}/events",
     operation_id = "listEvents",
     tag = "events",
-    params(super::openapi::DomainParams, EventParams),
+    params(DomainPath, EventParams),
     responses(
         (status = 200, description = "Events, oldest first.", body = EventList, content_type = "application/json",
             example = json!(examples::events())),
@@ -71,12 +71,10 @@ pub(super) struct EventParams {
 pub(super) async fn list(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path((namespace, name)): Path<(String, String)>,
+    path: DomainPath,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    let domain = app
-        .domain_of_path(&caller, Verb::Read, (&namespace, &name))
-        .await?;
+    let domain = app.domain_of_path(&caller, Verb::Read, &path).await?;
     let mut query = Query::parse(query.as_deref());
     let wanted = EventQuery {
         domain: domain.realm.clone(),

@@ -15,6 +15,7 @@ use mailtrail_core::id::{Host, Realm};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::auth::{Caller, Denied, Open, Verb};
+use super::openapi::DomainPath;
 use super::problem::{Code, Problem};
 use super::settings::HEADERS_MAX;
 use super::{App, Shared};
@@ -35,6 +36,8 @@ pub(super) async fn pass(State(app): State<App>, request: Request, next: Next) -
     let mut response = match admit(&app, &head).await {
         Err(problem) => problem.into_response(),
         Ok((place, caller)) => {
+            // The handler may take the request apart; its place is kept here.
+            let _place = place.clone();
             head.extensions.insert(place);
             if let Some(caller) = caller {
                 head.extensions.insert(caller);
@@ -149,9 +152,9 @@ impl Shared {
         &self,
         caller: &Caller,
         verb: Verb,
-        (namespace, name): (&str, &str),
+        path: &DomainPath,
     ) -> Result<Arc<Domain>, Problem> {
-        match Realm::new(namespace, name) {
+        match Realm::new(&path.namespace, &path.name) {
             Ok(realm) => self.domain(caller, verb, &realm).await,
             Err(_) => Err(no_domain(caller)),
         }

@@ -3,9 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
 use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::example::ExampleBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -97,17 +99,27 @@ async fn show(State(app): State<App>) -> Response {
 
 // === Parameters ===
 
-/// The tracking domain.
-#[derive(IntoParams)]
+/// The tracking domain that a path names.
+#[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Path)]
-#[expect(dead_code, reason = "describes what handlers take from the path")]
-pub(super) struct DomainParams {
+pub(super) struct DomainPath {
     /// Namespace of the tracking domain.
     #[param(example = "shop", max_length = 63)]
-    namespace: String,
+    pub(super) namespace: String,
     /// Name of the tracking domain within it.
     #[param(example = "links", max_length = 253)]
-    name: String,
+    pub(super) name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for DomainPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<Self>::from_request_parts(head, state).await;
+        // Not UTF-8 once its percent-encoding is undone: no name of ours.
+        path.map(|Path(path)| path)
+            .map_err(|_| Problem::new(Code::UnknownRoute))
+    }
 }
 
 /// A page of a list.

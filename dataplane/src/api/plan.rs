@@ -13,7 +13,7 @@ use mailtrail_core::token::{Hour, Keys, Mail};
 use super::auth::{Caller, Verb};
 use super::problem::{Code, Problem};
 use super::request::{Asked, AskedTracking, DomainName};
-use super::settings::{INLINE_MAX_BYTES, RECORD_WAIT};
+use super::settings::INLINE_MAX_BYTES;
 use super::{Context, Shared};
 use crate::rewrite::report::{PixelReason, Report, Warning, WarningCode};
 use crate::rewrite::{self, Job, Rewritten, Tracking};
@@ -163,7 +163,7 @@ impl Plan {
         let kept = context
             .store
             .append_message(&self.message_record(links, report));
-        match tokio::time::timeout(RECORD_WAIT, kept).await {
+        match tokio::time::timeout(context.settings.record_time, kept).await {
             Ok(Ok(())) => None,
             Ok(Err(_)) => not_recorded("the store could not keep the message record"),
             Err(_) => not_recorded("the message record was not on disk in time; it may come late"),

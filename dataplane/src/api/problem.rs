@@ -23,6 +23,7 @@ pub(super) struct Problem {
     pub status: u16,
     /// What is wrong with this request.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub detail: Option<String>,
     /// The fields that broke a rule, all of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -30,6 +31,7 @@ pub(super) struct Problem {
     pub errors: Vec<FieldError>,
     /// The limit that was exceeded.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub limit: Option<Limit>,
     #[serde(skip)]
     #[schema(ignore)]

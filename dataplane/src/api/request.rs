@@ -84,12 +84,12 @@ pub(super) struct AskedMail {
 /// Reads a JSON body.
 pub(super) fn from_json(body: &[u8]) -> Result<AskedMail, Problem> {
     let mut fields = Fields::parse(body)?;
+    if !fields.has("html") && !fields.has("text") {
+        fields.error("html", "is required, or text");
+        fields.error("text", "is required, or html");
+    }
     let html = fields.text("html");
     let text = fields.text("text");
-    if html.is_none() && text.is_none() {
-        fields.require::<()>("html", None);
-        fields.require::<()>("text", None);
-    }
     let asked = asked(fields)?;
     Ok(AskedMail { asked, html, text })
 }

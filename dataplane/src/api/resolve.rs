@@ -1,7 +1,7 @@
 //! `POST …/resolve`: what a tracking URL says.
 
 use axum::Extension;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use jiff::Timestamp;
 use mailtrail_core::config::Domain;
@@ -17,7 +17,7 @@ use super::auth::{Caller, Verb};
 use super::body::{self, Max, Reader};
 use super::examples;
 use super::fields::Fields;
-use super::openapi::{Bodies, Common, ResolveNotFound};
+use super::openapi::{Bodies, Common, DomainPath, ResolveNotFound};
 use super::problem::{Code, Problem};
 use super::rewrite::print;
 use super::settings::{RESOLVE_URL_MAX_BYTES, SMALL_BODY_MAX_BYTES};
@@ -79,7 +79,7 @@ pub(super) enum ResolvedKind {
     path = "/v1/domains/{namespace}/{name}/resolve",
     operation_id = "resolve",
     tag = "events",
-    params(super::openapi::DomainParams),
+    params(DomainPath),
     request_body(content = ResolveRequest, content_type = "application/json", example = json!(examples::resolve())),
     responses(
         (status = 200, description = "What it says.", body = Resolved, content_type = "application/json",
@@ -92,12 +92,10 @@ pub(super) enum ResolvedKind {
 pub(super) async fn resolve(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Path((namespace, name)): Path<(String, String)>,
+    path: DomainPath,
     request: Request,
 ) -> Result<Response, Problem> {
-    let domain = app
-        .domain_of_path(&caller, Verb::Read, (&namespace, &name))
-        .await?;
+    let domain = app.domain_of_path(&caller, Verb::Read, &path).await?;
     if body::kind(request.headers())? != body::Kind::Json {
         return Err(Problem::new(Code::MediaType).detail("send application/json"));
     }

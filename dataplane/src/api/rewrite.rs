@@ -18,7 +18,7 @@ use super::plan::{Bodies, Plan};
 use super::problem::Problem;
 use super::request::from_json;
 use super::schema::Report;
-use super::settings::{TAGS_MAX, TEXT_MAX_BYTES};
+use super::settings::{TAGS_MAX, TAGS_MAX_BYTES, TEXT_MAX_BYTES};
 use super::{App, stream};
 
 /// A mail to rewrite. Only `domain`, `message_id` and one of `html` and `text`
@@ -85,6 +85,9 @@ fn tags_schema() -> impl Into<RefOr<Schema>> {
         .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
         .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String)))
         .max_properties(Some(TAGS_MAX))
+        .description(Some(format!(
+            "Names and values that come back with the events: at most {TAGS_MAX}, with at most {TAGS_MAX_BYTES} bytes together."
+        )))
 }
 
 /// What to track. A request can only narrow what the domain allows; asking for

@@ -38,8 +38,6 @@ pub const INLINE_MAX_BYTES: usize = 64 * 1024;
 /// HTML up to this many bytes is answered with its counts in the header; what
 /// is longer streams, and its counts follow as trailers.
 pub const BUFFERED_MAX_BYTES: usize = 256 * 1024;
-/// How long a rewrite waits for its message record to reach the disk.
-pub const RECORD_WAIT: Duration = Duration::from_millis(50);
 
 /// The API's settings; [`Settings::default`] is meant for production.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +60,8 @@ pub struct Settings {
     pub body_time: Duration,
     /// From the end of a request's head to its answer's begin; longer than `body_time`.
     pub request_time: Duration,
+    /// How long a rewrite waits for its message record to reach the disk.
+    pub record_time: Duration,
     /// A connection on which nothing could be read or written for so long is
     /// closed; longer than `request_time`.
     pub stall_time: Duration,
@@ -81,6 +81,7 @@ impl Default for Settings {
             head_time: Duration::from_secs(10),
             body_time: Duration::from_secs(20),
             request_time: Duration::from_secs(30),
+            record_time: Duration::from_millis(50),
             stall_time: Duration::from_secs(60),
             drain_time: Duration::from_secs(20),
         }

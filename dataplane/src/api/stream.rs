@@ -48,51 +48,56 @@ const WARNINGS: HeaderName = HeaderName::from_static("mailtrail-warnings");
 #[into_params(parameter_in = Header)]
 #[expect(
     dead_code,
+    clippy::struct_excessive_bools,
     reason = "describes what request::from_headers takes; a test compares them"
 )]
 pub(super) struct RewriteHeaders {
     /// `text/html` only, and needed there: as `domain`.
-    #[param(rename = "Mailtrail-Domain")]
-    domain: Option<String>,
+    #[param(rename = "Mailtrail-Domain", required = false)]
+    domain: String,
     /// `text/html` only, and needed there: as `message_id`.
-    #[param(rename = "Mailtrail-Message-Id")]
-    message_id: Option<String>,
+    #[param(rename = "Mailtrail-Message-Id", required = false)]
+    message_id: String,
     /// `text/html` only: as `recipient`.
-    #[param(rename = "Mailtrail-Recipient")]
-    recipient: Option<String>,
+    #[param(rename = "Mailtrail-Recipient", required = false)]
+    recipient: String,
     /// `text/html` only: a tag, `<name>=<value>`; may be repeated.
-    #[param(rename = "Mailtrail-Tag", explode = false)]
-    tag: Option<Vec<String>>,
+    #[param(rename = "Mailtrail-Tag", required = false, explode = false)]
+    tag: Vec<String>,
     /// `text/html` only: as `tracking.opens`.
-    #[param(rename = "Mailtrail-Track-Opens")]
-    track_opens: Option<bool>,
+    #[param(rename = "Mailtrail-Track-Opens", required = false)]
+    track_opens: bool,
     /// `text/html` only: as `tracking.clicks`.
-    #[param(rename = "Mailtrail-Track-Clicks")]
-    track_clicks: Option<bool>,
+    #[param(rename = "Mailtrail-Track-Clicks", required = false)]
+    track_clicks: bool,
     /// `text/html` only: as `tracking.pixel`.
-    #[param(rename = "Mailtrail-Pixel", inline)]
-    pixel: Option<super::rewrite::RequestedPixel>,
+    #[param(rename = "Mailtrail-Pixel", required = false, inline)]
+    pixel: super::rewrite::RequestedPixel,
     /// `text/html` only: as `from`.
-    #[param(rename = "Mailtrail-From")]
-    from: Option<String>,
+    #[param(rename = "Mailtrail-From", required = false)]
+    from: String,
     /// `text/html` only: as `to`.
-    #[param(rename = "Mailtrail-To")]
-    to: Option<String>,
+    #[param(rename = "Mailtrail-To", required = false)]
+    to: String,
     /// `text/html` only: as `subject`.
-    #[param(rename = "Mailtrail-Subject")]
-    subject: Option<String>,
+    #[param(rename = "Mailtrail-Subject", required = false)]
+    subject: String,
     /// `text/html` only: as `sent_at`.
-    #[param(rename = "Mailtrail-Sent-At")]
-    sent_at: Option<String>,
+    #[param(rename = "Mailtrail-Sent-At", required = false)]
+    sent_at: String,
     /// `text/html` only: one of `unsubscribe_urls`; may be repeated.
-    #[param(rename = "Mailtrail-Unsubscribe-Url", explode = false)]
-    unsubscribe_url: Option<Vec<String>>,
+    #[param(
+        rename = "Mailtrail-Unsubscribe-Url",
+        required = false,
+        explode = false
+    )]
+    unsubscribe_url: Vec<String>,
     /// `text/html` only: as `dry_run`; the answer is the report, as JSON.
-    #[param(rename = "Mailtrail-Dry-Run")]
-    dry_run: Option<bool>,
+    #[param(rename = "Mailtrail-Dry-Run", required = false)]
+    dry_run: bool,
     /// `text/html` only: as `test`.
-    #[param(rename = "Mailtrail-Test")]
-    test: Option<bool>,
+    #[param(rename = "Mailtrail-Test", required = false)]
+    test: bool,
 }
 
 /// What the task queues for the answer's body.

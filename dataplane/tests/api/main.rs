@@ -1,0 +1,13 @@
+//! The in-cluster API over real sockets: who may call, what is refused and how,
+//! what a rewrite gives, and that the OpenAPI document says so.
+
+mod auth;
+mod client;
+mod document;
+mod limits;
+mod lists;
+mod refusals;
+mod rewrite;
+mod schema;
+mod stream;
+mod world;

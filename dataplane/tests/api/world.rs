@@ -1,0 +1,249 @@
+//! A running API with domains, keys and a store of its own.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mailtrail_core::config::{
+    Apps, Clicks, Domain, DomainState, ENTRY_VERSION, LINKS_MAX_DEFAULT, LinkChoice, Opens,
+    PixelPlacement, Privacy, RETENTION_DAYS_DEFAULT, Snapshot,
+};
+use mailtrail_core::event::{Client, Event, EventKind, EventLink};
+use mailtrail_core::id::LinkPosition;
+use mailtrail_core::keyring::Keyring;
+use mailtrail_core::target::Target;
+use mailtrail_core::token::Keys;
+use mailtrail_dataplane::api::{self, Authorizer, Context, Settings, auth};
+use mailtrail_dataplane::config::Live;
+use mailtrail_dataplane::metrics::Metrics;
+use mailtrail_dataplane::store::{self, Store};
+use tokio::sync::oneshot;
+
+/// A token of the servers that want one.
+pub(crate) const TOKEN: &str = "a-token-of-the-tests-0123456789";
+
+/// The time at all servers: 2026-11-23T18:30:00Z.
+pub(crate) fn now() -> Timestamp {
+    "2026-11-23T18:30:00Z".parse().expect("a time")
+}
+
+/// What a server is made of.
+pub(crate) struct World {
+    pub(crate) settings: Settings,
+    pub(crate) domains: Vec<Domain>,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+}
+
+/// A server; dropping it drains it.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) store: Store,
+    pub(crate) live: Arc<Live>,
+    runtime: tokio::runtime::Runtime,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    _dir: tempfile::TempDir,
+}
+
+/// Opens and clicks on, text off; verified.
+pub(crate) fn domain(realm: &str, host: &str) -> Domain {
+    Domain {
+        version: ENTRY_VERSION,
+        realm: realm.parse().expect("realm"),
+        generation: 1,
+        host: host.parse().expect("host"),
+        other_hosts: Vec::new(),
+        state: DomainState::Active,
+        verified: true,
+        opens: Opens {
+            enabled: true,
+            pixel: PixelPlacement::Auto,
+        },
+        clicks: Clicks {
+            enabled: true,
+            plain_text: false,
+            url_text: LinkChoice::Leave,
+            sensitive: LinkChoice::Leave,
+            never_track_hosts: Vec::new(),
+            links_max: LINKS_MAX_DEFAULT,
+        },
+        privacy: Privacy::default(),
+        retention_days: RETENTION_DAYS_DEFAULT,
+        fallback: None,
+        apps: Apps::default(),
+    }
+}
+
+/// The domains of most tests.
+pub(crate) fn domains() -> Vec<Domain> {
+    let mut quiet = domain("shop/quiet", "quiet.shop.example");
+    quiet.opens.enabled = false;
+    quiet.clicks.enabled = false;
+    let mut texts = domain("shop/texts", "texts.shop.example");
+    texts.clicks.plain_text = true;
+    let mut fresh = domain("shop/fresh", "fresh.shop.example");
+    fresh.verified = false;
+    vec![
+        domain("shop/links", "links.shop.example"),
+        quiet,
+        texts,
+        fresh,
+        domain("toys/links", "links.toys.example"),
+    ]
+}
+
+/// A click on a link of a message.
+pub(crate) fn click(domain: &str, message: &str) -> Event {
+    Event {
+        id: uuid::Uuid::now_v7(),
+        kind: EventKind::Clicked,
+        time: now(),
+        domain: domain.parse().expect("realm"),
+        host: "links.shop.example".parse().expect("host"),
+        message_id: message.parse().expect("id"),
+        recipient: Some("ada@example.org".parse().expect("recipient")),
+        tags: [("kind".to_owned(), "news".to_owned())].into(),
+        link: Some(EventLink {
+            target: Target::parse("https://shop.example/").expect("target"),
+            position: LinkPosition(1),
+            name: None,
+        }),
+        client: Client::default(),
+        test: false,
+    }
+}
+
+/// A loaded pixel of a message.
+pub(crate) fn open(domain: &str, message: &str) -> Event {
+    Event {
+        kind: EventKind::Opened,
+        link: None,
+        recipient: None,
+        ..click(domain, message)
+    }
+}
+
+impl World {
+    /// No tokens, as on one's own machine.
+    pub(crate) fn open() -> Self {
+        Self {
+            settings: Settings {
+                // Other tests keep the disk busy.
+                record_time: Duration::from_secs(10),
+                ..Settings::default()
+            },
+            domains: domains(),
+            authorizer: Arc::new(auth::Open),
+        }
+    }
+
+    /// Callers are known by [`TOKEN`].
+    pub(crate) fn with_tokens() -> Self {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), format!("{TOKEN}\n")).expect("written");
+        let tokens = auth::TokensFile::open(file.path().into()).expect("usable");
+        // The file goes; the last good tokens stay.
+        Self {
+            authorizer: Arc::new(tokens),
+            ..Self::open()
+        }
+    }
+
+    pub(crate) fn start(self) -> Server {
+        let dir = tempfile::tempdir().expect("a folder");
+        let metrics = Arc::new(Metrics::new());
+        let settings = store::Settings {
+            data_dir: dir.path().to_owned(),
+        };
+        let store = Store::open(settings, Arc::clone(&metrics)).expect("a store");
+        let mut random = [7; 35];
+        random[3..].iter_mut().zip(1..).for_each(|(b, at)| *b = at);
+        let keys = Keys::new(Keyring::generate(random).expect("a keyring"));
+        let live = Arc::new(Live::new(
+            Snapshot::new(self.domains).expect("domains"),
+            keys,
+        ));
+        let context = Context {
+            live: Arc::clone(&live),
+            store: store.clone(),
+            metrics,
+            local_port: 8080,
+            clock: Arc::new(now),
+            authorizer: self.authorizer,
+            settings: self.settings,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let listener = runtime
+            .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+            .expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let handle = runtime.handle().clone();
+        let thread = std::thread::spawn(move || {
+            handle.block_on(api::serve(listener, context, async {
+                let _ = stopped.await;
+            }));
+        });
+        Server {
+            address,
+            store,
+            live,
+            runtime,
+            stop: Some(stop),
+            thread: Some(thread),
+            _dir: dir,
+        }
+    }
+}
+
+impl Server {
+    /// Keeps an event and waits for the disk.
+    pub(crate) fn keep(&self, event: &Event) {
+        self.runtime
+            .block_on(self.store.append_event(event))
+            .expect("kept");
+    }
+
+    /// Keeps a withdrawal and waits for the disk.
+    pub(crate) fn withdraw(&self, realm: &str, recipient: &str) {
+        let (realm, recipient) = (
+            realm.parse().expect("realm"),
+            recipient.parse().expect("recipient"),
+        );
+        self.runtime
+            .block_on(self.store.withdraw(&realm, &recipient))
+            .expect("kept");
+    }
+
+    /// Closes the store under the server: nothing is kept any more.
+    pub(crate) fn close_store(&self) {
+        self.runtime.block_on(self.store.close()).expect("closed");
+    }
+
+    /// Begins to shut down.
+    pub(crate) fn begin_to_stop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Waits until the last connection has ended.
+    pub(crate) fn join(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            thread.join().expect("served without a panic");
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.begin_to_stop();
+        self.join();
+    }
+}
