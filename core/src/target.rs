@@ -1,6 +1,7 @@
 //! A target: the absolute `http` or `https` URL behind a link.
 //!
-//! A `Target` is made in one way, by parsing, and always is a URL that the
+//! A `Target` is made in one way, by parsing (or taken back from a token that was
+//! sealed over one), and always is a URL that the
 //! WHATWG URL standard accepts, in printable ASCII, so it can stand in a
 //! `Location` header as it is.
 
@@ -67,13 +68,23 @@ impl Target {
     }
 
     /// Takes back what [`Target::as_str`] gave, from a token that authenticated.
+    ///
+    /// Whoever sealed the token had parsed the URL, and nobody else can seal
+    /// one: so only what a `Location` header relies on is looked at again, the
+    /// scheme and the printable ASCII. This is on the way of every click.
     pub fn parse_exact(text: &str) -> Result<Self, TargetError> {
-        let target = Self::parse(text)?;
-        if *target.0 == *text {
-            Ok(target)
-        } else {
-            Err(TargetError::Invalid)
+        let begins = |scheme: &str| {
+            let begin = text.get(..scheme.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+                && text.len() > scheme.len()
+        };
+        if !begins("https://") && !begins("http://") {
+            return Err(TargetError::OtherScheme);
         }
+        if !text.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
+            return Err(TargetError::Invalid);
+        }
+        Ok(Self(text.into()))
     }
 
     fn absolute(text: &str) -> Result<Self, TargetError> {
@@ -211,6 +222,31 @@ mod tests {
             "http://[::1]/x",
         ] {
             check(url, url);
+        }
+    }
+
+    #[test]
+    fn what_was_sealed_is_taken_back_and_nothing_that_no_target_is() {
+        for url in [
+            "https://e.com/",
+            "HTTP://E.com",
+            "https://e.com/?~$1\"<>`{}^",
+        ] {
+            let target = Target::parse(url).expect("a target");
+            assert_eq!(Target::parse_exact(target.as_str()), Ok(target));
+        }
+        for text in [
+            "",
+            "https://",
+            "e.com",
+            "//e.com",
+            "javascript:alert(1)",
+            "https://e.com/a b",
+            "https://e.com/\r\nx: y",
+            "https://e.com/ü",
+            " https://e.com/",
+        ] {
+            assert!(Target::parse_exact(text).is_err(), "{text:?}");
         }
     }
 

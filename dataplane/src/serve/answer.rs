@@ -17,12 +17,15 @@ use tokio::time::Sleep;
 use super::counts::{HitRoute, Outcome};
 use super::pulse::{Phase, Pulse};
 use super::refuse::Refusal;
-use super::respond::{self, Body};
+use super::respond::{self, Body, Reply};
 use super::route::{Asked, route};
 use super::runtime::Runtime;
 use super::walk::Walk;
 use super::wire::Protocol;
 use crate::store::{NotKept, Pending};
+
+/// What a reader is told whose withdrawal could not be kept.
+const NOT_WITHDRAWN: &str = "This could not be kept. Please try again in a moment.\n";
 
 /// Answers the requests of one connection.
 pub(super) struct Handler {
@@ -35,6 +38,8 @@ pub(super) struct Handler {
 /// An answer, made or waiting for the store.
 pub(super) struct Answer {
     state: State,
+    /// The map of the request's head, for that of the response.
+    map: HeaderMap,
     is_head: bool,
     protocol: Protocol,
     pulse: Rc<Pulse>,
@@ -42,7 +47,7 @@ pub(super) struct Answer {
 }
 
 pub(super) enum State {
-    Made(Option<Response<Body>>),
+    Made(Option<Reply>),
     /// An event is being kept; the response goes out in any case.
     Event(Box<KeptFirst>, HitRoute),
     /// A withdrawal is being kept; the response says so only if it was.
@@ -53,7 +58,7 @@ pub(super) enum State {
 pub(super) struct KeptFirst<P = Pending> {
     pending: P,
     until: Pin<Box<Sleep>>,
-    response: Option<Response<Body>>,
+    reply: Option<Reply>,
 }
 
 // === Handler ===
@@ -144,9 +149,16 @@ impl hyper::service::Service<Request<Incoming>> for Handler {
             Protocol::Http2 => Phase::Streams,
         };
         self.runtime.pulses.enter(&self.pulse, phase);
+        let state = self.answer(&request);
+        let is_head = request.method() == Method::HEAD;
+        let (head, _) = request.into_parts();
+        let mut map = head.headers;
+        // Whoever waits holds nothing of the request: hyper's buffer is free.
+        map.clear();
         Answer {
-            state: self.answer(&request),
-            is_head: request.method() == Method::HEAD,
+            state,
+            map,
+            is_head,
             protocol: self.protocol,
             pulse: Rc::clone(&self.pulse),
             runtime: Rc::clone(&self.runtime),
@@ -164,8 +176,8 @@ fn single_host(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// An answer that waits for nothing.
-pub(super) fn made(response: Response<Body>) -> State {
-    State::Made(Some(response))
+pub(super) fn made(reply: impl Into<Reply>) -> State {
+    State::Made(Some(reply.into()))
 }
 
 // === Answer ===
@@ -176,8 +188,8 @@ impl Future for Answer {
     fn poll(mut self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let counts = &this.runtime.context.metrics.serve;
-        let response = match &mut this.state {
-            State::Made(response) => response.take(),
+        let reply = match &mut this.state {
+            State::Made(reply) => reply.take(),
             State::Event(kept, route) => {
                 let outcome = match kept.poll(cx) {
                     Poll::Pending => return Poll::Pending,
@@ -189,21 +201,20 @@ impl Future for Answer {
                     }
                 };
                 counts.hit(*route, outcome);
-                kept.response.take()
+                kept.reply.take()
             }
             State::Withdrawal(kept) => match kept.poll(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(Ok(()))) => {
                     counts.withdrawals.inc();
-                    kept.response.take()
+                    kept.reply.take()
                 }
-                Poll::Ready(_) => Some(respond::unavailable(
-                    "This could not be kept. Please try again in a moment.\n",
-                )),
+                Poll::Ready(_) => Some(respond::unavailable(NOT_WITHDRAWN).into()),
             },
         };
-        let mut response =
-            response.expect("a service's future is not polled again once it gave its response");
+        let reply =
+            reply.expect("a service's future is not polled again once it gave its response");
+        let mut response = reply.into_response(std::mem::take(&mut this.map));
         if this.is_head {
             response = respond::without_body(response);
         }
@@ -222,11 +233,11 @@ impl Future for Answer {
 
 impl<P: Future<Output = Result<(), NotKept>> + Unpin> KeptFirst<P> {
     /// Waits for the store, and no longer than so.
-    pub(super) fn new(pending: P, longest: Duration, response: Response<Body>) -> Self {
+    pub(super) fn new(pending: P, longest: Duration, reply: Reply) -> Self {
         Self {
             pending,
             until: Box::pin(tokio::time::sleep(longest)),
-            response: Some(response),
+            reply: Some(reply),
         }
     }
 
@@ -255,7 +266,7 @@ mod tests {
             .expect("a runtime");
         let begin = Instant::now();
         let kept = runtime.block_on(async {
-            let mut kept = KeptFirst::new(pending, EVENT_WAIT, Response::default());
+            let mut kept = KeptFirst::new(pending, EVENT_WAIT, Reply::Pixel);
             std::future::poll_fn(|cx| kept.poll(cx)).await
         });
         (kept, begin.elapsed())

@@ -1,8 +1,7 @@
 //! Every response that the public listener can give, with every header.
 //!
-//! The heads of the two that matter, pixel and redirect, are prepared once per
-//! runtime and copied. A response holds nothing of its request: no reflected
-//! URL, no token. `HEAD` gets the same head and no body.
+//! A response holds nothing of its request: no reflected URL, no token. `HEAD`
+//! gets the same head and no body.
 
 use bytes::Bytes;
 use http::header::{
@@ -35,6 +34,10 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 const NO_INDEX: HeaderValue = HeaderValue::from_static("noindex, nofollow");
 const NO_SNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const GIF: HeaderValue = HeaderValue::from_static("image/gif");
+/// The length of [`PIXEL`], as a test compares.
+const PIXEL_LENGTH: HeaderValue = HeaderValue::from_static("43");
+const NO_LENGTH: HeaderValue = HeaderValue::from_static("0");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
@@ -48,57 +51,69 @@ const LONG_CACHE: HeaderValue = HeaderValue::from_static("public, max-age=86400"
 
 const ROBOTS: &str = "User-agent: *\nDisallow: /\n";
 
-/// Prepared heads; one of these per runtime.
-pub(super) struct Heads {
-    pixel: HeaderMap,
-    redirect: HeaderMap,
+/// A response before its head is written.
+///
+/// The two that matter, pixel and redirect, are made of prepared values in the
+/// map that the request's head came in: neither is allocated, and hyper takes
+/// the map back for the next request.
+pub(super) enum Reply {
+    /// 200 and the pixel (case 78).
+    Pixel,
+    /// 302 to a link's target (case 82).
+    Redirect(HeaderValue),
+    /// Any other.
+    Other(Box<Response<Body>>),
 }
 
-impl Heads {
-    pub(super) fn new() -> Self {
-        Self {
-            pixel: HeaderMap::from_iter([
-                (CONTENT_TYPE, HeaderValue::from_static("image/gif")),
-                (CONTENT_LENGTH, HeaderValue::from(PIXEL.len())),
-                (CACHE_CONTROL, NO_STORE),
-            ]),
-            redirect: HeaderMap::from_iter([
-                // Replaced in every copy: its place is made here, once.
-                (LOCATION, HeaderValue::from_static("/")),
-                (CONTENT_LENGTH, HeaderValue::from(0)),
-                (CACHE_CONTROL, NO_STORE),
-                (REFERRER_POLICY, NO_REFERRER),
-                (X_ROBOTS_TAG, NO_INDEX),
-            ]),
+impl Reply {
+    /// Only an opened token has a link.
+    pub(super) fn redirect(link: OpenedLink<'_>) -> Self {
+        Self::Redirect(location(link))
+    }
+
+    /// The response. What the map holds is thrown away.
+    pub(super) fn into_response(self, mut map: HeaderMap) -> Response<Body> {
+        map.clear();
+        match self {
+            Self::Pixel => {
+                map.insert(CONTENT_TYPE, GIF);
+                map.insert(CONTENT_LENGTH, PIXEL_LENGTH);
+                map.insert(CACHE_CONTROL, NO_STORE);
+                let mut response = Response::new(Full::new(Bytes::from_static(PIXEL_BYTES)));
+                *response.headers_mut() = map;
+                response
+            }
+            Self::Redirect(location) => {
+                map.insert(LOCATION, location);
+                map.insert(CONTENT_LENGTH, NO_LENGTH);
+                map.insert(CACHE_CONTROL, NO_STORE);
+                map.insert(REFERRER_POLICY, NO_REFERRER);
+                map.insert(X_ROBOTS_TAG, NO_INDEX);
+                let mut response = Response::new(Body::default());
+                *response.status_mut() = StatusCode::FOUND;
+                *response.headers_mut() = map;
+                response
+            }
+            Self::Other(response) => *response,
         }
     }
+}
 
-    /// 200 and the pixel (case 78).
-    pub(super) fn pixel(&self) -> Response<Body> {
-        let mut response = Response::new(Full::new(Bytes::from_static(PIXEL_BYTES)));
-        *response.headers_mut() = self.pixel.clone();
-        response
+impl From<Response<Body>> for Reply {
+    fn from(response: Response<Body>) -> Self {
+        Self::Other(Box::new(response))
     }
+}
 
-    /// The pixel of a key not known yet: 503, so that a client that can asks
-    /// again, and an image all the same, so that none shows a broken one.
-    pub(super) fn pixel_of_unknown_key(&self) -> Response<Body> {
-        let mut response = self.pixel();
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        response
-            .headers_mut()
-            .insert(RETRY_AFTER, KEY_RETRY_SECONDS);
-        response
-    }
-
-    /// 302 to a link's target (case 82). Only an opened token has one.
-    pub(super) fn redirect(&self, link: OpenedLink<'_>) -> Response<Body> {
-        let mut response = Response::new(Body::default());
-        *response.status_mut() = StatusCode::FOUND;
-        *response.headers_mut() = self.redirect.clone();
-        response.headers_mut().insert(LOCATION, location(link));
-        response
-    }
+/// The pixel of a key not known yet: 503, so that a client that can asks
+/// again, and an image all the same, so that none shows a broken one.
+pub(super) fn pixel_of_unknown_key() -> Response<Body> {
+    let mut response = Reply::Pixel.into_response(HeaderMap::new());
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    response
+        .headers_mut()
+        .insert(RETRY_AFTER, KEY_RETRY_SECONDS);
+    response
 }
 
 /// 200 and the target as JSON, for an app that takes the link over (case 99).
@@ -240,10 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_the_request_is_left_in_a_head() {
+        let request = || HeaderMap::from_iter([(REFERRER_POLICY, NO_SNIFF), (ALLOW, NO_SNIFF)]);
+        for reply in [Reply::Pixel, Reply::Redirect(NO_LENGTH)] {
+            let response = reply.into_response(request());
+            assert!(response.headers().values().all(|value| value != NO_SNIFF));
+        }
+    }
+
+    #[test]
     fn every_whole_response_says_its_length() {
         for response in [
-            Heads::new().pixel(),
-            Heads::new().pixel_of_unknown_key(),
+            Reply::Pixel.into_response(HeaderMap::new()),
+            pixel_of_unknown_key(),
             link_of_unknown_key(),
             other_method(Allow::Read),
             refused(Refusal::UriBytes),

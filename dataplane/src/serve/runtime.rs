@@ -10,7 +10,6 @@ use hyper::server::conn::{http1, http2};
 use super::Context;
 use super::places::Places;
 use super::pulse::Pulses;
-use super::respond::Heads;
 use super::settings::{Limits, Settings};
 
 /// Bytes read from a socket at once; heads are far smaller.
@@ -27,7 +26,6 @@ pub(super) struct Runtime {
     pub(super) limits: Limits,
     pub(super) settings: Settings,
     pub(super) places: Arc<Places>,
-    pub(super) heads: Heads,
     pub(super) pulses: Pulses,
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) http1: http1::Builder,
@@ -58,7 +56,6 @@ impl Runtime {
                 ..context
             },
             places,
-            heads: Heads::new(),
             pulses: Pulses::new(limits.clone()),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             http1: http1(&limits),

@@ -14,7 +14,7 @@ use super::answer::{KeptFirst, State, made};
 use super::counts::{HitRoute, Outcome};
 use super::open::{Opened, open};
 use super::page::{self, Words};
-use super::respond::{self, Body};
+use super::respond::{self, Body, Reply};
 use super::route::{Asked, LinkKind};
 use super::runtime::Runtime;
 use super::{EVENT_WAIT, WITHDRAWAL_WAIT, apps, client};
@@ -49,13 +49,14 @@ impl Walk<'_> {
 
     fn pixel(&self, token: &str) -> State {
         let route = HitRoute::Open;
-        let heads = &self.runtime.heads;
         match open(self.keys, self.domain, Kind::Open, token) {
-            Ok(opened) => self.recorded(route, &opened, heads.pixel()),
-            Err(OpenError::UnknownKey(_)) => self.unknown_key(route, heads.pixel_of_unknown_key()),
+            Ok(opened) => self.recorded(route, &opened, Reply::Pixel),
+            Err(OpenError::UnknownKey(_)) => {
+                self.unknown_key(route, respond::pixel_of_unknown_key())
+            }
             Err(_) => {
                 self.count(route, Outcome::Refused);
-                made(heads.pixel())
+                made(Reply::Pixel)
             }
         }
     }
@@ -74,9 +75,9 @@ impl Walk<'_> {
         };
         match opened.link() {
             Some(link) if wants_json(self.headers) => {
-                self.recorded(route, &opened, respond::target_json(link))
+                self.recorded(route, &opened, respond::target_json(link).into())
             }
-            Some(link) => self.recorded(route, &opened, self.runtime.heads.redirect(link)),
+            Some(link) => self.recorded(route, &opened, Reply::redirect(link)),
             None => made(self.not_found()),
         }
     }
@@ -103,7 +104,7 @@ impl Walk<'_> {
         State::Withdrawal(Box::new(KeptFirst::new(
             store.withdraw(&self.domain.realm, recipient),
             WITHDRAWAL_WAIT,
-            respond::html(StatusCode::OK, page::withdrawn(words)),
+            respond::html(StatusCode::OK, page::withdrawn(words)).into(),
         )))
     }
 
@@ -163,12 +164,12 @@ impl Walk<'_> {
     }
 
     /// The response, after its event where one is to be kept.
-    fn recorded(&self, route: HitRoute, opened: &Opened, response: Response<Body>) -> State {
+    fn recorded(&self, route: HitRoute, opened: &Opened, reply: Reply) -> State {
         let context = &self.runtime.context;
         let now = (context.clock)();
         if *self.method != Method::GET || !self.may_record(opened, now) {
             self.count(route, Outcome::NotRecorded);
-            return made(response);
+            return made(reply);
         }
         let trusted = &self.runtime.settings.trusted_proxies;
         let hit = Hit {
@@ -182,7 +183,7 @@ impl Walk<'_> {
             Box::new(KeptFirst::new(
                 context.store.append_event(&event),
                 EVENT_WAIT,
-                response,
+                reply,
             )),
             route,
         )

@@ -79,7 +79,7 @@ impl Wire {
     }
 
     fn look_at_request_line(&mut self, bytes: &mut [u8]) -> io::Result<()> {
-        let end = bytes.iter().position(|b| *b == b'\n');
+        let end = memchr::memchr(b'\n', bytes);
         let line_bytes = end.unwrap_or(bytes.len());
         let line = &mut bytes[..line_bytes];
         if self.head_bytes + line.len() > self.runtime.limits.uri_bytes + LINE_REST_BYTES {
@@ -87,8 +87,10 @@ impl Wire {
         }
         // Mail clients glue `>` to links (case 86). No URI may hold one and
         // hyper would refuse the request; `)` is tolerated in the same places.
-        for byte in line.iter_mut().filter(|byte| **byte == b'>') {
-            *byte = b')';
+        if let Some(first) = memchr::memchr(b'>', line) {
+            for byte in line[first..].iter_mut().filter(|byte| **byte == b'>') {
+                *byte = b')';
+            }
         }
         self.in_request_line = end.is_none();
         Ok(())

@@ -13,12 +13,13 @@ use mailtrail_core::config::{
 use mailtrail_core::event::Event;
 use mailtrail_core::id::{LinkPosition, Realm};
 use mailtrail_core::keyring::Keyring;
+use mailtrail_core::message::MessageRecord;
 use mailtrail_core::target::Target;
 use mailtrail_core::token::{Claim, Hour, Keys, Link, Mail, Purpose};
 use mailtrail_dataplane::config::Live;
 use mailtrail_dataplane::metrics::Metrics;
 use mailtrail_dataplane::serve::{self, Bound, Context, Drained, Running, Settings};
-use mailtrail_dataplane::store::{self, EventQuery, Store};
+use mailtrail_dataplane::store::{self, EventQuery, Store, Withdrawn};
 use tokio::sync::Notify;
 
 use crate::client::{Client, Response};
@@ -132,6 +133,7 @@ impl Wanted {
             Arc::clone(&metrics),
         )
         .expect("a store");
+        wait_for_the_withdrawals(&store);
         let key_missing = Arc::new(Notify::new());
         let bound: Bound = serve::bind(self.settings).expect("a port");
         let address = bound.addr();
@@ -151,6 +153,15 @@ impl Wanted {
             running: Some(running.expect("threads")),
             _folder: folder,
         }
+    }
+}
+
+/// Until the list is loaded nothing is recorded (case 104).
+fn wait_for_the_withdrawals(store: &Store) {
+    let (realm, nobody) = ("shop/links".parse(), "nobody".parse());
+    let (realm, nobody) = (realm.expect("realm"), nobody.expect("recipient"));
+    while store.withdrawn(&realm, &nobody) == Withdrawn::NotLoaded {
+        std::thread::yield_now();
     }
 }
 
@@ -203,8 +214,9 @@ impl World {
             .replace_snapshot(Snapshot::new([domain, other]).expect("domains"));
     }
 
-    /// What is recorded for the domain. Answered events are on disk.
+    /// What is recorded for the domain.
     pub(crate) fn events(&self) -> Vec<Event> {
+        self.wait_for_the_disk();
         let mut query = EventQuery {
             domain: "shop/links".parse().expect("realm"),
             kind: None,
@@ -221,6 +233,27 @@ impl World {
             events.extend(page.events);
             query.after = Some(page.next);
         }
+    }
+
+    /// Where the disk is slow, answers go out before their events are on it.
+    /// The journal has one order: what is kept now comes after all of them.
+    fn wait_for_the_disk(&self) {
+        let last = MessageRecord {
+            domain: "shop/other".parse().expect("realm"),
+            message_id: "last".parse().expect("id"),
+            recipient: None,
+            rewritten_at: clock(),
+            tags: Default::default(),
+            links: Vec::new(),
+            pixel: false,
+            test: true,
+            from: None,
+            to: None,
+            subject: None,
+            sent_at: None,
+        };
+        // A store that was closed has kept all it had.
+        let _ = self.store.append_message(&last).wait();
     }
 
     /// The value of a metric's line, such as `hits_total{route="open",outcome="refused"}`.
