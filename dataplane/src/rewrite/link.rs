@@ -105,7 +105,7 @@ impl Links {
     ) -> Flow {
         let tag = &view.bytes[place.range.clone()];
         let name_end = place.name_end - place.range.start;
-        let marked = Marked::read(tag, name_end, scanner.in_svg());
+        let mut marked = Marked::read(tag, name_end, scanner.in_svg());
         let text = match self.text(view, place, scanner, &marked) {
             AnchorText::Wait => return Flow::Wait,
             AnchorText::Is(text) => text,
@@ -128,7 +128,8 @@ impl Links {
             range: start + range.start..start + range.end,
         };
         let element = String::from_utf8_lossy(&tag[1..name_end]).to_ascii_lowercase();
-        self.value(&value, element, &marked, text.as_deref(), job, edits);
+        let scheme_cleaned = self.value(&value, element, &marked, text.as_deref(), job, edits);
+        marked.untraced |= scheme_cleaned && !marked.is_traced(tag);
         clean(&marked, start, edits);
         if hides {
             self.twins.leave();
@@ -153,6 +154,7 @@ impl Links {
         anchor_text(view, place.range.end, scanner.clone())
     }
 
+    /// Decides, writes and reports; says whether an opt-out scheme was taken out.
     fn value(
         &mut self,
         value: &Value<'_>,
@@ -161,7 +163,7 @@ impl Links {
         text: Option<&str>,
         job: &Job,
         edits: &mut Edits,
-    ) {
+    ) -> bool {
         let trimmed = value.decoded.trim_matches(|c: char| c <= ' ');
         if is_opt_out_placeholder(trimmed) {
             self.opt_out_link(value, job, edits);
@@ -190,6 +192,7 @@ impl Links {
             reason: None,
             name: marked.name.clone(),
         };
+        let mut scheme_cleaned = false;
         match self.conclude(verdict, position, marked.app, job) {
             Ok((target, url)) => {
                 edits.add(value.range.clone(), url.clone());
@@ -200,6 +203,7 @@ impl Links {
                 link.reason = Some(reason);
                 if let Some(cleaned) = cleaned {
                     clean_scheme(value, &cleaned, edits);
+                    scheme_cleaned = true;
                 }
             }
         }
@@ -208,6 +212,7 @@ impl Links {
             self.twins.remember(&link.target, position);
         }
         self.reported.push(link);
+        scheme_cleaned
     }
 
     fn verdict(

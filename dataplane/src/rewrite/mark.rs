@@ -129,11 +129,16 @@ impl Marked {
             }
         }
         marked.value = marked.value.or(xlink);
-        if bytes[marked.end..].starts_with(OPTED_OUT_TRACE.as_bytes()) {
+        if marked.is_traced(bytes) {
             marked.marks.opted_out = true;
             marked.untraced = false;
         }
         marked
+    }
+
+    /// Whether an earlier rewrite left [`OPTED_OUT_TRACE`] in the tag.
+    pub(super) fn is_traced(&self, bytes: &[u8]) -> bool {
+        bytes[self.end..].starts_with(OPTED_OUT_TRACE.as_bytes())
     }
 
     fn opt_out(&mut self, bytes: &[u8], attribute: &Attribute) {

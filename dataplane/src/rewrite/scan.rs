@@ -59,10 +59,14 @@ pub(super) enum Step {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Scanner {
     mode: Mode,
+    /// Raw text has ended, its end tag is yet to come as a whole.
+    closes_raw: bool,
     /// Foreign elements that are open, and HTML within them.
     spaces: Vec<Space>,
     in_select: bool,
     in_frameset: bool,
+    /// For each open `template`: `spaces.len()` and `in_select` around it.
+    templates: Vec<(usize, bool)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -94,6 +98,16 @@ impl Scanner {
         self.spaces.last() == Some(&Space::Svg)
     }
 
+    /// Whether a foreign element is open, or HTML within one.
+    pub(super) fn in_foreign(&self) -> bool {
+        !self.spaces.is_empty()
+    }
+
+    /// Whether the next token is in a `template`, which shows nothing.
+    pub(super) fn in_template(&self) -> bool {
+        !self.templates.is_empty()
+    }
+
     /// Whether the next token is in a `select`, where links are no links.
     pub(super) fn in_select(&self) -> bool {
         self.in_select
@@ -109,9 +123,9 @@ impl Scanner {
         self.in_frameset = true;
     }
 
-    /// Whether the next token is raw text, to be closed by an end tag.
+    /// Whether raw text is not closed yet by its end tag.
     pub(super) fn in_raw(&self) -> bool {
-        self.mode != Mode::Data
+        self.mode != Mode::Data || self.closes_raw
     }
 
     /// The token at `at`, which must lie within `window`. `last` says that the
@@ -127,6 +141,7 @@ impl Scanner {
         match found {
             Some((Kind::Raw, end)) => {
                 self.mode = Mode::Data;
+                self.closes_raw = true;
                 if end == at {
                     return self.markup(window, at, last);
                 }
@@ -140,7 +155,7 @@ impl Scanner {
     fn markup(&mut self, window: &[u8], at: usize, last: bool) -> Step {
         match window.get(at + 1) {
             Some(byte) if byte.is_ascii_alphabetic() => self.start(window, at),
-            Some(b'/') => self.end(window, at, last),
+            Some(b'/') => self.end(window, at),
             Some(b'!') => self.declaration(window, at, last),
             Some(b'?') => upto_gt(window, at + 1, at),
             Some(_) => text_after(window, at, last),
@@ -164,11 +179,11 @@ impl Scanner {
         token(Kind::Start { tag, name_end }, at..close.end)
     }
 
-    fn end(&mut self, window: &[u8], at: usize, last: bool) -> Step {
+    fn end(&mut self, window: &[u8], at: usize) -> Step {
         match window.get(at + 2) {
             Some(byte) if byte.is_ascii_alphabetic() => {}
             Some(_) => return upto_gt(window, at + 2, at),
-            None if last => return token(Kind::Text, at..window.len()),
+            // At the input's end this is text, which what is put behind it would change.
             None => return Step::Unfinished,
         }
         let name = at + 2..name_end(window, at + 2);
@@ -177,6 +192,7 @@ impl Scanner {
         let Some(close) = attributes.close() else {
             return Step::Unfinished;
         };
+        self.closes_raw = false;
         self.leave(&window[name.clone()]);
         token(Kind::End { name }, at..close.end)
     }
@@ -219,6 +235,10 @@ impl Scanner {
         match tag {
             Tag::Svg if !self_closing => self.spaces.push(Space::Svg),
             Tag::Math if !self_closing => self.spaces.push(Space::Math),
+            Tag::Template => {
+                self.templates.push((self.spaces.len(), self.in_select));
+                self.in_select = false;
+            }
             Tag::Select => self.in_select = !self.in_select,
             Tag::Input => self.in_select = false,
             Tag::Script if !self.in_frameset => self.mode = Mode::Script,
@@ -257,6 +277,13 @@ impl Scanner {
     fn leave(&mut self, name: &[u8]) {
         if name.eq_ignore_ascii_case(b"select") {
             self.in_select = false;
+        }
+        if name.eq_ignore_ascii_case(b"template")
+            && let Some((spaces, in_select)) = self.templates.pop()
+        {
+            self.spaces.truncate(spaces);
+            self.in_select = in_select;
+            return;
         }
         match self.spaces.last() {
             None => {}

@@ -47,6 +47,9 @@ pub(super) struct Walk {
     /// The body's content has begun.
     content: bool,
     given_up: bool,
+    /// The byte before is a `<` that opened nothing: what is taken out behind
+    /// it would make it open something.
+    after_lt: bool,
 }
 
 /// Regions that swallow what is put into them: where each that is open began.
@@ -55,7 +58,8 @@ struct Regions {
     raw: Option<usize>,
     select: Option<usize>,
     template: Option<usize>,
-    templates: usize,
+    /// SVG or MathML, which an image would end.
+    foreign: Option<usize>,
 }
 
 impl Edits {
@@ -69,7 +73,7 @@ impl Edits {
 
 impl Regions {
     fn first(&self) -> Option<usize> {
-        [self.raw, self.select, self.template]
+        [self.raw, self.select, self.template, self.foreign]
             .into_iter()
             .flatten()
             .min()
@@ -103,6 +107,7 @@ impl Walk {
             nonblank: false,
             content: false,
             given_up: false,
+            after_lt: false,
         }
     }
 
@@ -134,6 +139,7 @@ impl Walk {
                     if self.token(view, &token) == Flow::Wait {
                         return;
                     }
+                    self.after_lt = view.bytes[token.range.end - 1] == b'<';
                     self.at = view.base + token.range.end;
                     self.track_regions(view.base + token.range.start);
                 }
@@ -152,7 +158,7 @@ impl Walk {
     fn token(&mut self, view: &View<'_>, token: &Token) -> Flow {
         match &token.kind {
             Kind::Text => self.text(view, token),
-            Kind::Placeholder if self.is_inert() => self.text(view, token),
+            Kind::Placeholder if !self.holds_pixel() => self.text(view, token),
             Kind::Placeholder => self.placeholder(view, token),
             Kind::Start { tag, name_end } => return self.start(view, token, *tag, *name_end),
             Kind::End { name } => self.end_tag(view, token, &view.bytes[name.clone()]),
@@ -165,14 +171,23 @@ impl Walk {
 
     /// Whether what stands here is no part of what the reader sees.
     fn is_inert(&self) -> bool {
-        self.regions.templates > 0 || self.scanner.in_select() || self.scanner.in_frameset()
+        self.scanner.in_template() || self.scanner.in_select() || self.scanner.in_frameset()
+    }
+
+    /// Whether an image put in here is one.
+    fn holds_pixel(&self) -> bool {
+        !self.is_inert() && !self.scanner.in_foreign()
     }
 
     fn track_regions(&mut self, start: usize) {
+        // One that begins inside another may outlast it (`<select><math></select>`):
+        // a place before it is then still inside the other.
+        let start = self.regions.first().unwrap_or(start);
         let keep = |open: bool, since: Option<usize>| open.then(|| since.unwrap_or(start));
         self.regions.raw = keep(self.scanner.in_raw(), self.regions.raw);
         self.regions.select = keep(self.scanner.in_select(), self.regions.select);
-        self.regions.template = keep(self.regions.templates > 0, self.regions.template);
+        self.regions.foreign = keep(self.scanner.in_foreign(), self.regions.foreign);
+        self.regions.template = keep(self.scanner.in_template(), self.regions.template);
     }
 
     fn text(&mut self, view: &View<'_>, token: &Token) {
@@ -190,7 +205,7 @@ impl Walk {
     }
 
     fn begin_content(&mut self, at: usize) {
-        if !self.content && self.regions.templates == 0 {
+        if !self.content && !self.scanner.in_template() {
             self.content = true;
             self.places.top = Some(at);
         }
@@ -205,6 +220,12 @@ impl Walk {
             self.edits.add(range, pixel::markup(&url));
             self.places.placed = Some(url);
         } else {
+            self.take_out(range);
+        }
+    }
+
+    fn take_out(&mut self, range: Range<usize>) {
+        if !self.after_lt {
             self.edits.add(range, "");
         }
     }
@@ -234,7 +255,6 @@ impl Walk {
         self.nonblank = true;
         match tag {
             Tag::Img if !self.is_inert() => self.image(view, token, name_end),
-            Tag::Template => self.regions.templates += 1,
             Tag::Frameset if !self.content => self.scanner.enter_frameset(),
             _ => {}
         }
@@ -251,9 +271,9 @@ impl Walk {
         match pixel::recognise(tag, name_end, &self.job) {
             None => {}
             Some(Found::Own(url)) if self.job.tracking.opens => self.places.placed = Some(url),
-            Some(Found::Own(_)) => self.edits.add(range, ""),
+            Some(Found::Own(_)) => self.take_out(range),
             Some(Found::Foreign) => {
-                self.edits.add(range, "");
+                self.take_out(range);
                 warn_once(
                     &mut self.warnings,
                     WarningCode::ForeignPixel,
@@ -267,9 +287,7 @@ impl Walk {
         self.nonblank = true;
         self.links.twins.part();
         let start = view.base + token.range.start;
-        if name.eq_ignore_ascii_case(b"template") {
-            self.regions.templates = self.regions.templates.saturating_sub(1);
-        } else if self.is_inert() {
+        if !self.holds_pixel() {
             // Parsers pass over such an end tag here.
         } else if name.eq_ignore_ascii_case(b"body") {
             self.places.bottom = Some(start);

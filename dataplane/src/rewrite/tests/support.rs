@@ -58,7 +58,8 @@ pub(super) fn job_of(domain: Domain) -> Job {
     let mut random = [7; 35];
     random[4] = 8;
     let keys = Keys::new(Keyring::generate(random).expect("keyring"));
-    let domains = [domain.clone(), self::domain("other")];
+    let other = Some(self::domain("other")).filter(|other| other.realm != domain.realm);
+    let domains = other.into_iter().chain([domain.clone()]);
     Job {
         base: UrlBase::new(&domain.host, 8080),
         snapshot: Arc::new(Snapshot::new(domains).expect("snapshot")),
@@ -135,7 +136,6 @@ pub(super) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-#[allow(dead_code, reason = "the sections to come use the rest")]
 impl Done {
     /// The output with every tracking URL replaced by what it leads to, in
     /// braces, and the pixel by `{pixel}`.
@@ -144,29 +144,32 @@ impl Done {
         if let Some(url) = &self.rewritten.report.pixel.url {
             plain = plain.replace(&crate::rewrite::pixel::markup(url), "{pixel}");
         }
-        while let Some(start) = plain.find(self.job.base.as_str()) {
-            let rest = &plain[start..];
-            let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && !":/.-".contains(c));
-            let url = rest[..end.unwrap_or(rest.len())].to_owned();
-            let claim = self.open(&url);
-            let says = claim
-                .link()
-                .map_or("no link", |link| link.target.as_str())
-                .to_owned();
-            plain = plain.replacen(&url, &format!("{{{says}}}"), 1);
+        let base = self.job.base.as_str();
+        let (mut from, mut out) = (0, String::new());
+        while let Some(start) = plain[from..].find(base).map(|at| from + at) {
+            let end =
+                plain[start..].find(|c: char| !c.is_ascii_alphanumeric() && !":/.-".contains(c));
+            let end = end.map_or(plain.len(), |end| start + end);
+            let says = self.try_open(&plain[start..end]);
+            let says = says
+                .as_ref()
+                .and_then(|claim| Some(claim.link()?.target.as_str()));
+            out += &plain[from..start];
+            out += &says.map_or(plain[start..end].to_owned(), |says| format!("{{{says}}}"));
+            from = end;
         }
-        plain
+        out + &plain[from..]
     }
 
     /// What a tracking URL says.
     pub(super) fn open(&self, url: &str) -> Claim {
-        let path = url.strip_prefix(self.job.base.as_str()).expect("our base");
-        let own = own_path(path).expect("a path of ours");
+        self.try_open(url).expect("a tracking URL of ours")
+    }
+
+    fn try_open(&self, url: &str) -> Option<Claim> {
+        let own = own_path(url.strip_prefix(self.job.base.as_str())?)?;
         let realm = &self.job.domain.realm;
-        self.job
-            .keys
-            .open(realm, own.kind, own.token)
-            .expect("a token of ours")
+        self.job.keys.open(realm, own.kind, own.token).ok()
     }
 
     pub(super) fn links(&self) -> &[ReportedLink] {
