@@ -36,8 +36,11 @@
 //! the whole in less time. It stays as a referee in the tests and as the peer
 //! in the benchmark.
 
+mod anchor;
+mod foreign;
 mod link;
 mod mark;
+mod outlook;
 mod pixel;
 pub mod report;
 mod scan;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mailtrail_core::character_reference::{decode_attribute, decode_text, encode_attribute};
+use mailtrail_core::character_reference::{decode_attribute, encode_attribute};
 use mailtrail_core::config::LinkChoice;
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::link::URL_MAX_CHARS;
@@ -13,16 +13,14 @@ use mailtrail_core::token::{Claim, Kind as TokenKind, Link, Purpose};
 use memchr::memmem;
 
 use crate::rewrite::Job;
+use crate::rewrite::anchor::{AnchorText, anchor_text};
 use crate::rewrite::mark::{Marked, OPTED_OUT_TRACE};
 use crate::rewrite::report::{Part, ReportedLink, Warning, WarningCode};
-use crate::rewrite::scan::{Kind, Scanner, Step};
+use crate::rewrite::scan::Scanner;
 use crate::rewrite::tag::Tag;
 use crate::rewrite::twin::{Half, Twins};
 use crate::rewrite::walk::{Edits, View, warn_once};
 
-/// How far behind a link its text is looked for, in bytes of markup: a text
-/// that is a URL is not hidden in more.
-const TEXT_WITHIN_BYTES: usize = 4096;
 /// The whole value of a link that lets the reader withdraw.
 const OPT_OUT_PLACEHOLDER: &str = "{{mailtrail:optout}}";
 
@@ -387,62 +385,4 @@ fn looks_quoted_printable(raw: &[u8]) -> bool {
     raw.strip_prefix(b"3D").is_some_and(|rest| {
         rest.starts_with(b"\"") || rest.starts_with(b"'") || rest.starts_with(b"http")
     })
-}
-
-// === The text of an anchor ===
-
-enum AnchorText {
-    Is(Option<String>),
-    Wait,
-}
-
-/// What the reader sees of the anchor whose start tag ends at `from`.
-fn anchor_text(view: &View<'_>, from: usize, mut scanner: Scanner) -> AnchorText {
-    let bound = from + TEXT_WITHIN_BYTES;
-    let bytes = &view.bytes[..view.bytes.len().min(bound)];
-    let is_whole = view.last && bytes.len() < bound;
-    let mut text = String::new();
-    let mut at = from;
-    while at < bytes.len() {
-        let Step::Token(token) = scanner.next(bytes, at, is_whole) else {
-            break;
-        };
-        at = token.range.end;
-        match token.kind {
-            Kind::Text | Kind::Placeholder => text.push_str(&decode_text(&bytes[token.range])),
-            Kind::Start { tag: Tag::A, .. } => return AnchorText::Is(Some(text)),
-            Kind::End { name } if ends_anchor(&bytes[name.clone()]) => {
-                return AnchorText::Is(Some(text));
-            }
-            Kind::Start { name_end, .. } => {
-                part_words(&bytes[token.range.start + 1..name_end], &mut text)
-            }
-            Kind::End { name } => part_words(&bytes[name], &mut text),
-            Kind::Comment | Kind::Hidden | Kind::Raw => {}
-        }
-    }
-    match (bytes.len() == bound, view.last) {
-        (true, _) => AnchorText::Is(None),
-        (false, true) => AnchorText::Is(Some(text)),
-        (false, false) => AnchorText::Wait,
-    }
-}
-
-fn ends_anchor(name: &[u8]) -> bool {
-    ["a", "td", "table", "body", "html"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-}
-
-/// Elements that do not stand within a line part words.
-fn part_words(name: &[u8], text: &mut String) {
-    const INLINE: [&str; 12] = [
-        "b", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub", "u", "wbr",
-    ];
-    if !INLINE
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-    {
-        text.push(' ');
-    }
 }

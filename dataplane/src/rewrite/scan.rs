@@ -11,6 +11,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2, memmem};
 
+use crate::rewrite::foreign::Foreign;
 use crate::rewrite::tag::{Attributes, Tag, is_space};
 
 /// What stands at a place.
@@ -61,11 +62,10 @@ pub(super) struct Scanner {
     mode: Mode,
     /// Raw text has ended, its end tag is yet to come as a whole.
     closes_raw: bool,
-    /// Foreign elements that are open, and HTML within them.
-    spaces: Vec<Space>,
+    foreign: Foreign,
     in_select: bool,
     in_frameset: bool,
-    /// For each open `template`: `spaces.len()` and `in_select` around it.
+    /// For each open `template`: the depth of `foreign` and `in_select` around it.
     templates: Vec<(usize, bool)>,
 }
 
@@ -79,14 +79,6 @@ enum Mode {
     Plaintext,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Space {
-    Svg,
-    Math,
-    /// HTML inside the foreign element of this name (an integration point).
-    Html(&'static str),
-}
-
 /// Texts that a template holds where its pixel shall go (TRACKING.md, 61).
 pub(super) const PLACEHOLDERS: [&[u8]; 2] = [b"{{mailtrail:pixel}}", b"{{ses:openTracker}}"];
 
@@ -95,12 +87,12 @@ pub(super) const PLACEHOLDERS: [&[u8]; 2] = [b"{{mailtrail:pixel}}", b"{{ses:ope
 impl Scanner {
     /// Whether the next token is in SVG.
     pub(super) fn in_svg(&self) -> bool {
-        self.spaces.last() == Some(&Space::Svg)
+        self.foreign.in_svg()
     }
 
     /// Whether a foreign element is open, or HTML within one.
     pub(super) fn in_foreign(&self) -> bool {
-        !self.spaces.is_empty()
+        !self.foreign.is_empty()
     }
 
     /// Whether the next token is in a `template`, which shows nothing.
@@ -205,38 +197,28 @@ impl Scanner {
                 None => Step::Unfinished,
             };
         }
-        if self.is_foreign() && rest.starts_with(b"[CDATA[") {
+        if self.foreign.applies() && rest.starts_with(b"[CDATA[") {
             return match memmem::find(rest, b"]]>") {
                 Some(length) => token(Kind::Text, at..at + 2 + length + 3),
                 None => Step::Unfinished,
             };
         }
-        if !last && (b"--".starts_with(rest) || self.is_foreign() && b"[CDATA[".starts_with(rest)) {
+        if !last
+            && (b"--".starts_with(rest) || self.foreign.applies() && b"[CDATA[".starts_with(rest))
+        {
             return Step::Unfinished;
         }
         upto_gt(window, at + 2, at)
     }
 
-    fn is_foreign(&self) -> bool {
-        matches!(self.spaces.last(), Some(Space::Svg | Space::Math))
-    }
-
     /// What a start tag changes; `false` where parsers disagree on that.
     fn enter(&mut self, tag: Tag, window: &[u8], name: Range<usize>, self_closing: bool) -> bool {
-        if self.is_foreign() {
-            if !breaks_out(window, name.clone()) {
-                if !self_closing {
-                    self.enter_in_foreign(tag, window, name);
-                }
-                return true;
-            }
-            self.break_out();
+        if !self.foreign.start(tag, window, name, self_closing) {
+            return true;
         }
         match tag {
-            Tag::Svg if !self_closing => self.spaces.push(Space::Svg),
-            Tag::Math if !self_closing => self.spaces.push(Space::Math),
             Tag::Template => {
-                self.templates.push((self.spaces.len(), self.in_select));
+                self.templates.push((self.foreign.depth(), self.in_select));
                 self.in_select = false;
             }
             Tag::Select => self.in_select = !self.in_select,
@@ -256,53 +238,18 @@ impl Scanner {
         true
     }
 
-    fn enter_in_foreign(&mut self, tag: Tag, window: &[u8], name: Range<usize>) {
-        let text = &window[name.clone()];
-        let point = if self.in_svg() {
-            one_of(text, &["foreignobject", "desc", "title"])
-        } else {
-            one_of(text, &["mi", "mo", "mn", "ms", "mtext"]).or_else(|| {
-                one_of(text, &["annotation-xml"]).filter(|_| holds_html(window, name.end))
-            })
-        };
-        match point {
-            Some(point) => self.spaces.push(Space::Html(point)),
-            None if tag == Tag::Svg && self.in_svg() => self.spaces.push(Space::Svg),
-            None if tag == Tag::Math && !self.in_svg() => self.spaces.push(Space::Math),
-            None => {}
-        }
-    }
-
     /// What an end tag changes.
     fn leave(&mut self, name: &[u8]) {
         if name.eq_ignore_ascii_case(b"select") {
             self.in_select = false;
         }
         if name.eq_ignore_ascii_case(b"template")
-            && let Some((spaces, in_select)) = self.templates.pop()
+            && let Some((depth, in_select)) = self.templates.pop()
         {
-            self.spaces.truncate(spaces);
+            self.foreign.close_to(depth);
             self.in_select = in_select;
-            return;
-        }
-        match self.spaces.last() {
-            None => {}
-            Some(Space::Html(point)) if name.eq_ignore_ascii_case(point.as_bytes()) => {
-                self.spaces.pop();
-            }
-            Some(Space::Html(_)) => {}
-            Some(Space::Svg) if name.eq_ignore_ascii_case(b"svg") => drop(self.spaces.pop()),
-            Some(Space::Math) if name.eq_ignore_ascii_case(b"math") => drop(self.spaces.pop()),
-            // No foreign element has such a name: it closes an HTML element
-            // outside and everything foreign within it.
-            Some(_) if is_html_only(name) => self.break_out(),
-            Some(_) => {}
-        }
-    }
-
-    fn break_out(&mut self) {
-        while self.is_foreign() {
-            self.spaces.pop();
+        } else {
+            self.foreign.end(name);
         }
     }
 }
@@ -452,81 +399,5 @@ fn raw_mode(tag: Tag) -> Option<Mode> {
         Tag::Noembed => Mode::Raw("noembed"),
         Tag::Noframes => Mode::Raw("noframes"),
         _ => return None,
-    })
-}
-
-/// Start tags that leave foreign content (13.2.6.5).
-const BREAK_OUT: [&str; 44] = [
-    "b",
-    "big",
-    "blockquote",
-    "body",
-    "br",
-    "center",
-    "code",
-    "dd",
-    "div",
-    "dl",
-    "dt",
-    "em",
-    "embed",
-    "h1",
-    "h2",
-    "h3",
-    "h4",
-    "h5",
-    "h6",
-    "head",
-    "hr",
-    "i",
-    "img",
-    "li",
-    "listing",
-    "menu",
-    "meta",
-    "nobr",
-    "ol",
-    "p",
-    "pre",
-    "ruby",
-    "s",
-    "small",
-    "span",
-    "strong",
-    "strike",
-    "sub",
-    "sup",
-    "table",
-    "tt",
-    "u",
-    "ul",
-    "var",
-];
-
-fn one_of(name: &[u8], names: &[&'static str]) -> Option<&'static str> {
-    let same = |known: &&&str| name.eq_ignore_ascii_case(known.as_bytes());
-    names.iter().find(same).copied()
-}
-
-fn breaks_out(window: &[u8], name: Range<usize>) -> bool {
-    let text = &window[name.clone()];
-    if one_of(text, &BREAK_OUT).is_some() {
-        return true;
-    }
-    let shows_html = |a: &[u8]| one_of(a, &["color", "face", "size"]).is_some();
-    text.eq_ignore_ascii_case(b"font")
-        && Attributes::new(window, name.end).any(|a| shows_html(&window[a.name]))
-}
-
-fn is_html_only(name: &[u8]) -> bool {
-    one_of(name, &BREAK_OUT).is_some() || one_of(name, &["html", "td", "th", "tr"]).is_some()
-}
-
-/// Whether the attributes of `annotation-xml` make it hold HTML.
-fn holds_html(window: &[u8], name_end: usize) -> bool {
-    Attributes::new(window, name_end).any(|a| {
-        let value = a.value.map_or(&[][..], |value| &window[value]);
-        window[a.name].eq_ignore_ascii_case(b"encoding")
-            && one_of(value, &["text/html", "application/xhtml+xml"]).is_some()
     })
 }

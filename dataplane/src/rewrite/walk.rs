@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use memchr::memmem;
-
 use crate::rewrite::link::{Flow, Links, Place};
+use crate::rewrite::outlook::{Conditional, conditional};
 use crate::rewrite::pixel::{self, Found, GMAIL_CLIPS_BYTES, Places};
 use crate::rewrite::report::{PixelReason, Report, ReportedPixel, Warning, WarningCode};
 use crate::rewrite::scan::{Kind, Scanner, Step, Token};
@@ -44,8 +43,6 @@ pub(super) struct Walk {
     regions: Regions,
     /// Something other than white space was there.
     nonblank: bool,
-    /// The body's content has begun.
-    content: bool,
     given_up: bool,
     /// The byte before is a `<` that opened nothing: what is taken out behind
     /// it would make it open something.
@@ -105,7 +102,6 @@ impl Walk {
             warnings,
             regions: Regions::default(),
             nonblank: false,
-            content: false,
             given_up: false,
             after_lt: false,
         }
@@ -191,7 +187,7 @@ impl Walk {
     }
 
     fn text(&mut self, view: &View<'_>, token: &Token) {
-        if self.content && !self.links.awaits_twin() {
+        if self.has_content() && !self.links.awaits_twin() {
             return;
         }
         let from = view.base + token.range.start;
@@ -204,10 +200,14 @@ impl Walk {
         }
     }
 
+    /// Whether the body's content has begun.
+    fn has_content(&self) -> bool {
+        self.places.top.is_some()
+    }
+
     fn begin_content(&mut self, at: usize) {
-        if !self.content && !self.scanner.in_template() {
-            self.content = true;
-            self.places.top = Some(at);
+        if !self.scanner.in_template() {
+            self.places.top.get_or_insert(at);
         }
     }
 
@@ -255,7 +255,7 @@ impl Walk {
         self.nonblank = true;
         match tag {
             Tag::Img if !self.is_inert() => self.image(view, token, name_end),
-            Tag::Frameset if !self.content => self.scanner.enter_frameset(),
+            Tag::Frameset if !self.has_content() => self.scanner.enter_frameset(),
             _ => {}
         }
         if tag.is_content() {
@@ -493,29 +493,4 @@ pub(super) fn warn_once(warnings: &mut Vec<Warning>, code: WarningCode, detail: 
 /// Whether a byte belongs to the byte order mark at the input's begin.
 fn is_bom(at: usize, byte: u8) -> bool {
     "\u{feff}".as_bytes().get(at) == Some(&byte)
-}
-
-/// What a comment is to Outlook.
-#[derive(Debug, PartialEq, Eq)]
-enum Conditional {
-    /// `<!--[if …]>…<![endif]-->`: this range of it is markup.
-    Holds(Range<usize>),
-    /// `<!--[if …]><!-->`: what follows is for everyone but Outlook.
-    Opens,
-    /// `<!--<![endif]-->`.
-    Closes,
-}
-
-fn conditional(comment: &[u8]) -> Option<Conditional> {
-    let Some(condition) = comment.strip_prefix(b"<!--[if") else {
-        let closes = memmem::find(comment.get(..16.min(comment.len()))?, b"<![endif]");
-        return closes.map(|_| Conditional::Closes);
-    };
-    let start = comment.len() - condition.len() + memmem::find(condition, b"]>")? + 2;
-    if let Some(length) = memmem::rfind(&comment[start..], b"<![endif]") {
-        return Some(Conditional::Holds(start..start + length));
-    }
-    comment[start..]
-        .starts_with(b"<!")
-        .then_some(Conditional::Opens)
 }
