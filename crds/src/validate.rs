@@ -11,13 +11,15 @@
 //! has, the previous version of this one). `status` is passed over, as the API
 //! server does when an object is applied.
 
+mod cel;
 mod metadata;
 mod walk;
 
 use std::fmt;
 
-use kube::core::cel::{CompiledSchema, Validator, compile_schema};
 use serde_json::{Map, Value, json};
+
+use cel::Rules;
 
 use crate::domain::TrackingDomain;
 use crate::{GROUP, VERSION};
@@ -61,8 +63,7 @@ pub enum FaultKind {
 /// Asks objects of one kind; made once, asked often.
 pub struct Checker {
     schema: Value,
-    rules: CompiledSchema,
-    cel: Validator,
+    rules: Rules,
 }
 
 impl Checker {
@@ -70,9 +71,8 @@ impl Checker {
     pub fn tracking_domain() -> Self {
         let schema = crate::tracking_domain_schema();
         Self {
-            rules: compile_schema(&schema),
+            rules: Rules::new(&schema),
             schema,
-            cel: Validator::new(),
         }
     }
 
@@ -93,7 +93,7 @@ impl Checker {
         self.check_shape(&mut object, &mut faults);
         let object = Value::Object(object);
         if !faults.block_rules() {
-            self.check_rules(&object, &mut faults);
+            self.rules.check(&object, &mut faults);
         }
         if faults.told.is_empty() {
             serde_json::from_value(object).map_err(|error| vec![undecodable(&error)])
@@ -115,23 +115,6 @@ impl Checker {
             *object = fields;
         }
         object.extend(own);
-    }
-
-    fn check_rules(&self, object: &Value, faults: &mut Faults) {
-        let Err(errors) = self.cel.validate_compiled(&self.rules, object, None) else {
-            return;
-        };
-        let mut errors = errors.into_vec();
-        // The interpreter goes through fields in no order.
-        errors.sort_by(|a, b| (&a.field_path, &a.message).cmp(&(&b.field_path, &b.message)));
-        for error in errors {
-            let kind = match error.reason.as_deref() {
-                Some("FieldValueDuplicate") => FaultKind::Duplicate,
-                Some("FieldValueRequired") => FaultKind::Required,
-                _ => FaultKind::Invalid,
-            };
-            faults.push(&error.field_path, kind, &error.message);
-        }
     }
 }
 

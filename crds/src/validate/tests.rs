@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::walk::KEYWORDS;
@@ -64,6 +66,54 @@ fn every_rule_of_the_schema_refuses_something_in_the_table() {
             "untried: {message}"
         );
     }
+}
+
+#[test]
+fn kubes_own_validator_says_the_same_of_every_rule() {
+    let schema = crate::tracking_domain_schema();
+    let validator = kube::core::cel::Validator::new();
+    let rules = Rules::new(&schema);
+    let checker = Checker::tracking_domain();
+    let mut asked = 0;
+    for case in cases() {
+        let mut shaped = Faults::default();
+        let mut fields = case.object.as_object().expect("an object").clone();
+        checker.check_shape(&mut fields, &mut shaped);
+        let named = case.object["metadata"]["name"].is_string();
+        if shaped.block_rules() || !named {
+            continue;
+        }
+        let object = Value::Object(fields);
+        let mut ours = Faults::default();
+        rules.check(&object, &mut ours);
+        let ours: BTreeSet<_> = ours.told.into_iter().map(|f| (f.field, f.rule)).collect();
+        let theirs = validator.validate(&schema, &object, None).err();
+        let theirs: BTreeSet<_> = theirs
+            .into_iter()
+            .flatten()
+            .map(|error| (error.field_path, error.message))
+            .collect();
+        assert_eq!(ours, theirs, "{}", case.name);
+        asked += 1;
+    }
+    assert!(asked > 80, "{asked}");
+}
+
+#[test]
+fn no_field_is_named_like_a_word_of_cel() {
+    // Those that Kubernetes wants escaped in rules, and characters that it does.
+    let words = "true false null in as break const continue else for function if import let loop \
+                 package namespace return var void while";
+    collect(&spec_schema(), &mut |node| {
+        for name in node["properties"]
+            .as_object()
+            .into_iter()
+            .flat_map(|p| p.keys())
+        {
+            assert!(!words.split_whitespace().any(|word| word == name), "{name}");
+            assert!(name.bytes().all(|b| b.is_ascii_alphanumeric()), "{name}");
+        }
+    });
 }
 
 #[test]
