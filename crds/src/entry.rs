@@ -166,8 +166,13 @@ fn of_privacy(privacy: Privacy) -> core::Privacy {
 }
 
 fn of_fallback(url: &str) -> Result<Target, EntryError> {
-    // Exactly: what is offered is what was written.
-    Target::parse_exact(url).map_err(|error| field("spec.fallback", error))
+    // Parsed whole: `parse_exact` is for what an opened token says. What is
+    // offered must be what was written.
+    match Target::parse(url) {
+        Ok(target) if target.as_str() == url => Ok(target),
+        Ok(_) => Err(field("spec.fallback", "is not a URL in its plain form")),
+        Err(error) => Err(field("spec.fallback", error)),
+    }
 }
 
 fn of_apps(apps: &Apps) -> core::Apps {

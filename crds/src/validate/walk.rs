@@ -81,7 +81,6 @@ impl Walk<'_> {
                 };
                 let rule = format!("must be {article} {expected}, not {is}{hint}");
                 self.fault(FaultKind::Type, &rule);
-                return;
             }
         }
         self.word(schema, value);
