@@ -26,6 +26,7 @@ use crate::store::Store;
 
 pub mod auth;
 mod body;
+mod counts;
 mod docs;
 mod domains;
 mod events;
@@ -45,6 +46,7 @@ pub mod settings;
 mod stream;
 
 pub use auth::{Authorizer, Caller, Denied, Verb};
+pub use counts::Counts;
 pub use listen::serve;
 pub use settings::Settings;
 

@@ -7,8 +7,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 use crate::config::ConfigMetrics;
-use crate::serve;
 use crate::store::journal::JournalMetrics;
+use crate::{api, serve};
 
 /// All counters and gauges of the program, and their registry. Every counter
 /// is resolved beforehand: counting one is an atomic addition.
@@ -18,6 +18,8 @@ pub struct Metrics {
     pub events_deferred: Counter,
     /// Events that could not be kept, since start.
     pub events_not_kept: Counter,
+    /// What the API counts.
+    pub api: api::Counts,
     /// What the public listener counts.
     pub serve: serve::Counts,
     /// What is counted of configuration.
@@ -52,6 +54,7 @@ impl Metrics {
             events_deferred,
             events_not_kept,
             config: ConfigMetrics::new(&mut registry),
+            api: api::Counts::new(&mut registry),
             serve: serve::Counts::new(&mut registry),
             journal,
             registry,

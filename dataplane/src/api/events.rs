@@ -123,3 +123,16 @@ impl From<QueryError> for Problem {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_that_is_too_old_is_gone_and_not_merely_wrong() {
+        let status = |error: QueryError| Problem::from(error).status;
+        assert_eq!(status(QueryError::Expired), 410);
+        assert_eq!(status(QueryError::Cursor), 422);
+        assert_eq!(status(QueryError::Unavailable), 503);
+    }
+}

@@ -45,6 +45,7 @@ pub(super) async fn pass(State(app): State<App>, request: Request, next: Next) -
             answer(&app, Request::from_parts(head, body), next).await
         }
     };
+    app.context.metrics.api.answered(response.status());
     let headers = response.headers_mut();
     headers
         .entry(header::CACHE_CONTROL)

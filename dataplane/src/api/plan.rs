@@ -163,11 +163,13 @@ impl Plan {
         let kept = context
             .store
             .append_message(&self.message_record(links, report));
-        match tokio::time::timeout(context.settings.record_time, kept).await {
-            Ok(Ok(())) => None,
-            Ok(Err(_)) => not_recorded("the store could not keep the message record"),
-            Err(_) => not_recorded("the message record was not on disk in time; it may come late"),
-        }
+        let why = match tokio::time::timeout(context.settings.record_time, kept).await {
+            Ok(Ok(())) => return None,
+            Ok(Err(_)) => "the store could not keep the message record",
+            Err(_) => "the message record was not on disk in time; it may come late",
+        };
+        context.metrics.api.messages_not_recorded.inc();
+        not_recorded(why)
     }
 
     fn message_record(&self, links: Vec<RecordedLink>, report: &Report) -> MessageRecord {

@@ -226,3 +226,19 @@ fn several_requests_share_a_connection() {
     let text = String::from_utf8_lossy(&all);
     assert_eq!(text.matches("HTTP/1.1 200 OK").count(), 3);
 }
+
+#[test]
+fn answers_are_counted_by_status() {
+    let server = World::open().start();
+    get("/v1/domains").send(server.address);
+    get("/v1/nothing").send(server.address);
+    get("/v1/domains").send(server.address);
+    let text = server.metrics.encode();
+    for line in [
+        "mailtrail_api_answers_total{status=\"200\"} 2",
+        "mailtrail_api_answers_total{status=\"404\"} 1",
+        "mailtrail_api_messages_not_recorded_total 0",
+    ] {
+        assert!(text.contains(line), "{line}");
+    }
+}
