@@ -1,1 +1,275 @@
-//! The command line.
+//! The command line: [`Args`] as typed, [`Settings`] as meant.
+//!
+//! Every flag is also a variable `MAILTRAIL_…`. All faults are reported at
+//! once, each naming its flag.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+use ipnet::IpNet;
+
+/// Serves pixels and redirects, rewrites HTML, keeps events.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "mailtrail-dataplane", version, about)]
+pub struct Args {
+    /// Standalone: TrackingDomains from a YAML file, or a folder of them, read again when changed.
+    #[arg(long, env = "MAILTRAIL_MANIFESTS", value_name = "PATH")]
+    manifests: Option<PathBuf>,
+
+    /// Folder for events, keyring and what else outlives a restart; made when missing.
+    #[arg(long, env = "MAILTRAIL_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Keyring file; without this flag `keyring.json` in the data folder, made when missing.
+    #[arg(long, env = "MAILTRAIL_KEYRING", value_name = "FILE")]
+    keyring: Option<PathBuf>,
+
+    /// Pixels and links, for readers.
+    #[arg(
+        long,
+        env = "MAILTRAIL_PUBLIC",
+        value_name = "ADDR",
+        default_value = "0.0.0.0:8080"
+    )]
+    public: SocketAddr,
+
+    /// Rewriting and events, for your services.
+    #[arg(
+        long,
+        env = "MAILTRAIL_API",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:8081"
+    )]
+    api: SocketAddr,
+
+    /// Live, ready, metrics and configuration, for operators.
+    #[arg(
+        long,
+        env = "MAILTRAIL_ADMIN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:9090"
+    )]
+    admin: SocketAddr,
+
+    /// Bearer tokens that may call the API, one a line; without it the API must be on a loopback address.
+    #[arg(long, env = "MAILTRAIL_API_TOKENS", value_name = "FILE")]
+    api_tokens: Option<PathBuf>,
+
+    /// Networks whose X-Forwarded-For is believed, read from the right.
+    #[arg(
+        long,
+        env = "MAILTRAIL_TRUSTED_PROXIES",
+        value_name = "CIDR,…",
+        value_delimiter = ','
+    )]
+    trusted_proxies: Vec<IpNet>,
+
+    /// Every connection to the public address begins with a PROXY protocol header (v1 or v2).
+    #[arg(long, env = "MAILTRAIL_PROXY_PROTOCOL")]
+    proxy_protocol: bool,
+
+    /// Threads that serve the public address; without this flag one per core.
+    #[arg(long, env = "MAILTRAIL_PUBLIC_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    public_threads: Option<u16>,
+
+    /// How long requests are still accepted once a stop is asked for, each answered with
+    /// `Connection: close`: load balancers need a moment to learn that this replica leaves.
+    #[arg(long, env = "MAILTRAIL_LEAVE", value_name = "TIME", default_value = "0s", value_parser = duration)]
+    leave: Duration,
+
+    /// How long answers under way may take after that.
+    #[arg(long, env = "MAILTRAIL_DRAIN", value_name = "TIME", default_value = "20s", value_parser = duration)]
+    drain: Duration,
+
+    /// Log lines as text for people, or as JSON for machines.
+    #[arg(
+        long,
+        env = "MAILTRAIL_LOG_FORMAT",
+        value_name = "FORMAT",
+        default_value = "text"
+    )]
+    log_format: LogFormat,
+
+    /// Which log lines are written, such as `info` or `mailtrail_dataplane::store=debug`.
+    #[arg(
+        long,
+        env = "MAILTRAIL_LOG",
+        value_name = "FILTER",
+        default_value = "info"
+    )]
+    log: String,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// What the process is meant to do.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where tracking domains come from.
+    pub source: Source,
+    /// Folder for what outlives a restart.
+    pub data_dir: PathBuf,
+    /// Keyring file, and whether one is made when it is missing.
+    pub keyring: KeyringFile,
+    /// Address for readers.
+    pub public: SocketAddr,
+    /// Address for services.
+    pub api: SocketAddr,
+    /// Address for operators.
+    pub admin: SocketAddr,
+    /// Who may call the API; absent: anyone who reaches the loopback address.
+    pub api_tokens: Option<PathBuf>,
+    /// Networks whose forwarded addresses are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+    /// Threads that serve the public address.
+    pub public_threads: usize,
+    /// How long requests are still accepted once a stop is asked for.
+    pub leave: Duration,
+    /// Bound on draining.
+    pub drain: Duration,
+}
+
+/// Where tracking domains come from: exactly one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Manifests, a file or a folder.
+    Manifests(PathBuf),
+}
+
+/// The keyring's place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyringFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it is made when missing: only in the data folder, never where
+    /// someone said that one is.
+    pub make_when_missing: bool,
+}
+
+/// Flags that do not go together; one line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct SettingsError(Vec<String>);
+
+impl Args {
+    /// How logs are written: known before anything else is.
+    pub fn logs(&self) -> (LogFormat, &str) {
+        (self.log_format, &self.log)
+    }
+
+    /// What these flags mean together.
+    pub fn settings(self) -> Result<Settings, SettingsError> {
+        let mut faults = Vec::new();
+        if self.manifests.is_none() {
+            faults.push(
+                "--manifests PATH is needed: a file or folder with TrackingDomain resources"
+                    .to_owned(),
+            );
+        }
+        if self.data_dir.is_none() {
+            faults.push("--data-dir DIR is needed: the folder that events are kept in".to_owned());
+        }
+        if self.api_tokens.is_none() && !self.api.ip().is_loopback() {
+            faults.push(format!(
+                "--api {} can be reached from other machines: give --api-tokens FILE, or a loopback address",
+                self.api
+            ));
+        }
+        let (Some(manifests), Some(data_dir), true) =
+            (self.manifests, self.data_dir, faults.is_empty())
+        else {
+            return Err(SettingsError(faults));
+        };
+        Ok(Settings {
+            source: Source::Manifests(manifests),
+            keyring: KeyringFile {
+                make_when_missing: self.keyring.is_none(),
+                path: self
+                    .keyring
+                    .unwrap_or_else(|| data_dir.join("keyring.json")),
+            },
+            data_dir,
+            public: self.public,
+            api: self.api,
+            admin: self.admin,
+            api_tokens: self.api_tokens,
+            trusted_proxies: self.trusted_proxies,
+            proxy_protocol: self.proxy_protocol,
+            public_threads: self.public_threads.map_or_else(cores, usize::from),
+            leave: self.leave,
+            drain: self.drain,
+        })
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Reads `250ms`, `20s` or `5m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "must be a number with ms, s or m".to_owned())?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        _ => Err("must end in ms, s or m".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(flags: &[&str]) -> Result<Settings, String> {
+        let args = Args::try_parse_from([&["mailtrail-dataplane"], flags].concat())
+            .map_err(|e| e.to_string())?;
+        args.settings().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let faults = settings(&["--api", "0.0.0.0:8081"]).expect_err("three faults");
+        for flag in ["--manifests", "--data-dir", "--api 0.0.0.0:8081"] {
+            assert!(faults.contains(flag), "{faults}");
+        }
+    }
+
+    #[test]
+    fn an_api_that_others_reach_needs_tokens() {
+        let base = ["--manifests", "m", "--data-dir", "d", "--api", "[::]:1"];
+        assert!(settings(&base).is_err());
+        assert!(settings(&[&base[..], &["--api-tokens", "t"]].concat()).is_ok());
+        assert!(settings(&["--manifests", "m", "--data-dir", "d", "--api", "[::1]:1"]).is_ok());
+    }
+
+    #[test]
+    fn a_keyring_that_was_named_is_never_made() {
+        let named =
+            settings(&["--manifests", "m", "--data-dir", "d", "--keyring", "k"]).expect("settings");
+        assert!(!named.keyring.make_when_missing);
+        let own = settings(&["--manifests", "m", "--data-dir", "d"]).expect("settings");
+        assert!(own.keyring.make_when_missing && own.keyring.path.ends_with("d/keyring.json"));
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert!(duration("20").is_err() && duration("s").is_err() && duration("1h").is_err());
+    }
+}

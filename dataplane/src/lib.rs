@@ -3,6 +3,7 @@
 //!
 //! ARCHITECTURE.md has the rooms and the three walks through them.
 
+pub mod admin;
 pub mod api;
 pub mod args;
 pub mod config;

@@ -1,1 +1,317 @@
-//! Starts, joins and drains the long-lived tasks.
+//! Starts, joins and drains the long-lived tasks, in a stated order.
+//!
+//! Start: data folder (locked) → keyring → tracking domains → listeners →
+//! ready. Stop, on SIGTERM or SIGINT: not ready → readers' connections and
+//! services' requests are answered and closed, within the drain's bound → the
+//! store syncs what it holds → exit. Nothing that was answered is lost.
+
+mod log;
+
+use std::io;
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mailtrail_core::token::Keys;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::admin::{self, Readiness};
+use crate::args::{Args, Settings, SettingsError, Source};
+use crate::config::manifests::{self, Baseline};
+use crate::config::{self, Live, Watcher};
+use crate::metrics::Metrics;
+use crate::store::{self, Store};
+use crate::{api, keyring, serve};
+
+pub use log::tell;
+
+/// Longest wait for the store's last sync, beyond the drain's own bound.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// Threads that carry the API, the admin port and the watchers.
+const SIDE_THREADS: usize = 2;
+
+/// Why the program does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Flags that do not go together.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The log filter is none.
+    #[error("--log: {0}")]
+    LogFilter(String),
+    /// The data folder cannot be used.
+    #[error(transparent)]
+    Store(#[from] store::OpenError),
+    /// The data folder cannot be made or looked into.
+    #[error("data folder {path}: {source}")]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// There is no keyring.
+    #[error(transparent)]
+    Keyring(#[from] keyring::FileError),
+    /// The manifests are wrong.
+    #[error(transparent)]
+    Manifests(#[from] manifests::ManifestErrors),
+    /// The API's settings are wrong.
+    #[error(transparent)]
+    Api(#[from] api::auth::ConfigError),
+    /// The public address cannot be had.
+    #[error("--public: {0}")]
+    Public(#[from] serve::BindError),
+    /// The public listener's threads do not start.
+    #[error(transparent)]
+    Threads(#[from] serve::StartError),
+    /// An address cannot be had.
+    #[error("{flag} {address}: {source}")]
+    Bind {
+        /// The flag.
+        flag: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The runtime does not start.
+    #[error("cannot start: {0}")]
+    Runtime(io::Error),
+}
+
+/// What the tasks share.
+struct Shared {
+    live: Arc<Live>,
+    store: Store,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+    key_missing: Arc<Notify>,
+}
+
+/// The addresses, taken before anything is served.
+struct Bound {
+    public: serve::Bound,
+    api: TcpListener,
+    admin: TcpListener,
+}
+
+/// Runs until a signal asks for a stop.
+pub fn run(args: Args) -> Result<(), RunError> {
+    log::start(&args)?;
+    let settings = args.settings()?;
+    // The public listener has runtimes of its own, one per core; this one
+    // carries the API, the admin port and the watchers.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(SIDE_THREADS)
+        .thread_name("mailtrail")
+        .enable_all()
+        .build()
+        .map_err(RunError::Runtime)?;
+    runtime.block_on(async {
+        let (shared, baseline) = open(&settings)?;
+        let bound = bind(&settings).await?;
+        // Asked for before "ready" is said: a signal is never missed.
+        let asked_to_stop = asked_to_stop().map_err(RunError::Runtime)?;
+        let started = start(&settings, &shared, baseline, bound)?;
+        shared.readiness.ready();
+        asked_to_stop.await;
+        started.stop(&settings, &shared).await;
+        Ok(())
+    })
+}
+
+// === Start ===
+
+/// Opens what is on disk: the data folder first, since its lock says that no
+/// other process is at work on the keyring either.
+fn open(settings: &Settings) -> Result<(Shared, Baseline), RunError> {
+    let metrics = Arc::new(Metrics::new());
+    let used_before = was_used(&settings.data_dir);
+    let store = Store::open(
+        store::Settings {
+            data_dir: settings.data_dir.clone(),
+        },
+        Arc::clone(&metrics),
+    )?;
+    let keyring = keyring::open(&settings.keyring, used_before)?;
+    let Source::Manifests(path) = &settings.source;
+    let loaded = manifests::load(path)?;
+    loaded.log_notices();
+    let shared = Shared {
+        live: Arc::new(Live::new(loaded.snapshot, Keys::new(keyring))),
+        store,
+        metrics,
+        readiness: Arc::default(),
+        key_missing: Arc::default(),
+    };
+    Ok((shared, loaded.baseline))
+}
+
+/// Whether the data folder holds anything of an earlier run.
+fn was_used(data_dir: &Path) -> bool {
+    std::fs::read_dir(data_dir.join("journal")).is_ok_and(|mut entries| entries.next().is_some())
+}
+
+async fn bind(settings: &Settings) -> Result<Bound, RunError> {
+    Ok(Bound {
+        public: serve::bind(public_settings(settings))?,
+        api: listen("--api", settings.api).await?,
+        admin: listen("--admin", settings.admin).await?,
+    })
+}
+
+fn public_settings(settings: &Settings) -> serve::Settings {
+    serve::Settings {
+        runtimes: NonZeroUsize::new(settings.public_threads),
+        trusted_proxies: settings.trusted_proxies.clone(),
+        proxy_protocol: settings.proxy_protocol,
+        ..serve::Settings::at(settings.public)
+    }
+}
+
+async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| RunError::Bind {
+            flag,
+            address,
+            source,
+        })
+}
+
+fn authorizer(settings: &Settings) -> Result<Arc<dyn api::Authorizer>, RunError> {
+    let callers = api::auth::Settings {
+        tokens_file: settings.api_tokens.clone(),
+        listens_on: settings.api.ip(),
+    };
+    Ok(callers.authorizer()?)
+}
+
+/// What runs until a stop is asked for.
+struct Started {
+    public: serve::Running,
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    admin: JoinHandle<io::Result<()>>,
+}
+
+fn start(
+    settings: &Settings,
+    shared: &Shared,
+    baseline: Baseline,
+    bound: Bound,
+) -> Result<Started, RunError> {
+    let Shared {
+        live,
+        store,
+        metrics,
+        readiness,
+        key_missing,
+    } = shared;
+    log::addresses(&bound.public, &bound.api, &bound.admin);
+    let (stop, stopping) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(api::serve(
+        bound.api,
+        api::Context {
+            live: Arc::clone(live),
+            store: store.clone(),
+            metrics: Arc::clone(metrics),
+            local_port: bound.public.addr().port(),
+            clock: Arc::new(Timestamp::now),
+            authorizer: authorizer(settings)?,
+            settings: api::Settings {
+                drain_time: settings.drain,
+                ..api::Settings::default()
+            },
+        },
+        stopped(stopping.clone()),
+    ));
+    let Source::Manifests(path) = settings.source.clone();
+    let watcher = Watcher::new(path, baseline, Arc::clone(live), metrics.config.clone());
+    tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
+    let keyring = settings.keyring.path.clone();
+    tasks.spawn(keyring::follow(
+        keyring,
+        Arc::clone(live),
+        Arc::clone(key_missing),
+        stopping,
+    ));
+    // The admin port answers to the very end: probes should see "stopping".
+    let admin = tokio::spawn(admin::serve(
+        bound.admin,
+        admin::Context {
+            live: Arc::clone(live),
+            metrics: Arc::clone(metrics),
+            readiness: Arc::clone(readiness),
+        },
+    ));
+    let public = bound.public.start(serve::Context {
+        live: Arc::clone(live),
+        store: store.clone(),
+        metrics: Arc::clone(metrics),
+        clock: Timestamp::now,
+        key_missing: Arc::clone(key_missing),
+    })?;
+    Ok(Started {
+        public,
+        stop,
+        tasks,
+        admin,
+    })
+}
+
+// === Stop ===
+
+/// Ready when SIGTERM or SIGINT arrives.
+fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    // An error says that the sender is gone, which is a stop as well.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+impl Started {
+    async fn stop(mut self, settings: &Settings, shared: &Shared) {
+        let drain_ms = u64::try_from(settings.drain.as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(drain_ms, "stopping: answering what is under way");
+        shared.readiness.stopping();
+        if !settings.leave.is_zero() {
+            self.public.leave();
+            tokio::time::sleep(settings.leave).await;
+        }
+        self.stop.send_replace(true);
+        // The API drains beside the public listener, each within the same bound.
+        let side = async { while self.tasks.join_next().await.is_some() {} };
+        let (drained, ()) = tokio::join!(self.public.drain(settings.drain), side);
+        if drained.cut_off > 0 {
+            tracing::warn!(
+                connections = drained.cut_off,
+                "some connections were cut off at the drain's end"
+            );
+        }
+        match tokio::time::timeout(CLOSE_WITHIN, shared.store.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => tracing::error!("the store could not keep all that was queued"),
+            Err(_) => tracing::error!("the store did not reach the disk in time"),
+        }
+        self.admin.abort();
+        tracing::info!("stopped");
+    }
+}

@@ -1,0 +1,124 @@
+//! The admin port: `/live`, `/ready`, `/metrics`, `/config`. Who may call:
+//! anyone who reaches the address (a kubelet, a Prometheus); `/config` only
+//! from a loopback address.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use mailtrail_core::keyring::KeyState;
+use serde::Serialize;
+
+use crate::config::{ConfigStatus, Live};
+use crate::metrics::Metrics;
+
+/// Whether this process should be sent requests: a latch that opens once and
+/// closes once.
+#[derive(Debug, Default)]
+pub struct Readiness(AtomicU8);
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const STOPPING: u8 = 2;
+
+/// What the admin port answers from.
+#[derive(Clone)]
+pub struct Context {
+    /// Domains and keys.
+    pub live: Arc<Live>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Ready or not.
+    pub readiness: Arc<Readiness>,
+}
+
+#[derive(Serialize)]
+struct AppliedConfig {
+    keys: Vec<AppliedKey>,
+    #[serde(flatten)]
+    config: ConfigStatus,
+}
+
+#[derive(Serialize)]
+struct AppliedKey {
+    id: String,
+    state: KeyState,
+}
+
+// === Readiness ===
+
+impl Readiness {
+    /// Configuration, keys and listeners are there.
+    pub fn ready(&self) {
+        let _ = self
+            .0
+            .compare_exchange(STARTING, READY, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// A stop was asked for; never ready again.
+    pub fn stopping(&self) {
+        self.0.store(STOPPING, Ordering::Relaxed);
+    }
+}
+
+// === Serving ===
+
+/// Answers until it is dropped.
+pub async fn serve(listener: tokio::net::TcpListener, context: Context) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/live", get(live))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/config", get(config))
+        .with_state(context)
+        .into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, router).await
+}
+
+async fn live() -> &'static str {
+    "live\n"
+}
+
+async fn ready(State(context): State<Context>) -> (StatusCode, &'static str) {
+    match context.readiness.0.load(Ordering::Relaxed) {
+        READY => (StatusCode::OK, "ready\n"),
+        STOPPING => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+    }
+}
+
+async fn metrics(State(context): State<Context>) -> impl IntoResponse {
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    (
+        [(header::CONTENT_TYPE, OPENMETRICS)],
+        context.metrics.encode(),
+    )
+}
+
+async fn config(
+    State(context): State<Context>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+) -> Response {
+    if !peer.ip().to_canonical().is_loopback() {
+        const WHY: &str = "the configuration is shown to loopback addresses only\n";
+        return (StatusCode::FORBIDDEN, WHY).into_response();
+    }
+    let keys = context.live.keys();
+    let keys = keys.keyring().states();
+    let applied = AppliedConfig {
+        keys: keys
+            .map(|(id, state)| AppliedKey {
+                id: id.to_string(),
+                state,
+            })
+            .collect(),
+        config: context.live.status(),
+    };
+    const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
+    ([NO_STORE], Json(applied)).into_response()
+}

@@ -1,0 +1,48 @@
+//! Log lines: structured, to standard error, nothing personal in them.
+
+use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Args, LogFormat};
+use crate::run::RunError;
+use crate::serve;
+
+/// Begins to write log lines as the flags say.
+pub(super) fn start(args: &Args) -> Result<(), RunError> {
+    let (format, filter) = args.logs();
+    let filter = EnvFilter::try_new(filter).map_err(|e| RunError::LogFilter(e.to_string()))?;
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second call (a test that runs the program twice in one process) keeps the first.
+    let _ = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+    };
+    Ok(())
+}
+
+/// The bound addresses: port 0 has become a real one here.
+pub(super) fn addresses(public: &serve::Bound, api: &TcpListener, admin: &TcpListener) {
+    let text = |listener: &TcpListener| {
+        listener
+            .local_addr()
+            .map(|a| a.to_string())
+            .unwrap_or_default()
+    };
+    tracing::info!(address = %public.addr(), "public address: pixels and links");
+    tracing::info!(address = text(api), "API address: rewriting and events");
+    tracing::info!(
+        address = text(admin),
+        "admin address: live, ready, metrics, config"
+    );
+}
+
+/// Tells why the program ended, on standard error.
+#[expect(
+    clippy::print_stderr,
+    reason = "the last word of a program that may have no log yet"
+)]
+pub fn tell(error: &RunError) {
+    eprintln!("mailtrail-dataplane: {error}");
+}

@@ -1,0 +1,122 @@
+//! Killed under load: every answered event is there afterwards, once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mailtrail_tests::{Flags, Program, follow, root};
+use serde_json::{Value, json};
+
+/// Readers that click at the same time.
+const READERS: usize = 16;
+/// Mails per round; each is clicked once.
+const MAILS: usize = 600;
+/// An answer that took less was not deferred: the program waits this long for
+/// the disk before it answers without.
+const BOUNDED_WAIT: Duration = Duration::from_millis(50);
+
+/// 20, or `MAILTRAIL_CRASH_ROUNDS` (`make crash` asks for 200).
+fn rounds() -> usize {
+    std::env::var("MAILTRAIL_CRASH_ROUNDS")
+        .ok()
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(20)
+}
+
+#[test]
+fn every_answered_event_survives_being_killed_and_is_there_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut expected: Vec<String> = Vec::new();
+    for round in 0..rounds() {
+        let program = Flags::new(root().join("examples/manifests"), folder.path()).start();
+        assert_all_there_once(&program, &expected);
+        let urls = links(&program, round);
+        // Spread over the first third of a second by the round's number, not by chance.
+        let after = Duration::from_millis(20 + (round as u64 * 37) % 300);
+        expected.extend(click_until_killed(program, &urls, after));
+    }
+    let program = Flags::new(root().join("examples/manifests"), folder.path()).start();
+    assert_all_there_once(&program, &expected);
+    assert!(
+        expected.len() > rounds() * 10,
+        "the load was too small to say anything: {}",
+        expected.len()
+    );
+    println!(
+        "{} answered clicks over {} kills, all there",
+        expected.len(),
+        rounds()
+    );
+}
+
+/// A link of each of `MAILS` mails, by message id.
+fn links(program: &Program, round: usize) -> Vec<(String, String)> {
+    (0..MAILS)
+        .map(|mail| {
+            let id = format!("{round}-{mail}");
+            let html = "<p><a href=\"https://shop.example/offer\">Look</a></p>";
+            let answer =
+                program.rewrite(&json!({"domain": "demo/links", "message_id": id, "html": html}));
+            let url = answer["report"]["links"][0]["url"]
+                .as_str()
+                .expect("a tracked link")
+                .to_owned();
+            (id, url)
+        })
+        .collect()
+}
+
+/// Clicks each link once with many readers and kills the program meanwhile;
+/// gives the ids whose redirect arrived within the bounded wait.
+fn click_until_killed(program: Program, urls: &[(String, String)], after: Duration) -> Vec<String> {
+    let (next, stop) = (
+        Arc::new(AtomicUsize::new(0)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let public = program.public();
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..READERS)
+            .map(|_| {
+                let (next, stop) = (Arc::clone(&next), Arc::clone(&stop));
+                scope.spawn(move || {
+                    let mut answered = Vec::new();
+                    while !stop.load(Ordering::Relaxed) {
+                        let Some((id, url)) = urls.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                            break;
+                        };
+                        let asked = Instant::now();
+                        match follow(public, url) {
+                            Ok(answer) if asked.elapsed() < BOUNDED_WAIT => {
+                                assert_eq!(answer.status, 302);
+                                answered.push(id.clone());
+                            }
+                            Ok(_) => {}
+                            Err(_) => break,
+                        }
+                    }
+                    answered
+                })
+            })
+            .collect();
+        thread::sleep(after);
+        program.kill();
+        stop.store(true, Ordering::Relaxed);
+        readers
+            .into_iter()
+            .flat_map(|reader| reader.join().expect("no reader panics"))
+            .collect()
+    })
+}
+
+fn assert_all_there_once(program: &Program, expected: &[String]) {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    for event in program.all_events("demo/links") {
+        let id = |event: &Value| event["message_id"].as_str().map(str::to_owned);
+        *seen.entry(id(&event).expect("an id")).or_default() += 1;
+    }
+    for id in expected {
+        assert_eq!(seen.get(id), Some(&1), "the answered click of message {id}");
+    }
+}

@@ -1,0 +1,6 @@
+//! The promises that need a running program or the whole tree: a file per promise.
+
+mod crash;
+mod running;
+mod tidy;
+mod tracked_mail;

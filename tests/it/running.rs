@@ -1,0 +1,154 @@
+//! Running it: clear errors at start, live reload, a stop that loses nothing.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use mailtrail_tests::{Flags, Program, root};
+use serde_json::json;
+
+const MANIFEST: &str = "apiVersion: mailtrail.dev/v1alpha1
+kind: TrackingDomain
+metadata: {name: links, namespace: demo}
+spec:
+  host: links.localhost
+  opens: {enabled: true}
+  clicks: {enabled: true}
+";
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).expect("a file is written");
+}
+
+#[test]
+fn a_data_folder_in_use_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let flags = Flags::new(root().join("examples/manifests"), folder.path());
+    let first = flags.start();
+    let (status, said) = flags.refused();
+    assert!(!status.success() && said.contains("in use"), "{said}");
+    assert!(
+        said.contains(folder.path().to_str().expect("text")),
+        "{said}"
+    );
+    drop(first);
+}
+
+#[test]
+fn a_port_in_use_is_refused_by_flag_and_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for flag in ["--public", "--api", "--admin"] {
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = taken.local_addr().expect("bound").to_string();
+        let flags =
+            Flags::new(root().join("examples/manifests"), folder.path()).with(flag, &address);
+        let (status, said) = flags.refused();
+        assert!(
+            !status.success() && said.contains(flag) && said.contains(&address),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn an_api_that_others_reach_is_refused_without_tokens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let flags =
+        Flags::new(root().join("examples/manifests"), folder.path()).with("--api", "0.0.0.0:0");
+    let (status, said) = flags.refused();
+    assert!(!status.success() && said.contains("--api-tokens"), "{said}");
+}
+
+#[test]
+fn a_damaged_keyring_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let flags = Flags::new(root().join("examples/manifests"), folder.path());
+    assert!(flags.start().stop().success());
+    let keyring = folder.path().join("keyring.json");
+    write(&keyring, "{\"version\":1,");
+    let (status, said) = flags.refused();
+    assert!(
+        !status.success() && said.contains("keyring.json") && said.contains("line 1"),
+        "{said}"
+    );
+    fs::remove_file(&keyring).expect("removed");
+    let (status, said) = flags.refused();
+    assert!(
+        !status.success() && said.contains("Restore the file"),
+        "{said}"
+    );
+    assert!(!keyring.exists());
+}
+
+#[test]
+fn a_malformed_manifest_names_file_field_and_rule() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = folder.path().join("bad.yaml");
+    write(
+        &manifest,
+        &MANIFEST.replace("links.localhost", "Not_A_Host"),
+    );
+    let (status, said) = Flags::new(&manifest, folder.path().join("data")).refused();
+    assert!(
+        !status.success() && said.contains("bad.yaml") && said.contains("spec.host"),
+        "{said}"
+    );
+    write(&manifest, &MANIFEST.replace("opens:", "opened:"));
+    let (status, said) = Flags::new(&manifest, folder.path().join("data")).refused();
+    assert!(!status.success() && said.contains("opened"), "{said}");
+}
+
+#[test]
+fn a_changed_manifest_is_applied_and_a_bad_one_keeps_the_last_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let manifest = folder.path().join("domain.yaml");
+    write(&manifest, MANIFEST);
+    let program = Flags::new(&manifest, folder.path().join("data")).start();
+    let mail = json!({"domain": "demo/links", "message_id": "m", "html": "<p>Hello</p>"});
+    let opens = |p: &Program| p.rewrite(&mail)["report"]["pixel"]["placed"].clone();
+    assert_eq!(opens(&program), true);
+
+    write(
+        &manifest,
+        &MANIFEST.replace("opens: {enabled: true}", "opens: {enabled: false}"),
+    );
+    program.until("the toggle is off", |p| opens(p) == false);
+
+    write(
+        &manifest,
+        &MANIFEST.replace("opens: {enabled: true}", "opens: {enabled: perhaps}"),
+    );
+    program.until("the log names the file", |p| {
+        p.log().contains("domain.yaml") && p.log().contains("spec.opens")
+    });
+    assert_eq!(opens(&program), false);
+
+    write(&manifest, MANIFEST);
+    program.until("the toggle is on again", |p| opens(p) == true);
+}
+
+#[test]
+fn live_ready_and_metrics_answer_and_name_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = Flags::new(root().join("examples/manifests"), folder.path()).start();
+    for path in ["/live", "/ready"] {
+        assert_eq!(program.get(program.admin(), path).status, 200, "{path}");
+    }
+    let metrics = program.get(program.admin(), "/metrics").text();
+    assert!(
+        metrics.contains("mailtrail_events_not_kept_total 0") && metrics.ends_with("# EOF\n"),
+        "{metrics}"
+    );
+    assert!(!metrics.contains('@'));
+}
+
+#[test]
+fn the_keyring_is_its_owners_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let _program = Flags::new(root().join("examples/manifests"), folder.path()).start();
+    let mode = fs::metadata(folder.path().join("keyring.json"))
+        .expect("made")
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}

@@ -1,0 +1,35 @@
+//! Starts the real programs for tests, on loopback and in temporary folders,
+//! and asks them over HTTP.
+
+mod program;
+
+pub use program::{Answer, Flags, Program, follow};
+
+use std::path::{Path, PathBuf};
+
+/// The checkout's root folder.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .unwrap_or_default()
+}
+
+/// A built program of this workspace: beside this test's own executable.
+///
+/// # Panics
+/// If it was not built: `cargo build` comes first in `make test`.
+pub fn built(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its own executable");
+    let profile = own
+        .parent()
+        .filter(|p| p.ends_with("deps"))
+        .and_then(Path::parent)
+        .or(own.parent());
+    let program = profile.map(|p| p.join(name)).unwrap_or_default();
+    assert!(
+        program.exists(),
+        "{name} is not built: run `cargo build` first"
+    );
+    program
+}
