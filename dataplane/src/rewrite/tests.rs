@@ -1,6 +1,7 @@
 //! The cases of TRACKING.md, by section.
 
 mod bytes;
+mod corpus;
 mod elements;
 mod pixels;
 mod support;

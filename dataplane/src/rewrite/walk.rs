@@ -396,6 +396,19 @@ impl Walk {
         }
     }
 
+    /// Like [`Walk::end`], and gives the edits instead of the report.
+    #[cfg(test)]
+    pub(super) fn end_with_edits(
+        mut self,
+        view: &View<'_>,
+        out: &mut Vec<u8>,
+    ) -> Vec<crate::rewrite::splice::Edit> {
+        let end = view.base + view.bytes.len();
+        self.place_pixel(end);
+        self.edits.splices.flush(view.bytes, view.base, end, out);
+        self.edits.splices.log
+    }
+
     fn place_pixel(&mut self, end: usize) -> ReportedPixel {
         if let Some(reason) = self.no_pixel(end) {
             return ReportedPixel {
