@@ -63,15 +63,12 @@ impl Flags {
 
     fn command(&self) -> Command {
         let mut command = Command::new(crate::built("mailtrail-dataplane"));
+        for flag in ["--public", "--api", "--admin"] {
+            if !self.more.iter().any(|given| given == flag) {
+                command.args([flag, "127.0.0.1:0"]);
+            }
+        }
         command
-            .args([
-                "--public",
-                "127.0.0.1:0",
-                "--api",
-                "127.0.0.1:0",
-                "--admin",
-                "127.0.0.1:0",
-            ])
             .args(["--log-format", "json", "--manifests"])
             .arg(&self.manifests)
             .arg("--data-dir")
