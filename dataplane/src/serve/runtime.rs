@@ -50,11 +50,7 @@ impl Runtime {
         context.store = context.store.local();
         let limits = settings.limits.clone();
         Self {
-            context: Context {
-                // Its waiters are woken together.
-                store: context.store.local(),
-                ..context
-            },
+            context,
             places,
             pulses: Pulses::new(limits.clone()),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),

@@ -49,11 +49,11 @@
 //! - One thread writes to it.
 
 mod base;
-pub(super) mod run;
+mod key;
+mod run;
 #[cfg(test)]
 mod tests;
 
-use std::hash::Hasher;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -62,13 +62,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
-use mailtrail_core::id::{MessageId, Realm, Recipient};
-use siphasher::sip::SipHasher13;
-
 use super::journal::{FRAMES_START, Part, Reader, Segment};
 use base::Base;
 use run::{Builder, Run};
+
+pub(super) use key::{KeyHash, KeyHasher};
 
 /// How often the index looks for what is new: well within the second that it
 /// may be behind.
@@ -77,14 +75,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Progress is told for each so many segments.
 const PROGRESS_SEGMENTS: usize = 16;
-
-/// A key's hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct KeyHash(pub(super) u64);
-
-/// Makes hashes of keys; they differ from folder to folder.
-#[derive(Clone, Copy)]
-pub(super) struct KeyHasher(u64, u64);
 
 /// The index of a journal.
 pub(super) struct Index {
@@ -120,58 +110,6 @@ pub(super) struct Found {
 pub(super) struct Lookup<'a> {
     shared: &'a Shared,
     base: Option<Base>,
-}
-
-// === KeyHasher ===
-
-impl KeyHasher {
-    /// Made from the folder's key.
-    pub(super) fn new(key: &hmac::Key) -> Self {
-        let tag = hmac::sign(key, b"index");
-        let word = |at: usize| {
-            let bytes = tag.as_ref()[at..at + 8].try_into();
-            // HMAC-SHA256 gives 32 bytes.
-            bytes.map_or(0, u64::from_le_bytes)
-        };
-        Self(word(0), word(8))
-    }
-
-    /// Events of a message.
-    pub(super) fn message_events(&self, domain: &str, message: &str) -> KeyHash {
-        self.hash(b'm', [domain, message, ""])
-    }
-
-    /// Events of a recipient.
-    pub(super) fn recipient_events(&self, domain: &str, recipient: &str) -> KeyHash {
-        self.hash(b'r', [domain, recipient, ""])
-    }
-
-    /// Message records.
-    pub(super) fn message_records(
-        &self,
-        domain: &Realm,
-        message: &MessageId,
-        recipient: Option<&Recipient>,
-    ) -> KeyHash {
-        let recipient = recipient.map_or("", Recipient::as_str);
-        self.hash(b'M', [domain.as_str(), message.as_str(), recipient])
-    }
-
-    /// A domain.
-    pub(super) fn domain(&self, domain: &str) -> KeyHash {
-        self.hash(b'd', [domain, "", ""])
-    }
-
-    /// None of the parts holds a control character.
-    fn hash(&self, kind: u8, parts: [&str; 3]) -> KeyHash {
-        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
-        hasher.write_u8(kind);
-        for part in parts {
-            hasher.write(part.as_bytes());
-            hasher.write_u8(0);
-        }
-        KeyHash(hasher.finish())
-    }
 }
 
 // === Index ===

@@ -11,7 +11,7 @@ pub(super) const ENTRY_BYTES: usize = 12;
 const BUCKET_ENTRIES: usize = 1024;
 
 /// The entries of a segment, sorted and cut into buckets.
-pub(in crate::store) struct Run {
+pub(super) struct Run {
     /// `buckets[n]` holds the hashes whose first bits are `n`.
     pub(super) buckets: Vec<Vec<u8>>,
     /// The hashes of its domains, sorted.

@@ -1,0 +1,65 @@
+//! The keys of records, as hashes.
+
+use std::hash::Hasher;
+
+use aws_lc_rs::hmac;
+use mailtrail_core::id::{MessageId, Realm, Recipient};
+use siphasher::sip::SipHasher13;
+
+/// A key's hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(in crate::store) struct KeyHash(pub(in crate::store) u64);
+
+/// Makes hashes of keys; they differ from folder to folder.
+#[derive(Clone, Copy)]
+pub(in crate::store) struct KeyHasher(u64, u64);
+
+impl KeyHasher {
+    /// Made from the folder's key.
+    pub(in crate::store) fn new(key: &hmac::Key) -> Self {
+        let tag = hmac::sign(key, b"index");
+        let word = |at: usize| {
+            let bytes = tag.as_ref()[at..at + 8].try_into();
+            // HMAC-SHA256 gives 32 bytes.
+            bytes.map_or(0, u64::from_le_bytes)
+        };
+        Self(word(0), word(8))
+    }
+
+    /// Events of a message.
+    pub(in crate::store) fn message_events(&self, domain: &str, message: &str) -> KeyHash {
+        self.hash(b'm', [domain, message, ""])
+    }
+
+    /// Events of a recipient.
+    pub(in crate::store) fn recipient_events(&self, domain: &str, recipient: &str) -> KeyHash {
+        self.hash(b'r', [domain, recipient, ""])
+    }
+
+    /// Message records.
+    pub(in crate::store) fn message_records(
+        &self,
+        domain: &Realm,
+        message: &MessageId,
+        recipient: Option<&Recipient>,
+    ) -> KeyHash {
+        let recipient = recipient.map_or("", Recipient::as_str);
+        self.hash(b'M', [domain.as_str(), message.as_str(), recipient])
+    }
+
+    /// A domain.
+    pub(in crate::store) fn domain(&self, domain: &str) -> KeyHash {
+        self.hash(b'd', [domain, "", ""])
+    }
+
+    /// None of the parts holds a control character.
+    fn hash(&self, kind: u8, parts: [&str; 3]) -> KeyHash {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write_u8(kind);
+        for part in parts {
+            hasher.write(part.as_bytes());
+            hasher.write_u8(0);
+        }
+        KeyHash(hasher.finish())
+    }
+}
