@@ -445,17 +445,26 @@ impl Walk {
             Some(PixelReason::Empty)
         } else if self.scanner.in_frameset() {
             Some(PixelReason::Frameset)
+        } else if self.places.top.is_none() && self.unclosed(end).is_some() {
+            // The reader sees nothing: a pixel before the region would end the
+            // head and be all that the body shows.
+            Some(PixelReason::UnclosedRegion)
         } else {
             self.given_up.then_some(PixelReason::Unparsable)
         }
     }
 
-    fn put_pixel(&mut self, end: usize) -> String {
+    /// Where a region begins that is open at the end of the input.
+    fn unclosed(&self, end: usize) -> Option<usize> {
         let unfinished = (self.at < end).then_some(self.at);
-        let unclosed = [unfinished, self.regions.first()]
+        [unfinished, self.regions.first()]
             .into_iter()
             .flatten()
-            .min();
+            .min()
+    }
+
+    fn put_pixel(&mut self, end: usize) -> String {
+        let unclosed = self.unclosed(end);
         let size = self.edits.splices.output_size(end);
         let url = pixel::url(&self.job);
         for place in self

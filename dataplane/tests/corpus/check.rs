@@ -1,0 +1,204 @@
+//! Everything that holds for every mail, checked on one.
+
+use std::ops::AddAssign;
+
+use ada_url::Url;
+use mailtrail_dataplane::rewrite::report::{Report, ReportedLink, WarningCode};
+use mailtrail_dataplane::rewrite::{HtmlRewriter, Job, Rewritten, html};
+
+use crate::intact::{self, Changes};
+use crate::random::Random;
+use crate::tree::{self, Seen};
+
+/// Documents up to this size are also cut into single bytes.
+const SINGLE_BYTES_MAX: usize = 8 * 1024;
+
+/// What was looked at, so that a check that looks at nothing is noticed.
+#[derive(Debug, Default)]
+pub(crate) struct Checked {
+    pub(crate) documents: usize,
+    pub(crate) tracked: usize,
+    pub(crate) links_of_parser: usize,
+    pub(crate) pixels: usize,
+    pub(crate) markers: usize,
+    pub(crate) given_up: usize,
+}
+
+impl AddAssign for Checked {
+    fn add_assign(&mut self, other: Self) {
+        let Self {
+            documents,
+            tracked,
+            links_of_parser,
+            pixels,
+            markers,
+            given_up,
+        } = other;
+        self.documents += documents;
+        self.tracked += tracked;
+        self.links_of_parser += links_of_parser;
+        self.pixels += pixels;
+        self.markers += markers;
+        self.given_up += given_up;
+    }
+}
+
+/// Rewrites a mail and checks all that can be known of the result.
+pub(crate) fn check(job: &Job, input: &[u8]) -> Checked {
+    let (output, rewritten) = html(job.clone(), input);
+    let changes = intact::explain(job, input, &output).expect("only what may change has changed");
+    the_report_tells_each_change(&changes, &rewritten);
+    chunks_make_no_difference(job, input, &output, &rewritten);
+    rewriting_again_changes_nothing(job, &output);
+    let report = &rewritten.report;
+    let given_up = report
+        .warnings
+        .iter()
+        .any(|w| w.code == WarningCode::Unparsable);
+    let seen = tree::compare(input, &output, job.base.as_str()).expect("the trees are the same");
+    for link in &seen {
+        a_link_leads_where_it_led(link, report, given_up);
+    }
+    Checked {
+        documents: 1,
+        tracked: changes.links.len(),
+        links_of_parser: seen.len(),
+        pixels: changes.pixels,
+        markers: changes.markers,
+        given_up: usize::from(given_up),
+    }
+}
+
+fn the_report_tells_each_change(changes: &Changes, rewritten: &Rewritten) {
+    let told: Vec<&ReportedLink> = rewritten
+        .report
+        .links
+        .iter()
+        .filter(|link| link.tracked)
+        .collect();
+    assert_eq!(told.len(), changes.links.len());
+    for (told, edit) in told.iter().zip(&changes.links) {
+        let link = edit.claim.link().expect("a link's claim");
+        assert_eq!(told.url.as_deref(), Some(edit.url.as_str()));
+        assert_eq!(
+            (told.position, &*told.target),
+            (link.position, link.target.as_str())
+        );
+        assert!(
+            rewritten
+                .links
+                .iter()
+                .any(|r| r.position == link.position && r.target == link.target)
+        );
+    }
+    for left in rewritten.report.links.iter().filter(|link| !link.tracked) {
+        assert!(left.reason.is_some() && left.url.is_none(), "{left:?}");
+    }
+    assert!(!rewritten.report.pixel.placed || changes.pixels > 0);
+    assert!(changes.pixels <= 1);
+}
+
+fn chunks_make_no_difference(job: &Job, input: &[u8], output: &[u8], rewritten: &Rewritten) {
+    let seed = input.iter().fold(input.len() as u64, |seed, byte| {
+        seed.wrapping_mul(31).wrapping_add(u64::from(*byte))
+    });
+    let mut random = Random::new(seed);
+    let mut sizes = vec![1 + random.below(16), 1 + random.below(input.len())];
+    if input.len() <= SINGLE_BYTES_MAX {
+        sizes.push(1);
+    }
+    for most in sizes {
+        let mut rewriter = HtmlRewriter::new(job.clone());
+        let (mut rest, mut again) = (input, Vec::new());
+        while !rest.is_empty() {
+            let (chunk, after) = rest.split_at((1 + random.below(most)).min(rest.len()));
+            rewriter.write(chunk, &mut again);
+            rest = after;
+        }
+        let said = rewriter.end(&mut again);
+        assert_eq!(again, output, "in chunks of up to {most} bytes");
+        assert_eq!(&said, rewritten, "in chunks of up to {most} bytes");
+    }
+}
+
+fn rewriting_again_changes_nothing(job: &Job, output: &[u8]) {
+    let (again, _) = html(job.clone(), output);
+    if again != output {
+        let same = again.iter().zip(output).take_while(|(a, b)| a == b).count();
+        let from = same.saturating_sub(80);
+        let shown = |bytes: &[u8]| {
+            String::from_utf8_lossy(&bytes[from.min(bytes.len())..(same + 80).min(bytes.len())])
+                .into_owned()
+        };
+        panic!(
+            "rewriting twice: {:?} became {:?}",
+            shown(output),
+            shown(&again)
+        );
+    }
+}
+
+/// What html5ever calls a link and ada-url a web address is tracked, and leads
+/// where ada-url says, or stands in the report with a reason.
+fn a_link_leads_where_it_led(link: &Seen, report: &Report, given_up: bool) {
+    if is_cleaned(link) {
+        return;
+    }
+    let Some(led_to) = web_address(&link.before) else {
+        assert_eq!(link.after, link.before, "no web address, and tracked");
+        return;
+    };
+    if link.after == link.before {
+        let told = report
+            .links
+            .iter()
+            .any(|told| !told.tracked && told.reason.is_some() && leads_to(told, link, &led_to));
+        assert!(
+            told || given_up || !matches!(&*link.element, "a" | "area"),
+            "{link:?} is not in the report"
+        );
+        return;
+    }
+    let told = report
+        .links
+        .iter()
+        .find(|told| told.url.as_deref() == Some(&link.after))
+        .expect("a tracking URL stands in the report");
+    let target = web_address(&told.target).expect("a target is a web address");
+    assert_eq!(target.href(), led_to.href(), "{link:?}");
+    let kept_bytes = told.target == stripped(&link.before);
+    assert!(kept_bytes || told.target == led_to.href(), "{told:?}");
+    assert!(told.target.bytes().all(|b| (0x21..=0x7e).contains(&b)));
+}
+
+/// Whether the address lost its opt-out scheme and nothing else.
+fn is_cleaned(link: &Seen) -> bool {
+    let plain = stripped(&link.before).replacen("+notrack:", ":", 1);
+    link.after != link.before && stripped(&link.after) == plain
+}
+
+fn leads_to(told: &ReportedLink, link: &Seen, led_to: &Url) -> bool {
+    told.target == stripped(&link.before)
+        || web_address(&told.target).is_some_and(|target| target.href() == led_to.href())
+        || told.target == link.before.trim_matches(|c: char| c <= ' ')
+}
+
+/// What ada-url reads on its own, if that is `http` or `https`; `//host` is of
+/// the page's scheme, and a mail has no other than `https`.
+fn web_address(value: &str) -> Option<Url> {
+    let stripped = stripped(value);
+    let shared_scheme = stripped.starts_with("//") || stripped.starts_with("\\\\");
+    let absolute = if shared_scheme {
+        format!("https:{stripped}")
+    } else {
+        stripped
+    };
+    let url = Url::parse(&absolute, None).ok()?;
+    matches!(url.protocol(), "http:" | "https:").then_some(url)
+}
+
+/// The URL standard's first steps, written here a second time.
+fn stripped(value: &str) -> String {
+    let trimmed = value.trim_matches(|c: char| c <= ' ');
+    trimmed.replace(['\t', '\n', '\r'], "")
+}
