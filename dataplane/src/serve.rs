@@ -16,6 +16,7 @@ mod apps;
 pub mod client;
 mod connection;
 mod counts;
+mod descriptors;
 mod listen;
 mod open;
 mod page;
@@ -141,7 +142,8 @@ pub enum BindError {
 pub struct StartError(#[from] io::Error);
 
 /// Takes the port, once for every runtime.
-pub fn bind(settings: Settings) -> Result<Bound, BindError> {
+pub fn bind(mut settings: Settings) -> Result<Bound, BindError> {
+    settings.limits.connections = descriptors::connections(settings.limits.connections);
     let runtimes = settings.runtimes.unwrap_or_else(cores).get();
     let error = |source| BindError::new(settings.address, source);
     // Another process of the same user could share the port too: whether the

@@ -105,7 +105,10 @@ fn begin(stream: TcpStream, peer: IpAddr, runtime: &Rc<Runtime>) {
 async fn accept_failed(error: &std::io::Error, runtime: &Runtime) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionReset) {
-        runtime.context.metrics.serve.accept_errors.inc();
+        // Once, and then by the metric: it would come twenty times a second.
+        if runtime.context.metrics.serve.accept_errors.inc() == 0 {
+            tracing::warn!(%error, "the system cannot hand over connections");
+        }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
 }

@@ -42,7 +42,8 @@ pub struct Limits {
     /// Requests at once on one HTTP/2 connection; further ones are refused as
     /// HTTP/2 does.
     pub streams: u32,
-    /// Connections at once; further ones get 503 and are closed.
+    /// Connections at once; further ones get 503 and are closed. Fewer where
+    /// the process may not have so many files open.
     pub connections: usize,
     /// Connections at once of one peer, which is an IPv4 address or an IPv6
     /// /64; further ones get 503 and are closed. Trusted proxies are exempt:
