@@ -31,6 +31,17 @@ pub(crate) fn all() -> Vec<Document> {
         .collect()
 }
 
+/// The inputs that a fuzz target once failed on; none where it never did.
+pub(crate) fn regressions(target: &str) -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/regressions");
+    let Ok(entries) = fs::read_dir(folder.join(target)) else {
+        return Vec::new();
+    };
+    entries
+        .map(|entry| fs::read(entry.expect("an entry").path()).expect("a readable input"))
+        .collect()
+}
+
 fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();

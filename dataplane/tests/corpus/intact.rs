@@ -111,7 +111,7 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, whole: &[u8]) -> bool {
-        for kind in [Kind::Click, Kind::App] {
+        for kind in [Kind::Click, Kind::App, Kind::Withdraw] {
             let start = format!("{}/{}/", self.job.base.as_str(), kind.letter());
             let Some(rest) = self.output.strip_prefix(start.as_bytes()) else {
                 continue;
@@ -124,7 +124,9 @@ impl Walk<'_> {
             self.input = &self.input[value_length(&whole[..at], self.input)..];
             self.output = &rest[token.len()..];
             let url = format!("{start}{token}");
-            self.changes.links.push(Edit { url, claim });
+            if kind != Kind::Withdraw {
+                self.changes.links.push(Edit { url, claim });
+            }
             return true;
         }
         false
@@ -180,6 +182,14 @@ impl Walk<'_> {
         {
             self.output = rest;
             return true;
+        }
+        for placeholder in PIXEL_PLACEHOLDERS {
+            if let Some(rest) = self.input.strip_prefix(placeholder)
+                && !self.output.starts_with(placeholder)
+            {
+                self.input = rest;
+                return true;
+            }
         }
         let suffix = self.input.get(..NOTRACK.len());
         if suffix.is_some_and(|s| s.eq_ignore_ascii_case(NOTRACK))

@@ -11,6 +11,8 @@ mod intact;
 mod job;
 mod mutate;
 mod random;
+mod steady;
+mod targets;
 mod tree;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -65,6 +67,15 @@ fn every_document_with_mutated_tags_is_tracked_and_otherwise_intact() {
     assert!(failed.is_empty(), "{failed:#?}");
     assert!(all.tracked > 600, "{all:?}");
     assert!(all.given_up * 10 < all.documents, "{all:?}");
+}
+
+#[test]
+fn what_fuzzing_found_stays_found() {
+    for (name, target) in targets::ALL {
+        for input in documents::regressions(name) {
+            target(&input);
+        }
+    }
 }
 
 fn job_of(copy: u64) -> Job {
