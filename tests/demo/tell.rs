@@ -48,7 +48,10 @@ pub(crate) fn report(report: &Value) {
             Some(reason) => format!("left ({reason})"),
         };
         let target = link["target"].as_str().unwrap_or_default();
-        println!("  link {:>2}  {what:<20} {target}", link["position"].to_string());
+        println!(
+            "  link {:>2}  {what:<20} {target}",
+            link["position"].to_string()
+        );
     }
     let pixel = match report["pixel"]["placed"].as_bool() {
         Some(true) => "placed".to_owned(),
