@@ -5,8 +5,8 @@
 //! size: fields one behind the other, each a tag of one byte, a length
 //! (LEB128) and bytes. A field that says nothing is left out; a tag that is
 //! not known is passed over, so that a later version may add fields and this
-//! one still reads them. Against JSON it takes a fifth of the time and half
-//! the bytes. Domain, kind and message come first: a filter reads no further.
+//! one still reads them. Domain, kind and message come first: a filter reads no
+//! further.
 //!
 //! A message record is written once for each rewrite, which costs a hundred
 //! times more than its JSON.
