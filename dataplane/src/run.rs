@@ -33,6 +33,8 @@ pub use log::tell;
 
 /// Longest wait for the store's last sync, beyond the drain's own bound.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is asked whether the list of withdrawals is loaded.
+const LOADED_POLL: Duration = Duration::from_millis(10);
 /// Threads that carry the API, the admin port and the watchers.
 const SIDE_THREADS: usize = 2;
 
@@ -120,8 +122,18 @@ pub fn run(args: Args) -> Result<(), RunError> {
         // Asked for before "ready" is said: a signal is never missed.
         let asked_to_stop = asked_to_stop().map_err(RunError::Runtime)?;
         let started = start(&settings, &shared, baseline, bound)?;
-        shared.readiness.ready();
-        asked_to_stop.await;
+        let ready = async {
+            // Until then nothing that names a recipient would be recorded.
+            while !shared.store.withdrawals_loaded() {
+                tokio::time::sleep(LOADED_POLL).await;
+            }
+            shared.readiness.ready();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = asked_to_stop => {}
+            () = ready => {}
+        }
         started.stop(&settings, &shared).await;
         Ok(())
     })

@@ -190,6 +190,12 @@ impl Store {
         self.inner.withdrawals.check(realm, recipient)
     }
 
+    /// Whether the list of withdrawals is loaded: until then nothing that names
+    /// a recipient may be recorded.
+    pub fn withdrawals_loaded(&self) -> bool {
+        self.inner.withdrawals.loaded()
+    }
+
     /// Lists events, with tags and link names of their message record; waits
     /// for the disk, so call it off the runtime.
     pub fn events(&self, query: &EventQuery) -> Result<EventPage, QueryError> {

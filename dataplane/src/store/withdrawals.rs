@@ -98,9 +98,14 @@ impl Withdrawals {
         pending
     }
 
+    /// Whether the list is loaded.
+    pub(super) fn loaded(&self) -> bool {
+        self.0.loaded.load(Ordering::SeqCst)
+    }
+
     /// Whether a recipient is on the list of a domain.
     pub(super) fn check(&self, realm: &Realm, recipient: &Recipient) -> Withdrawn {
-        if !self.0.loaded.load(Ordering::SeqCst) {
+        if !self.loaded() {
             return Withdrawn::NotLoaded;
         }
         if !self.0.any.load(Ordering::SeqCst) {
