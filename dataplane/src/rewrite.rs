@@ -2,19 +2,36 @@
 //!
 //! # How
 //!
-//! [`scan`] finds the markup, [`walk`] decides what becomes of it (links by
-//! `core::policy`), [`splice`] puts out the original bytes with a few ranges
-//! replaced: the value of an `href`, an opt-out marker or link name with the
-//! white space before it, a placeholder, a foreign pixel; and the pixel put in.
-//! Nothing else changes, whatever the bytes.
+//! [`find`] has lol_html say where the tags stand that matter, [`markup`] puts
+//! tokens in order: those tags, and between them what [`scan`] reads; [`walk`]
+//! decides what becomes of them (links by `core::policy`), [`splice`] puts out
+//! the original bytes with a few ranges replaced: the value of an `href`, an
+//! opt-out marker or link name with the white space before it, a placeholder, a
+//! foreign pixel; and the pixel put in. Nothing else changes, whatever the bytes.
+//!
+//! # Who reads what
+//!
+//! lol_html is the authority on where links are, where text-only elements
+//! (`script`, `style`, `title`, …) begin and end, and which documents parsers
+//! disagree on. It finds and does not write: its setters write a start tag
+//! anew, its text handlers lose bytes that are no UTF-8.
+//!
+//! Our own scanner reads what it does not show, and no more: the attributes of
+//! a tag that was found, the inside of conditional comments, the text of an
+//! anchor, and the stretches between two places where something in them can
+//! matter (comments, placeholders, an end tag without a start tag, what comes
+//! before the body's content, foreign content, `template`, `select`). It is held
+//! against lol_html's places: where the two differ, so will mail clients, and
+//! the mail passes unchanged from there on. `<noscript>` is markup in a mail and
+//! text to lol_html, which is therefore shown another name.
 //!
 //! # Guarantees
 //!
 //! - The output depends on the input's bytes and the job alone, never on how
 //!   the input was cut into chunks.
-//! - Every input comes back. Where parsers in use disagree on what follows
-//!   (see [`scan`]) the rest passes unchanged from there on, with the warning
-//!   `unparsable`; what was decided before stays.
+//! - Every input comes back. Where parsers disagree on what follows, or
+//!   lol_html would need too much memory, the rest passes unchanged from there
+//!   on, with the warning `unparsable`; what was decided before stays.
 //! - Rewriting the output again with the same job gives the same bytes.
 //! - Opt-out markers and link names are taken out whether clicks are on or
 //!   off: they mean nothing to the reader. A mail whose host is not verified
@@ -22,24 +39,19 @@
 //!
 //! # Memory
 //!
-//! Held back is one token; behind a link, up to 4 KiB of its text; and the
-//! stretch from the first place where the pixel may have to go: the last
-//! `</body>` so far when it goes to the bottom, else the body's begin (`Top`,
-//! `Both`, and `Auto`, which depends on the size), because a placeholder for
-//! it may follow. So the bound is the body limit of the caller.
-//!
-//! # Why this is not `lol_html`
-//!
-//! Its API shows no end tag without a start tag (a second `</body>`), gives
-//! conditional comments and `<noscript>` as one text, and in strict mode gives
-//! up on documents; a tokenizer of one's own was needed beside it. It is not
-//! the faster for it: finding alone costs about what a pass of `lol_html` does.
-//! `lol_html` stays as a referee in the tests and as the peer in the benchmark.
+//! Held back are a block of 16 KiB and the token that it ends in; behind a
+//! link, up to 4 KiB of its text; and the stretch from the first place where the
+//! pixel may have to go: the last `</body>` so far when it goes to the bottom,
+//! else the body's begin (`Top`, `Both`, and `Auto`, which depends on the size),
+//! because a placeholder for it may follow. So the bound is the body limit of
+//! the caller. lol_html's own memory has a limit of its own (see [`find`]).
 
 mod anchor;
+mod find;
 mod foreign;
 mod link;
 mod mark;
+mod markup;
 mod outlook;
 mod pixel;
 pub mod report;
@@ -67,6 +79,11 @@ use report::Report;
 use walk::{View, Walk};
 
 pub use text::text;
+
+/// The input is looked at whenever so many bytes more have come, counted from
+/// its begin: what lol_html holds in memory, and so where it may give up, then
+/// depends on the input alone.
+const BLOCK_BYTES: usize = 16 * 1024;
 
 /// Everything one rewrite needs; built by the API from domain and request.
 #[derive(Debug, Clone)]
@@ -117,9 +134,7 @@ pub struct HtmlRewriter {
     /// Input from `base` on; what lies before `walk.done()` is put out.
     held: Vec<u8>,
     base: usize,
-    /// Input size from which on another look is worthwhile: a token longer
-    /// than what has come is looked at again when that has doubled, so that
-    /// small chunks cost linear time.
+    /// Input size at which the next look is due.
     look_at: usize,
 }
 
@@ -169,25 +184,22 @@ impl HtmlRewriter {
             walk: Walk::new(job),
             held: Vec::new(),
             base: 0,
-            look_at: 0,
+            look_at: BLOCK_BYTES,
         }
     }
 
     /// Takes the next piece and appends to `out` what is certain.
     pub fn write(&mut self, chunk: &[u8], out: &mut Vec<u8>) {
         self.held.extend_from_slice(chunk);
-        let size = self.base + self.held.len();
-        if size < self.look_at {
-            return;
+        while let Some(bytes) = self.held.get(..self.look_at - self.base) {
+            let view = View {
+                bytes,
+                base: self.base,
+                last: false,
+            };
+            self.look_at = self.walk.look(&view, BLOCK_BYTES);
+            self.walk.flush(&view, out);
         }
-        let view = View {
-            bytes: &self.held,
-            base: self.base,
-            last: false,
-        };
-        self.walk.advance(&view);
-        self.walk.flush(&view, out);
-        self.look_at = size + (size - self.walk.at());
         self.forget();
     }
 
@@ -215,7 +227,20 @@ impl HtmlRewriter {
 /// Rewrites HTML that is there as a whole: the same as [`HtmlRewriter`] gives,
 /// without copies in between.
 pub fn html(job: Job, input: &[u8]) -> (Vec<u8>, Rewritten) {
+    html_in_blocks(job, input, BLOCK_BYTES)
+}
+
+fn html_in_blocks(job: Job, input: &[u8], block_bytes: usize) -> (Vec<u8>, Rewritten) {
     let mut walk = Walk::new(job);
+    let mut look_at = block_bytes;
+    while let Some(bytes) = input.get(..look_at) {
+        let view = View {
+            bytes,
+            base: 0,
+            last: false,
+        };
+        look_at = walk.look(&view, block_bytes);
+    }
     let view = View {
         bytes: input,
         base: 0,

@@ -40,7 +40,7 @@ pub(super) fn anchor_text(view: &View<'_>, from: usize, mut scanner: Scanner) ->
                 part_words(&bytes[token.range.start + 1..name_end], &mut text)
             }
             Kind::End { name } => part_words(&bytes[name], &mut text),
-            Kind::Comment | Kind::Hidden | Kind::Raw => {}
+            Kind::Comment | Kind::Hidden | Kind::Raw | Kind::Plain => {}
         }
     }
     match (bytes.len() == bound, view.last) {

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     Hidden,
     /// The content of `script`, `style`, `title` and their like.
     Raw,
+    /// Text and tags of no account.
+    Plain,
 }
 
 /// A token: what and where, in offsets of the window.
@@ -118,6 +120,26 @@ impl Scanner {
     /// Whether raw text is not closed yet by its end tag.
     pub(super) fn in_raw(&self) -> bool {
         self.mode != Mode::Data || self.closes_raw
+    }
+
+    /// Whether the next token is the content of an element that holds text alone.
+    pub(super) fn in_text_only(&self) -> bool {
+        self.mode != Mode::Data
+    }
+
+    /// Ends such content at `at`, if the end tag there is that of its element.
+    pub(super) fn end_text(&mut self, window: &[u8], at: usize) -> bool {
+        let name = match self.mode {
+            Mode::Raw(name) => name,
+            Mode::Script => "script",
+            Mode::Data | Mode::Plaintext => return false,
+        };
+        let ends = closes(&window[at..], name.as_bytes());
+        if ends {
+            self.mode = Mode::Data;
+            self.closes_raw = true;
+        }
+        ends
     }
 
     /// The token at `at`, which must lie within `window`. `last` says that the

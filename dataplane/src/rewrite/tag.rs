@@ -45,8 +45,8 @@ const TAG_NAME_MAX: usize = 9;
 impl Tag {
     /// The element of a name, in any case.
     pub(super) fn of(name: &[u8]) -> Self {
-        if name.len() > 2 && name[1] == b':' && name[0] | 0x20 == b'v' {
-            return Self::Vml;
+        if name.get(1) == Some(&b':') {
+            return if is_vml(name) { Self::Vml } else { Self::Other };
         }
         let mut lower = [0; TAG_NAME_MAX];
         let Some(lower) = lower.get_mut(..name.len()) else {
@@ -83,6 +83,14 @@ impl Tag {
         }
     }
 
+    /// Whether [`find`](super::find) shows the start tags of this element.
+    pub(super) fn is_shown(self) -> bool {
+        !matches!(
+            self,
+            Self::Img | Self::Head | Self::HeadOnly | Self::Noscript | Self::Frame | Self::Other
+        )
+    }
+
     /// Whether a body's content begins with this element at the latest.
     pub(super) fn is_content(self) -> bool {
         !matches!(
@@ -100,6 +108,19 @@ impl Tag {
                 | Self::Noframes
         )
     }
+}
+
+/// Whether a name is one of those by which VML can carry a link.
+fn is_vml(name: &[u8]) -> bool {
+    const NAMES: [&[u8]; 6] = [
+        b"v:rect",
+        b"v:roundrect",
+        b"v:shape",
+        b"v:oval",
+        b"v:image",
+        b"v:group",
+    ];
+    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
 /// One attribute, as ranges of the bytes that [`Attributes`] walks.

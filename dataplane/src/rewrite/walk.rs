@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::rewrite::link::{Flow, Links, Place};
+use crate::rewrite::markup::{Look, Markup};
 use crate::rewrite::outlook::{Conditional, conditional};
 use crate::rewrite::pixel::{self, Found, GMAIL_CLIPS_BYTES, Places};
 use crate::rewrite::report::{PixelReason, Report, ReportedPixel, Warning, WarningCode};
@@ -34,7 +35,7 @@ pub(super) struct Edits {
 /// The state of one rewrite. Positions are bytes from the input's begin.
 pub(super) struct Walk {
     job: Job,
-    scanner: Scanner,
+    markup: Markup,
     at: usize,
     edits: Edits,
     links: Links,
@@ -92,7 +93,7 @@ impl Walk {
         Self {
             links: Links::new(&job),
             job,
-            scanner: Scanner::default(),
+            markup: Markup::new(),
             at: 0,
             edits: Edits {
                 splices: Splices::default(),
@@ -107,28 +108,32 @@ impl Walk {
         }
     }
 
-    /// How far the markup is understood.
-    pub(super) fn at(&self) -> usize {
-        self.at
-    }
-
     /// How much of the input is put out.
     pub(super) fn done(&self) -> usize {
         self.edits.splices.done()
     }
 
+    /// Goes on to where the view ends, and says at which size of the input the
+    /// next look is due: a token longer than what has come is looked at again
+    /// when that has doubled, so that many blocks cost linear time.
+    pub(super) fn look(&mut self, view: &View<'_>, block_bytes: usize) -> usize {
+        self.advance(view);
+        let size = view.base + view.bytes.len();
+        size + block_bytes.max(size - self.at)
+    }
+
     /// Goes on to where the view ends or more is needed.
     pub(super) fn advance(&mut self, view: &View<'_>) {
         let end = view.base + view.bytes.len();
+        if !self.given_up {
+            self.markup.feed(view);
+        }
         while self.at < end {
             if self.given_up {
                 self.at = end;
                 return;
             }
-            match self
-                .scanner
-                .next(view.bytes, self.at - view.base, view.last)
-            {
+            match self.markup.next(view, self.at, self.closeness()) {
                 Step::Unfinished => return,
                 Step::Ambiguous => self.give_up(),
                 Step::Token(token) => {
@@ -140,6 +145,14 @@ impl Walk {
                     self.track_regions(view.base + token.range.start);
                 }
             }
+        }
+    }
+
+    /// In visible content, text and most tags say nothing more.
+    fn closeness(&self) -> Look {
+        match self.has_content() && self.holds_pixel() && !self.links.awaits_twin() {
+            true => Look::Over,
+            false => Look::Close,
         }
     }
 
@@ -160,19 +173,21 @@ impl Walk {
             Kind::End { name } => self.end_tag(view, token, &view.bytes[name.clone()]),
             Kind::Comment => self.comment(view, token),
             Kind::Hidden => self.hidden(&view.bytes[token.range.clone()]),
-            Kind::Raw => {}
+            Kind::Raw | Kind::Plain => {}
         }
         Flow::Next
     }
 
     /// Whether what stands here is no part of what the reader sees.
     fn is_inert(&self) -> bool {
-        self.scanner.in_template() || self.scanner.in_select() || self.scanner.in_frameset()
+        self.markup.scanner().in_template()
+            || self.markup.scanner().in_select()
+            || self.markup.scanner().in_frameset()
     }
 
     /// Whether an image put in here is one.
     fn holds_pixel(&self) -> bool {
-        !self.is_inert() && !self.scanner.in_foreign()
+        !self.is_inert() && !self.markup.scanner().in_foreign()
     }
 
     fn track_regions(&mut self, start: usize) {
@@ -180,10 +195,11 @@ impl Walk {
         // a place before it is then still inside the other.
         let start = self.regions.first().unwrap_or(start);
         let keep = |open: bool, since: Option<usize>| open.then(|| since.unwrap_or(start));
-        self.regions.raw = keep(self.scanner.in_raw(), self.regions.raw);
-        self.regions.select = keep(self.scanner.in_select(), self.regions.select);
-        self.regions.foreign = keep(self.scanner.in_foreign(), self.regions.foreign);
-        self.regions.template = keep(self.scanner.in_template(), self.regions.template);
+        let scanner = self.markup.scanner();
+        self.regions.raw = keep(scanner.in_raw(), self.regions.raw);
+        self.regions.select = keep(scanner.in_select(), self.regions.select);
+        self.regions.foreign = keep(scanner.in_foreign(), self.regions.foreign);
+        self.regions.template = keep(scanner.in_template(), self.regions.template);
     }
 
     fn text(&mut self, view: &View<'_>, token: &Token) {
@@ -206,7 +222,7 @@ impl Walk {
     }
 
     fn begin_content(&mut self, at: usize) {
-        if !self.scanner.in_template() {
+        if !self.markup.scanner().in_template() {
             self.places.top.get_or_insert(at);
         }
     }
@@ -243,9 +259,13 @@ impl Walk {
                 range: token.range.clone(),
                 name_end,
             };
-            let flow = self
-                .links
-                .link(view, &place, &self.scanner, &self.job, &mut self.edits);
+            let flow = self.links.link(
+                view,
+                &place,
+                self.markup.scanner(),
+                &self.job,
+                &mut self.edits,
+            );
             if flow == Flow::Wait {
                 return Flow::Wait;
             }
@@ -255,7 +275,7 @@ impl Walk {
         self.nonblank = true;
         match tag {
             Tag::Img if !self.is_inert() => self.image(view, token, name_end),
-            Tag::Frameset if !self.has_content() => self.scanner.enter_frameset(),
+            Tag::Frameset if !self.has_content() => self.markup.enter_frameset(),
             _ => {}
         }
         if tag.is_content() {
@@ -443,7 +463,7 @@ impl Walk {
             None
         } else if blank {
             Some(PixelReason::Empty)
-        } else if self.scanner.in_frameset() {
+        } else if self.markup.scanner().in_frameset() {
             Some(PixelReason::Frameset)
         } else if self.places.top.is_none() && self.unclosed(end).is_some() {
             // The reader sees nothing: a pixel before the region would end the

@@ -1,0 +1,193 @@
+//! lol_html finds: where the tags stand that decide how a mail is read and
+//! what the rewriter may touch. It writes nothing: its setters write a whole
+//! start tag anew, its text handlers lose bytes that are no UTF-8.
+//!
+//! Shown are the start tags of [`SHOWN`], and the end tags of the elements whose
+//! content is text and of `body` and `html`, as far as one was opened. Only
+//! these: asked for comments or text, lol_html reads every byte with its slower
+//! lexer. What stands between two places is read by [`super::markup`].
+//!
+//! Scripting is off in mail clients, so `<noscript>` holds markup; lol_html
+//! takes it for text. It is therefore shown a name of the same length, which
+//! moves no place and is nothing but an unknown element.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use lol_html::html_content::EndTag;
+use lol_html::send::{ElementContentHandlers, HtmlRewriter, Settings};
+use lol_html::{MemorySettings, OutputSink, Selector};
+use memchr::memmem;
+
+/// Elements whose start tags are shown: links, and what changes how that which
+/// follows is read.
+const SHOWN: &str = "a, area, v\\:rect, v\\:roundrect, v\\:shape, v\\:oval, v\\:image, v\\:group, \
+    body, html, frameset, template, select, input, keygen, textarea, svg, math, \
+    script, style, title, xmp, iframe, noembed, noframes, plaintext";
+/// Those of them whose end tags are shown, where lol_html can tell.
+const SHOWN_WITH_END: &str =
+    "body, html, textarea, script, style, title, xmp, iframe, noembed, noframes";
+/// Most memory that lol_html may hold for one mail, in bytes: an unfinished tag,
+/// its attributes and the open elements. A mail is 5 MiB (by default), so that
+/// no single tag is too long; about 100,000 elements may be open.
+const MEMORY_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+static SELECTOR: LazyLock<Selector> = LazyLock::new(|| selector(SHOWN));
+static SELECTOR_WITH_END: LazyLock<Selector> = LazyLock::new(|| selector(SHOWN_WITH_END));
+
+fn selector(list: &str) -> Selector {
+    list.parse().expect("a list of names, which a test parses")
+}
+
+/// Where a tag stands, in bytes from the input's begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) range: Range<usize>,
+    pub(super) is_end: bool,
+}
+
+/// lol_html at work on one mail.
+pub(super) struct Finder {
+    /// Gone once it has ended or failed.
+    rewriter: Option<HtmlRewriter<'static, Nowhere>>,
+    found: Arc<Mutex<VecDeque<Place>>>,
+    /// Places taken over from `found`, which is locked once per piece.
+    places: VecDeque<Place>,
+    fed: usize,
+}
+
+/// Where lol_html's output goes.
+struct Nowhere;
+
+impl OutputSink for Nowhere {
+    fn handle_chunk(&mut self, _: &[u8]) {}
+}
+
+impl Finder {
+    pub(super) fn new() -> Self {
+        let found = Arc::new(Mutex::new(VecDeque::new()));
+        let memory = MemorySettings::new()
+            .with_preallocated_parsing_buffer_size(0)
+            .with_max_allowed_memory_usage(MEMORY_MAX_BYTES);
+        let settings = Settings::new_send()
+            .with_memory_settings(memory)
+            .with_strict(true)
+            .append_element_content_handler((Cow::Borrowed(&*SELECTOR), starts(&found)))
+            .append_element_content_handler((Cow::Borrowed(&*SELECTOR_WITH_END), ends(&found)));
+        Self {
+            rewriter: Some(HtmlRewriter::new(settings, Nowhere)),
+            found,
+            places: VecDeque::new(),
+            fed: 0,
+        }
+    }
+
+    /// Up to where the input has been read.
+    pub(super) fn fed(&self) -> usize {
+        self.fed
+    }
+
+    /// Reads on; `bytes` are the input from [`Finder::fed`] on, `last` says that
+    /// it ends with them. A few bytes at their end may be left for later.
+    ///
+    /// Where lol_html gives up, because parsers disagree on a tag or because it
+    /// needs too much memory, no places follow.
+    pub(super) fn feed(&mut self, bytes: &[u8], last: bool) {
+        let bytes = match last {
+            true => bytes,
+            false => &bytes[..bytes.len() - begun_noscript(bytes)],
+        };
+        self.fed += bytes.len();
+        if let Some(mut rewriter) = self.rewriter.take() {
+            let read = rewriter.write(&without_noscript(bytes));
+            match (read, last) {
+                (Ok(()), false) => self.rewriter = Some(rewriter),
+                // What it could still say concerns its output alone.
+                (Ok(()), true) => drop(rewriter.end()),
+                (Err(_), _) => {}
+            }
+        }
+        self.places.append(&mut lock(&self.found));
+    }
+
+    /// The first place at `at` or after it.
+    pub(super) fn next(&mut self, at: usize) -> Option<&Place> {
+        while self.places.front().is_some_and(|p| p.range.start < at) {
+            self.places.pop_front();
+        }
+        self.places.front()
+    }
+}
+
+fn lock(found: &Mutex<VecDeque<Place>>) -> MutexGuard<'_, VecDeque<Place>> {
+    // Nothing panics while it is held, and if so the places are as good.
+    found.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Found = Arc<Mutex<VecDeque<Place>>>;
+
+fn starts(found: &Found) -> ElementContentHandlers<'static> {
+    let found = Arc::clone(found);
+    ElementContentHandlers::default().element(
+        move |element: &mut lol_html::send::Element<'_, '_>| {
+            let range = element.source_location().bytes();
+            lock(&found).push_back(Place {
+                range,
+                is_end: false,
+            });
+            Ok(())
+        },
+    )
+}
+
+fn ends(found: &Found) -> ElementContentHandlers<'static> {
+    let found = Arc::clone(found);
+    ElementContentHandlers::default().element(
+        move |element: &mut lol_html::send::Element<'_, '_>| {
+            let found = Arc::clone(&found);
+            if let Some(handlers) = element.end_tag_handlers() {
+                handlers.push(Box::new(move |tag: &mut EndTag<'_>| {
+                    let range = tag.source_location().bytes();
+                    let mut found = lock(&found);
+                    // One end tag may close several elements.
+                    if found.back().is_none_or(|last| last.range != range) {
+                        found.push_back(Place {
+                            range,
+                            is_end: true,
+                        });
+                    }
+                    Ok(())
+                }));
+            }
+            Ok(())
+        },
+    )
+}
+
+// === noscript ===
+
+const NOSCRIPT: &[u8] = b"<noscript";
+
+/// The same bytes with every `<noscript` as `<noscripx`.
+fn without_noscript(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let mut masked = Cow::Borrowed(bytes);
+    for begin in [b"<n", b"<N"] {
+        for at in memmem::find_iter(bytes, begin) {
+            let name = bytes.get(at..at + NOSCRIPT.len());
+            if name.is_some_and(|name| name.eq_ignore_ascii_case(NOSCRIPT)) {
+                masked.to_mut()[at + NOSCRIPT.len() - 1] = b'x';
+            }
+        }
+    }
+    masked
+}
+
+/// How many bytes at the end may be the begin of a `<noscript`.
+fn begun_noscript(bytes: &[u8]) -> usize {
+    let longest = (NOSCRIPT.len() - 1).min(bytes.len());
+    let begins =
+        |length: &usize| bytes[bytes.len() - length..].eq_ignore_ascii_case(&NOSCRIPT[..*length]);
+    (1..=longest).rev().find(begins).unwrap_or(0)
+}
