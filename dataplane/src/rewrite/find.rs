@@ -191,3 +191,91 @@ fn begun_noscript(bytes: &[u8]) -> usize {
         |length: &usize| bytes[bytes.len() - length..].eq_ignore_ascii_case(&NOSCRIPT[..*length]);
     (1..=longest).rev().find(begins).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The places, fed in pieces of this size, as they stand in the input.
+    fn places(input: &[u8], piece: usize) -> Vec<String> {
+        let mut finder = Finder::new();
+        loop {
+            let from = finder.fed();
+            let until = (from.max(1).next_multiple_of(piece) + piece).min(input.len());
+            let last = until == input.len();
+            finder.feed(&input[from..until], last);
+            if last {
+                break;
+            }
+        }
+        let shown = |place: &Place| {
+            let tag = String::from_utf8_lossy(&input[place.range.clone()]).into_owned();
+            assert_eq!(place.is_end, tag.starts_with("</"), "{tag}");
+            tag
+        };
+        finder.places.iter().map(shown).collect()
+    }
+
+    fn check(input: &str, expected: &[&str]) {
+        for piece in [1, 2, 7, 4096] {
+            assert_eq!(
+                places(input.as_bytes(), piece),
+                expected,
+                "{input} in {piece}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_tags_of_shown_elements_are_found() {
+        check(
+            "<html><body><p><A\nhref='>'>x</a><v:Rect href=x/></p></BODY ></html>",
+            &[
+                "<html>",
+                "<body>",
+                "<A\nhref='>'>",
+                "<v:Rect href=x/>",
+                "</BODY >",
+                "</html>",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_no_tag_is_not_found() {
+        check(
+            "<!-- <a> --><p title='<a>'><title><a></title><script><!--<script></script><a></script>",
+            &["<title>", "</title>", "<script>", "</script>"],
+        );
+    }
+
+    #[test]
+    fn noscript_holds_markup() {
+        check(
+            "<noscript><a></noscript><NoScript ><a title='</noscript><a>'><nobr>",
+            &["<a>", "<a title='</noscript><a>'>"],
+        );
+    }
+
+    #[test]
+    fn bytes_of_any_charset_move_nothing() {
+        let input = b"\xff\xfe<p>\x80\0<a href=\"\x82\xa0\xe4\">\xc3<area x=\xff>";
+        for piece in [1, 3, 4096] {
+            assert_eq!(places(input, piece).len(), 2);
+        }
+        assert_eq!(places(input, 1), places(input, 4096));
+    }
+
+    #[test]
+    fn no_places_follow_where_lol_html_gives_up() {
+        check("<a><select><xmp><a>", &["<a>", "<select>"]);
+    }
+
+    #[test]
+    fn a_tag_as_long_as_a_mail_is_found_and_too_many_open_elements_are_given_up() {
+        let tag = format!("<a title='{}' href=x>", "y".repeat(6 * 1024 * 1024));
+        assert_eq!(places(tag.as_bytes(), 16 * 1024), [&*tag]);
+        let deep = format!("<a>{}<area>", "<b>".repeat(1_000_000));
+        assert_eq!(places(deep.as_bytes(), 16 * 1024), ["<a>"]);
+    }
+}
