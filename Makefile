@@ -21,7 +21,6 @@ run: build ## Leaves the data plane running, to open and click the mail in a bro
 test: lint ## Everything that must hold
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace
-	$(CARGO) test --quiet --workspace --doc
 
 lint: ## Format, lints, what may come in from outside
 	$(CARGO) fmt --check
