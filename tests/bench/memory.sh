@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 domains=${1:-10000}
-cargo build --quiet --release --package mailtrail-dataplane
+# PROGRAM names a binary that is built already.
+program=${PROGRAM:-target/release/mailtrail-dataplane}
+[ -n "${PROGRAM:-}" ] || cargo build --quiet --release --package mailtrail-dataplane
 work=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -14,7 +16,7 @@ for ((n = 0; n < domains; n++)); do
     "$n" $((n % 100)) "$n" >> "$work/manifests/$((n / 500)).yaml"
 done
 # Ports are the system's choice; the log says which.
-target/release/mailtrail-dataplane --manifests "$work/manifests" --data-dir "$work/data" --log-format json \
+"$program" --manifests "$work/manifests" --data-dir "$work/data" --log-format json \
   --public 127.0.0.1:0 --api 127.0.0.1:0 --admin 127.0.0.1:0 2> "$work/log" &
 pid=$!
 for _ in $(seq 600); do
