@@ -88,7 +88,7 @@ impl Target {
     }
 
     fn absolute(text: &str) -> Result<Self, TargetError> {
-        let url = Url::parse(text).map_err(|_| TargetError::Invalid)?;
+        let mut url = Url::parse(text).map_err(|_| TargetError::Invalid)?;
         if !url.username().is_empty() || url.password().is_some() {
             return Err(TargetError::Userinfo);
         }
@@ -97,6 +97,11 @@ impl Target {
         }
         if keeps_its_bytes(text) {
             return Ok(Self(text.into()));
+        }
+        if url.path().contains('^') {
+            // In the standard's path percent-encode set, and not in the crate's.
+            let path = url.path().replace('^', "%5E");
+            url.set_path(&path);
         }
         Ok(Self(String::from(url).into_boxed_str()))
     }
@@ -263,6 +268,7 @@ mod tests {
         check("https:///e.com/x", "https://e.com/x");
         check("//cdn.e.com/x", "https://cdn.e.com/x");
         check("https://e%2ecom/", "https://e.com/");
+        check("https:e.com/^ ?^#^", "https://e.com/%5E%20?^#^");
     }
 
     #[test]

@@ -159,8 +159,7 @@ impl Walk<'_> {
             None | Some(b'\t' | b'\n' | b'\x0c' | b'\r' | b' ' | b'/' | b'>')
         );
         let quoted = length > 0 && matches!(self.input[length - 1], b'"' | b'\'');
-        let stayed = self.output.starts_with(&self.input[..length]);
-        if stayed || (goes_on && !quoted) {
+        if self.stands_in_output(length) || (goes_on && !quoted) {
             return false;
         }
         self.changes.markers += 1;
@@ -171,6 +170,17 @@ impl Walk<'_> {
         }
         self.input = &self.input[length..];
         true
+    }
+
+    /// Whether the output goes on with so many bytes of the input, or with the
+    /// pixel somewhere in them: then it was text and no marker.
+    fn stands_in_output(&self, length: usize) -> bool {
+        let pairs = self.input[..length].iter().zip(self.output);
+        let same = pairs.take_while(|(a, b)| a == b).count();
+        let pixel = format!("<img src=\"{}/o/", self.job.base.as_str());
+        // What comes after may begin with `<` too.
+        let from_pixel = |at: usize| self.output[at..].starts_with(pixel.as_bytes());
+        same == length || from_pixel(same) || (same > 0 && from_pixel(same - 1))
     }
 
     /// The trace of an opt-out, and its scheme suffix: only where a marker or

@@ -26,6 +26,8 @@ use random::Random;
 const COPIES: u64 = 4;
 /// Larger documents are mutated less often: they take the time of all others.
 const LARGE_BYTES: usize = 40_000;
+/// Inputs put together from pieces for each fuzz target.
+const PIECED_INPUTS: usize = 20_000;
 
 #[test]
 fn every_document_of_the_corpus_is_tracked_and_otherwise_intact() {
@@ -76,6 +78,22 @@ fn what_fuzzing_found_stays_found() {
             target(&input);
         }
     }
+}
+
+/// A short look at what the fuzzer looks at for long.
+#[test]
+fn pieces_of_urls_and_markup_put_together_break_no_promise() {
+    let mut random = Random::new(random::seed_from_environment());
+    let mut failed = Vec::new();
+    for (name, target) in targets::ALL {
+        for _ in 0..PIECED_INPUTS {
+            let input = mutate::pieces(&mut random);
+            if catch_unwind(|| target(&input)).is_err() {
+                failed.push(format!("{name}: {:?}", String::from_utf8_lossy(&input)));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{failed:#?}");
 }
 
 fn job_of(copy: u64) -> Job {

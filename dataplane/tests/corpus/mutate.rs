@@ -210,3 +210,93 @@ fn removed(tag: &[u8], random: &mut Random) -> Vec<u8> {
     let at = random.below(tag.len());
     [&tag[..at], &tag[(at + 1).min(tag.len())..]].concat()
 }
+
+const PIECES: [&[u8]; 72] = [
+    b"https://",
+    b"HTTP:",
+    b"//",
+    b"\\\\",
+    b"/",
+    b"\\",
+    b"@",
+    b":",
+    b"?",
+    b"#",
+    b"%",
+    b"%2F",
+    b"%zz",
+    b".",
+    b"..",
+    b"e.com",
+    b"E.com",
+    b"b\xc3\xbccher.example",
+    b"xn--bcher-kva",
+    b"xn--",
+    b"127.0.0.1",
+    b"0x7f.1",
+    b"[::1]",
+    b"[",
+    b"]",
+    b"99999",
+    b":80",
+    b":443",
+    b"user",
+    b"{{id}}",
+    b"%name%",
+    b"*|X|*",
+    b" ",
+    b"\t",
+    b"\n",
+    b"\0",
+    b"\x1f",
+    b"\xff",
+    b"\xe3\x80\x82",
+    b"\xc2\xad",
+    b"<a href=",
+    b"<A HREF = '",
+    b"\"",
+    b"'",
+    b">",
+    b"<",
+    b"</a>",
+    b"&amp;",
+    b"&#x2f;",
+    b"&copy=",
+    b"<!--[if mso]>",
+    b"<![endif]-->",
+    b"-->",
+    b"<svg>",
+    b"<title>",
+    b"</title>",
+    b"</body>",
+    b"<script>",
+    b"</script>",
+    b"data-no-track",
+    b"=",
+    b"javascript:",
+    b"www.e.com",
+    b"https+notrack://",
+    b"<template>",
+    b"<select>",
+    b"GET\n",
+    b"links.shop.example",
+    b"/c/",
+    b"{{mailtrail:pixel}}",
+    b"|",
+    b"^",
+];
+
+/// Up to some pieces of URLs, markup and noise, one behind the other.
+pub(crate) fn pieces(random: &mut Random) -> Vec<u8> {
+    let count = 1 + random.below(14);
+    let start = if random.one_in(2) {
+        &b"https://"[..]
+    } else {
+        b""
+    };
+    let mut out = start.to_vec();
+    for _ in 0..count {
+        out.extend_from_slice(random.pick(&PIECES));
+    }
+    out
+}
