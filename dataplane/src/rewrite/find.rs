@@ -2,8 +2,8 @@
 //! what the rewriter may touch. It writes nothing: its setters write a whole
 //! start tag anew, its text handlers lose bytes that are no UTF-8.
 //!
-//! Shown are the start tags of [`SHOWN`], and the end tags of the elements whose
-//! content is text and of `body` and `html`, as far as one was opened. Only
+//! Shown are the start tags of all elements but those [`PASSED_OVER`], and the
+//! end tags of those [`WITH_END`], as far as one was opened. Only
 //! these: asked for comments or text, lol_html reads every byte with its slower
 //! lexer. What stands between two places is read by [`super::markup`].
 //!
@@ -16,29 +16,43 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use lol_html::html_content::EndTag;
-use lol_html::send::{ElementContentHandlers, HtmlRewriter, Settings};
+use lol_html::send::{Element, ElementContentHandlers, EndTagHandler, HtmlRewriter, Settings};
 use lol_html::{MemorySettings, OutputSink, Selector};
 use memchr::memmem;
 
-/// Elements whose start tags are shown: links, and what changes how that which
-/// follows is read.
-const SHOWN: &str = "a, area, v\\:rect, v\\:roundrect, v\\:shape, v\\:oval, v\\:image, v\\:group, \
-    body, html, frameset, template, select, input, keygen, textarea, svg, math, \
-    script, style, title, xmp, iframe, noembed, noframes, plaintext";
-/// Those of them whose end tags are shown, where lol_html can tell.
-const SHOWN_WITH_END: &str =
-    "body, html, textarea, script, style, title, xmp, iframe, noembed, noframes";
+/// Elements whose tags are not shown: they say nothing of what follows, and a
+/// mail is made of them. The most frequent stand first, since lol_html compares
+/// a name with one after the other until one is the same.
+const PASSED_OVER: [&str; 24] = [
+    "td", "tr", "table", "div", "p", "span", "tbody", "br", "img", "b", "strong", "i", "font",
+    "li", "meta", "center", "em", "ul", "h1", "h2", "h3", "th", "u", "link",
+];
+/// Elements whose end tags are shown, where lol_html can tell.
+const WITH_END: [&str; 10] = [
+    "body", "html", "textarea", "script", "style", "title", "xmp", "iframe", "noembed", "noframes",
+];
 /// Most memory that lol_html may hold for one mail, in bytes: an unfinished tag,
 /// its attributes and the open elements. A mail is 5 MiB (by default), so that
 /// no single tag is too long; about 100,000 elements may be open.
 const MEMORY_MAX_BYTES: usize = 32 * 1024 * 1024;
 
-static SELECTOR: LazyLock<Selector> = LazyLock::new(|| selector(SHOWN));
-static SELECTOR_WITH_END: LazyLock<Selector> = LazyLock::new(|| selector(SHOWN_WITH_END));
+static SHOWN: LazyLock<Selector> = LazyLock::new(|| {
+    let not = |name| format!(":not({name})");
+    let selector: String = PASSED_OVER.into_iter().map(not).collect();
+    selector
+        .parse()
+        .expect("a list of names, which tests parse")
+});
 
-fn selector(list: &str) -> Selector {
-    list.parse().expect("a list of names, which a test parses")
+/// Whether the start tags of elements of this name are shown.
+pub(super) fn shows(name: &[u8]) -> bool {
+    !is_one_of(name, &PASSED_OVER)
+}
+
+fn is_one_of(name: &[u8], names: &[&str]) -> bool {
+    names
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// Where a tag stands, in bytes from the input's begin.
@@ -74,8 +88,7 @@ impl Finder {
         let settings = Settings::new_send()
             .with_memory_settings(memory)
             .with_strict(true)
-            .append_element_content_handler((Cow::Borrowed(&*SELECTOR), starts(&found)))
-            .append_element_content_handler((Cow::Borrowed(&*SELECTOR_WITH_END), ends(&found)));
+            .append_element_content_handler((Cow::Borrowed(&*SHOWN), handlers(&found)));
         Self {
             rewriter: Some(HtmlRewriter::new(settings, Nowhere)),
             found,
@@ -128,42 +141,37 @@ fn lock(found: &Mutex<VecDeque<Place>>) -> MutexGuard<'_, VecDeque<Place>> {
 
 type Found = Arc<Mutex<VecDeque<Place>>>;
 
-fn starts(found: &Found) -> ElementContentHandlers<'static> {
+fn handlers(found: &Found) -> ElementContentHandlers<'static> {
     let found = Arc::clone(found);
-    ElementContentHandlers::default().element(
-        move |element: &mut lol_html::send::Element<'_, '_>| {
-            let range = element.source_location().bytes();
-            lock(&found).push_back(Place {
-                range,
-                is_end: false,
-            });
-            Ok(())
-        },
-    )
+    ElementContentHandlers::default().element(move |element: &mut Element<'_, '_>| {
+        let range = element.source_location().bytes();
+        lock(&found).push_back(Place {
+            range,
+            is_end: false,
+        });
+        if is_one_of(element.tag_name_preserve_case().as_bytes(), &WITH_END)
+            && let Some(handlers) = element.end_tag_handlers()
+        {
+            handlers.push(end_handler(&found));
+        }
+        Ok(())
+    })
 }
 
-fn ends(found: &Found) -> ElementContentHandlers<'static> {
+fn end_handler(found: &Found) -> EndTagHandler<'static> {
     let found = Arc::clone(found);
-    ElementContentHandlers::default().element(
-        move |element: &mut lol_html::send::Element<'_, '_>| {
-            let found = Arc::clone(&found);
-            if let Some(handlers) = element.end_tag_handlers() {
-                handlers.push(Box::new(move |tag: &mut EndTag<'_>| {
-                    let range = tag.source_location().bytes();
-                    let mut found = lock(&found);
-                    // One end tag may close several elements.
-                    if found.back().is_none_or(|last| last.range != range) {
-                        found.push_back(Place {
-                            range,
-                            is_end: true,
-                        });
-                    }
-                    Ok(())
-                }));
-            }
-            Ok(())
-        },
-    )
+    Box::new(move |tag| {
+        let range = tag.source_location().bytes();
+        let mut found = lock(&found);
+        // One end tag may close several elements.
+        if found.back().is_none_or(|last| last.range != range) {
+            found.push_back(Place {
+                range,
+                is_end: true,
+            });
+        }
+        Ok(())
+    })
 }
 
 // === noscript ===
@@ -250,7 +258,13 @@ mod tests {
     fn noscript_holds_markup() {
         check(
             "<noscript><a></noscript><NoScript ><a title='</noscript><a>'><nobr>",
-            &["<a>", "<a title='</noscript><a>'>"],
+            &[
+                "<noscript>",
+                "<a>",
+                "<NoScript >",
+                "<a title='</noscript><a>'>",
+                "<nobr>",
+            ],
         );
     }
 

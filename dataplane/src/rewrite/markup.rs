@@ -11,9 +11,11 @@
 //! two read the mail in different ways, as mail clients then will:
 //! [`Step::Ambiguous`]. The same tells where lol_html gave up.
 
-use memchr::{memchr_iter, memmem};
+use std::sync::LazyLock;
 
-use crate::rewrite::find::Finder;
+use memchr::{memchr2_iter, memmem};
+
+use crate::rewrite::find::{self, Finder};
 use crate::rewrite::scan::{Kind, Scanner, Step, Token};
 use crate::rewrite::walk::View;
 
@@ -131,13 +133,14 @@ impl Markup {
         if self.scanner.in_text_only() {
             return Step::Unfinished;
         }
-        match self.scanner.next(window, at, last) {
-            Step::Token(Token {
-                kind: Kind::Start { tag, .. },
-                ..
-            }) if tag.is_shown() => Step::Ambiguous,
-            step => step,
+        let step = self.scanner.next(window, at, last);
+        if let Step::Token(token) = &step
+            && let Kind::Start { name_end, .. } = token.kind
+            && find::shows(&window[at + 1..name_end])
+        {
+            return Step::Ambiguous;
         }
+        step
     }
 }
 
@@ -145,14 +148,13 @@ impl Markup {
 /// content passes over: no comment or declaration, no end tag of `body` or
 /// `html`, no placeholder, no pixel of ours.
 fn is_plain(markup: &[u8]) -> bool {
-    let shows = |at: usize| match markup.get(at + 1) {
-        Some(b'!') => true,
-        Some(b'/') => markup.get(at + 2..at + 6).is_some_and(|name| {
+    static PIXEL_PATH: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new("/o/"));
+    let shows = |at: usize| match &markup[at..] {
+        [b'{', b'{', ..] | [b'<', b'!', ..] => true,
+        [b'<', b'/', name @ ..] => name.get(..4).is_some_and(|name| {
             name.eq_ignore_ascii_case(b"body") || name.eq_ignore_ascii_case(b"html")
         }),
         _ => false,
     };
-    !memchr_iter(b'<', markup).any(shows)
-        && memmem::find(markup, b"{{").is_none()
-        && memmem::find(markup, b"/o/").is_none()
+    !memchr2_iter(b'<', b'{', markup).any(shows) && PIXEL_PATH.find(markup).is_none()
 }

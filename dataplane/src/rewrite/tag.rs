@@ -83,14 +83,6 @@ impl Tag {
         }
     }
 
-    /// Whether [`find`](super::find) shows the start tags of this element.
-    pub(super) fn is_shown(self) -> bool {
-        !matches!(
-            self,
-            Self::Img | Self::Head | Self::HeadOnly | Self::Noscript | Self::Frame | Self::Other
-        )
-    }
-
     /// Whether a body's content begins with this element at the latest.
     pub(super) fn is_content(self) -> bool {
         !matches!(
