@@ -10,8 +10,16 @@ pub(crate) fn is_escape(text: &str) -> bool {
 /// One layer of percent-encoding undone: what is no escape stays, and what is
 /// no UTF-8 afterwards becomes U+FFFD. Borrows where there is no escape.
 pub(crate) fn decode(text: &str) -> Cow<'_, str> {
+    match decode_bytes(text) {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
+    }
+}
+
+/// Like [`decode`], for who must know what is no UTF-8.
+pub(crate) fn decode_bytes(text: &str) -> Cow<'_, [u8]> {
     if !text.contains('%') {
-        return Cow::Borrowed(text);
+        return Cow::Borrowed(text.as_bytes());
     }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -25,7 +33,7 @@ pub(crate) fn decode(text: &str) -> Cow<'_, str> {
         rest = &rest[if byte.is_some() { 3 } else { 1 }..];
     }
     out.extend_from_slice(rest.as_bytes());
-    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+    Cow::Owned(out)
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use data_encoding::BASE32_DNSSEC;
 
+use crate::percent;
+
 /// Longest text looked at, in bytes: a tracking URL has at most 1,600
 /// characters, percent-encoded twice none of a token's are longer than 5.
 pub const TOKEN_TEXT_MAX_BYTES: usize = 8 * 1024;
@@ -60,29 +62,7 @@ fn is_token_alphabet(text: &str) -> bool {
             .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'v' | b'A'..=b'V'))
 }
 
-/// One layer of percent encoding undone; what is no escape stays.
+/// One layer of percent encoding undone; nothing where that is no UTF-8.
 fn percent_decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let escape = after.get(..2).filter(|_| *first == b'%').and_then(hex_byte);
-        match escape {
-            Some(byte) => {
-                out.push(byte);
-                rest = &after[2..];
-            }
-            None => {
-                out.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
-fn hex_byte(digits: &[u8]) -> Option<u8> {
-    let text = std::str::from_utf8(digits).ok()?;
-    text.bytes()
-        .all(|b| b.is_ascii_hexdigit())
-        .then(|| u8::from_str_radix(text, 16).ok())?
+    String::from_utf8(percent::decode_bytes(text).into_owned()).ok()
 }
