@@ -69,6 +69,23 @@ pub fn encode_attribute(value: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Writes a text for a page of our own: between tags, or in an attribute
+/// between quotes. Unlike [`encode_attribute`] it leaves white space as it is.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 fn decode(raw: &[u8], place: Place) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(raw);
     if !text.bytes().any(|b| matches!(b, b'&' | b'\0' | b'\r')) {

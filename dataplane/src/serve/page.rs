@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use http::HeaderValue;
+use mailtrail_core::character_reference::escape;
 use mailtrail_core::target::Target;
 
 mod words;
@@ -82,22 +83,6 @@ fn page(words: &'static Words, title: &str, main: &str) -> Page {
              <style>{STYLE}</style></head>\n<body><main><h1>{title}</h1>\n{main}</main></body></html>\n"
         ),
     }
-}
-
-/// For a place between double quotes or between tags.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
 }
 
 #[cfg(test)]

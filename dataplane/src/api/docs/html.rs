@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest;
 use data_encoding::BASE64;
+use mailtrail_core::character_reference::escape;
 use serde_json::{Map, Value};
 
 use crate::api::problem::Code;
@@ -330,21 +331,6 @@ fn inline(text: &str) -> String {
 
 fn text(value: &Value) -> String {
     escape(value.as_str().unwrap_or(""))
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            other => out.push(other),
-        }
-    }
-    out
 }
 
 /// Writing to a `String` does not fail.
