@@ -112,6 +112,19 @@ pub struct Clicks {
     pub links_max: u32,
 }
 
+impl Default for Clicks {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            plain_text: false,
+            url_text: LinkChoice::Leave,
+            sensitive: LinkChoice::Leave,
+            never_track_hosts: Vec::new(),
+            links_max: LINKS_MAX_DEFAULT,
+        }
+    }
+}
+
 /// Whether links of a doubtful kind are tracked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum LinkChoice {
@@ -264,6 +277,25 @@ impl<'de> Deserialize<'de> for HostPattern {
 // === Domain ===
 
 impl Domain {
+    /// A domain of which nothing more is said: both toggles off, not verified.
+    pub fn new(realm: Realm, host: Host) -> Self {
+        Self {
+            version: ENTRY_VERSION,
+            realm,
+            generation: 0,
+            host,
+            other_hosts: Vec::new(),
+            state: DomainState::Active,
+            verified: false,
+            opens: Opens::default(),
+            clicks: Clicks::default(),
+            privacy: Privacy::default(),
+            retention_days: RETENTION_DAYS_DEFAULT,
+            fallback: None,
+            apps: Apps::default(),
+        }
+    }
+
     /// All hosts that answer for this domain, the one of new links first.
     pub fn hosts(&self) -> impl Iterator<Item = &Host> {
         std::iter::once(&self.host).chain(&self.other_hosts)
@@ -304,9 +336,9 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    /// The domain that answers on a host; the text is compared in lower case
-    /// and must come without port and final dot.
-    pub fn by_host(&self, host: &Host) -> Option<&Arc<Domain>> {
+    /// The domain that answers on a host: in lower case, without port and final
+    /// dot. A text, so that a request's host is asked for as it came.
+    pub fn by_host(&self, host: &str) -> Option<&Arc<Domain>> {
         self.by_host.get(host)
     }
 
@@ -338,13 +370,6 @@ impl std::borrow::Borrow<str> for Host {
     }
 }
 
-impl Snapshot {
-    /// Like [`Snapshot::by_host`], for a text that is known to be in lower case.
-    pub fn by_host_text(&self, host: &str) -> Option<&Arc<Domain>> {
-        self.by_host.get(host)
-    }
-}
-
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -355,26 +380,9 @@ mod tests {
 
     fn domain(realm: &str, host: &str) -> Domain {
         Domain {
-            version: ENTRY_VERSION,
-            realm: realm.parse().expect("realm"),
             generation: 1,
-            host: host.parse().expect("host"),
-            other_hosts: Vec::new(),
-            state: DomainState::Active,
             verified: true,
-            opens: Opens::default(),
-            clicks: Clicks {
-                enabled: false,
-                plain_text: false,
-                url_text: LinkChoice::Leave,
-                sensitive: LinkChoice::Leave,
-                never_track_hosts: Vec::new(),
-                links_max: LINKS_MAX_DEFAULT,
-            },
-            privacy: Privacy::default(),
-            retention_days: RETENTION_DAYS_DEFAULT,
-            fallback: None,
-            apps: Apps::default(),
+            ..Domain::new(realm.parse().expect("realm"), host.parse().expect("host"))
         }
     }
 

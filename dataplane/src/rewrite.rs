@@ -150,7 +150,12 @@ impl Job {
                 target: target.clone(),
             }),
         };
-        let token = self.keys.seal(&self.domain.realm, &claim);
+        self.url(&claim)
+    }
+
+    /// The tracking URL that says `claim`.
+    fn url(&self, claim: &Claim) -> String {
+        let token = self.keys.seal(&self.domain.realm, claim);
         self.base.url(claim.kind(), &token)
     }
 

@@ -3,7 +3,6 @@
 use crate::link::own_path;
 use crate::policy::LinkPolicy;
 use crate::target::Target;
-use crate::token::Claim;
 
 /// What a link has to do with this install's tracking hosts.
 pub(super) enum Own {
@@ -21,7 +20,7 @@ pub(super) enum Own {
 impl LinkPolicy<'_> {
     pub(super) fn own(&self, target: &Target, host: &str) -> Own {
         let host = host.strip_suffix('.').unwrap_or(host);
-        let Some(domain) = self.snapshot.by_host_text(host) else {
+        let Some(domain) = self.snapshot.by_host(host) else {
             return Own::Elsewhere;
         };
         let Some(claim) = target.url().and_then(|url| {
@@ -30,7 +29,7 @@ impl LinkPolicy<'_> {
         }) else {
             return Own::Other;
         };
-        if domain.realm == self.domain.realm && self.is_of_this_mail(&claim) {
+        if domain.realm == self.domain.realm && claim.mail.is_same(self.mail) {
             return Own::ThisMail;
         }
         match claim.link() {
@@ -41,11 +40,7 @@ impl LinkPolicy<'_> {
         }
     }
 
-    fn is_of_this_mail(&self, claim: &Claim) -> bool {
-        claim.mail.message == self.mail.message && claim.mail.recipient == self.mail.recipient
-    }
-
     fn leads_to_a_tracking_host(&self, target: &Target) -> bool {
-        self.snapshot.by_host_text(&target.host()).is_some()
+        self.snapshot.by_host(&target.host()).is_some()
     }
 }

@@ -1,10 +1,7 @@
 //! The decision about one link, case by case.
 
 use super::*;
-use crate::config::{
-    Apps, Clicks, DomainState, ENTRY_VERSION, LINKS_MAX_DEFAULT, Opens, Privacy,
-    RETENTION_DAYS_DEFAULT,
-};
+use crate::config::Clicks;
 use crate::id::LinkPosition;
 use crate::keyring::Keyring;
 use crate::token::{Claim, Hour, Link, Purpose};
@@ -21,26 +18,14 @@ struct Sending {
 
 fn domain(realm: &str, host: &str) -> Domain {
     Domain {
-        version: ENTRY_VERSION,
-        realm: realm.parse().expect("realm"),
         generation: 1,
-        host: host.parse().expect("host"),
-        other_hosts: Vec::new(),
-        state: DomainState::Active,
         verified: true,
-        opens: Opens::default(),
         clicks: Clicks {
             enabled: true,
-            plain_text: false,
-            url_text: LinkChoice::Leave,
-            sensitive: LinkChoice::Leave,
             never_track_hosts: vec!["*.bank.test".parse().expect("pattern")],
-            links_max: LINKS_MAX_DEFAULT,
+            ..Clicks::default()
         },
-        privacy: Privacy::default(),
-        retention_days: RETENTION_DAYS_DEFAULT,
-        fallback: None,
-        apps: Apps::default(),
+        ..Domain::new(realm.parse().expect("realm"), host.parse().expect("host"))
     }
 }
 

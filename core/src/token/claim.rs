@@ -86,6 +86,16 @@ impl Hour {
     }
 }
 
+// === Mail ===
+
+impl Mail {
+    /// Whether both are of the same message to the same reader, whenever it
+    /// was rewritten.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.message == other.message && self.recipient == other.recipient
+    }
+}
+
 // === Claim ===
 
 impl Claim {

@@ -139,7 +139,7 @@ impl Shared {
         verb: Verb,
         host: &Host,
     ) -> Result<Arc<Domain>, Problem> {
-        let domain = self.context.live.snapshot().by_host(host).cloned();
+        let domain = self.context.live.snapshot().by_host(host.as_str()).cloned();
         let domain = domain.ok_or_else(|| no_domain(caller))?;
         let authorizer = &self.context.authorizer;
         if !authorizer.allows(caller, verb, &domain.realm).await? {

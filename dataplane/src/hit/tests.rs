@@ -1,9 +1,6 @@
 //! Hits: what an event says, and what it leaves out.
 
-use mailtrail_core::config::{
-    Apps, Clicks, DomainState, ENTRY_VERSION, LINKS_MAX_DEFAULT, LinkChoice, Opens, PixelPlacement,
-    RETENTION_DAYS_DEFAULT,
-};
+use mailtrail_core::config::{Clicks, DomainState, Opens};
 use mailtrail_core::event::Verdict;
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::target::Target;
@@ -16,29 +13,21 @@ const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.
 
 fn domain(privacy: Privacy) -> Domain {
     Domain {
-        version: ENTRY_VERSION,
-        realm: "shop/links".parse().expect("realm"),
         generation: 1,
-        host: "links.shop.example".parse().expect("host"),
-        other_hosts: Vec::new(),
-        state: DomainState::Active,
         verified: true,
         opens: Opens {
             enabled: true,
-            pixel: PixelPlacement::Auto,
+            ..Opens::default()
         },
         clicks: Clicks {
             enabled: true,
-            plain_text: false,
-            url_text: LinkChoice::Leave,
-            sensitive: LinkChoice::Leave,
-            never_track_hosts: Vec::new(),
-            links_max: LINKS_MAX_DEFAULT,
+            ..Clicks::default()
         },
         privacy,
-        retention_days: RETENTION_DAYS_DEFAULT,
-        fallback: None,
-        apps: Apps::default(),
+        ..Domain::new(
+            "shop/links".parse().expect("realm"),
+            "links.shop.example".parse().expect("host"),
+        )
     }
 }
 

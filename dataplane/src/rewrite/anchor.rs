@@ -3,7 +3,7 @@
 use mailtrail_core::character_reference::decode_text;
 
 use crate::rewrite::scan::{Kind, Scanner, Step};
-use crate::rewrite::tag::Tag;
+use crate::rewrite::tag::{Tag, one_of};
 use crate::rewrite::walk::View;
 
 /// How far behind a link its text is looked for, in bytes of markup: a text
@@ -51,9 +51,7 @@ pub(super) fn anchor_text(view: &View<'_>, from: usize, mut scanner: Scanner) ->
 }
 
 fn ends_anchor(name: &[u8]) -> bool {
-    ["a", "td", "table", "body", "html"]
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    one_of(name, &["a", "td", "table", "body", "html"]).is_some()
 }
 
 /// Elements that do not stand within a line part words.
@@ -61,10 +59,7 @@ fn part_words(name: &[u8], text: &mut String) {
     const INLINE: [&str; 12] = [
         "b", "em", "font", "i", "mark", "s", "small", "span", "strong", "sub", "u", "wbr",
     ];
-    if !INLINE
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
-    {
+    if one_of(name, &INLINE).is_none() {
         text.push(' ');
     }
 }

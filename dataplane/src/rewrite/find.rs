@@ -20,6 +20,8 @@ use lol_html::send::{Element, ElementContentHandlers, EndTagHandler, HtmlRewrite
 use lol_html::{MemorySettings, OutputSink, Selector};
 use memchr::memmem;
 
+use crate::rewrite::tag::one_of;
+
 /// Elements whose tags are not shown: they say nothing of what follows, and a
 /// mail is made of them. The most frequent stand first, since lol_html compares
 /// a name with one after the other until one is the same.
@@ -46,13 +48,7 @@ static SHOWN: LazyLock<Selector> = LazyLock::new(|| {
 
 /// Whether the start tags of elements of this name are shown.
 pub(super) fn shows(name: &[u8]) -> bool {
-    !is_one_of(name, &PASSED_OVER)
-}
-
-fn is_one_of(name: &[u8], names: &[&str]) -> bool {
-    names
-        .iter()
-        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    one_of(name, &PASSED_OVER).is_none()
 }
 
 /// Where a tag stands, in bytes from the input's begin.
@@ -149,7 +145,7 @@ fn handlers(found: &Found) -> ElementContentHandlers<'static> {
             range,
             is_end: false,
         });
-        if is_one_of(element.tag_name_preserve_case().as_bytes(), &WITH_END)
+        if one_of(element.tag_name_preserve_case().as_bytes(), &WITH_END).is_some()
             && let Some(handlers) = element.end_tag_handlers()
         {
             handlers.push(end_handler(&found));

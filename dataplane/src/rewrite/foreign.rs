@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::rewrite::tag::{Attributes, Tag};
+use crate::rewrite::tag::{Attributes, Tag, one_of};
 
 /// Foreign elements that are open, the innermost last.
 #[derive(Debug, Clone, Default)]
@@ -157,11 +157,6 @@ const BREAK_OUT: [&str; 44] = [
     "ul",
     "var",
 ];
-
-fn one_of(name: &[u8], names: &[&'static str]) -> Option<&'static str> {
-    let same = |known: &&&str| name.eq_ignore_ascii_case(known.as_bytes());
-    names.iter().find(same).copied()
-}
 
 fn breaks_out(window: &[u8], name: Range<usize>) -> bool {
     let text = &window[name.clone()];

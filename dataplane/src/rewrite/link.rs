@@ -9,17 +9,17 @@ use mailtrail_core::link::URL_MAX_CHARS;
 use mailtrail_core::message::RecordedLink;
 use mailtrail_core::policy::{Decision, LinkFacts, Reason};
 use mailtrail_core::target::Target;
-use mailtrail_core::token::{Claim, Kind as TokenKind, Link, Purpose};
+use mailtrail_core::token::{Claim, Link, Purpose};
 use memchr::memmem;
 
 use crate::rewrite::Job;
 use crate::rewrite::anchor::{AnchorText, anchor_text};
 use crate::rewrite::mark::{Marked, OPTED_OUT_TRACE};
-use crate::rewrite::report::{Part, ReportedLink, Warning, WarningCode};
+use crate::rewrite::report::{Part, ReportedLink, Warning, WarningCode, warn_once};
 use crate::rewrite::scan::Scanner;
 use crate::rewrite::tag::Tag;
 use crate::rewrite::twin::{Half, Twins};
-use crate::rewrite::walk::{Edits, View, warn_once};
+use crate::rewrite::walk::{Edits, View};
 
 /// The whole value of a link that lets the reader withdraw.
 const OPT_OUT_PLACEHOLDER: &str = "{{mailtrail:optout}}";
@@ -283,14 +283,11 @@ impl Links {
             return Err((Reason::TooLong, None));
         }
         let link = Link { position, target };
-        let (kind, purpose) = match app {
-            true => (TokenKind::App, Purpose::App(link.clone())),
-            false => (TokenKind::Click, Purpose::Click(link.clone())),
+        self.claim.purpose = match app {
+            true => Purpose::App(link.clone()),
+            false => Purpose::Click(link.clone()),
         };
-        self.claim.purpose = purpose;
-        let url = job
-            .base
-            .url(kind, &job.keys.seal(&job.domain.realm, &self.claim));
+        let url = job.url(&self.claim);
         if url.len() > URL_MAX_CHARS {
             return Err((Reason::TooLong, None));
         }
@@ -328,11 +325,7 @@ impl Links {
             return;
         }
         self.claim.purpose = Purpose::Withdraw;
-        let token = job.keys.seal(&job.domain.realm, &self.claim);
-        edits.add(
-            value.range.clone(),
-            job.base.url(TokenKind::Withdraw, &token),
-        );
+        edits.add(value.range.clone(), job.url(&self.claim));
     }
 }
 

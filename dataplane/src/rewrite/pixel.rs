@@ -45,8 +45,7 @@ pub(super) fn url(job: &Job) -> String {
         mail: job.mail.clone(),
         purpose: Purpose::Open,
     };
-    job.base
-        .url(Kind::Open, &job.keys.seal(&job.domain.realm, &claim))
+    job.url(&claim)
 }
 
 /// The pixel's markup. No `display:none`, which Gmail may not load; a block, so
@@ -89,12 +88,10 @@ pub(super) fn recognise(tag: &[u8], name_end: usize, job: &Job) -> Option<Found>
         .find(|a| tag[a.name.clone()].eq_ignore_ascii_case(b"src"))?;
     let value = decode_attribute(&tag[source.value?]);
     let url = Url::parse(&value).ok()?;
-    let domain = job.snapshot.by_host_text(url.host_str()?)?;
+    let domain = job.snapshot.by_host(url.host_str()?)?;
     let own = own_path(url.path()).filter(|own| own.kind == Kind::Open)?;
     let claim = job.keys.open(&domain.realm, Kind::Open, own.token).ok()?;
-    let same = domain.realm == job.domain.realm
-        && claim.mail.message == job.mail.message
-        && claim.mail.recipient == job.mail.recipient;
+    let same = domain.realm == job.domain.realm && claim.mail.is_same(&job.mail);
     Some(if same {
         Found::Own(value.into_owned())
     } else {

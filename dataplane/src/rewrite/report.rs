@@ -119,3 +119,17 @@ pub enum WarningCode {
     /// `{{mailtrail:optout}}` stands in a mail without recipient.
     OptOutWithoutRecipient,
 }
+
+pub(super) fn warning(code: WarningCode, detail: &str) -> Warning {
+    Warning {
+        code,
+        detail: detail.to_owned(),
+    }
+}
+
+/// Says it once, however many links it is about.
+pub(super) fn warn_once(warnings: &mut Vec<Warning>, code: WarningCode, detail: &str) {
+    if !warnings.iter().any(|w| w.code == code) {
+        warnings.push(warning(code, detail));
+    }
+}

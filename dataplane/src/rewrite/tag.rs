@@ -102,17 +102,23 @@ impl Tag {
     }
 }
 
+/// The one of `names` that a name is, in any case.
+pub(super) fn one_of(name: &[u8], names: &[&'static str]) -> Option<&'static str> {
+    let same = |known: &&&str| name.eq_ignore_ascii_case(known.as_bytes());
+    names.iter().find(same).copied()
+}
+
 /// Whether a name is one of those by which VML can carry a link.
 fn is_vml(name: &[u8]) -> bool {
-    const NAMES: [&[u8]; 6] = [
-        b"v:rect",
-        b"v:roundrect",
-        b"v:shape",
-        b"v:oval",
-        b"v:image",
-        b"v:group",
+    const NAMES: [&str; 6] = [
+        "v:rect",
+        "v:roundrect",
+        "v:shape",
+        "v:oval",
+        "v:image",
+        "v:group",
     ];
-    NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
+    one_of(name, &NAMES).is_some()
 }
 
 /// One attribute, as ranges of the bytes that [`Attributes`] walks.

@@ -14,12 +14,10 @@ use mailtrail_core::message::RecordedLink;
 use mailtrail_core::policy::{Decision, LinkFacts, Marks, Reason};
 use mailtrail_core::target::Target;
 
-use super::report::{Part, Report, ReportedLink, Warning, WarningCode};
+use super::report::{Part, Report, ReportedLink, WarningCode, warn_once};
+use super::splice::LINE_MAX_OCTETS;
 use super::{Job, Rewritten};
 use find::{Found, Links};
-
-/// Longest line that SMTP carries, in octets without its end (RFC 5322, 2.1.1).
-const LINE_MAX_OCTETS: usize = 998;
 
 /// A rewrite under way.
 struct Rewrite<'a> {
@@ -134,13 +132,7 @@ impl Rewrite<'_> {
 
     /// Each warning once, however many links it is about.
     fn warn(&mut self, code: WarningCode, detail: &str) {
-        let warnings = &mut self.rewritten.report.warnings;
-        if warnings.iter().all(|w| w.code != code) {
-            warnings.push(Warning {
-                code,
-                detail: detail.to_owned(),
-            });
-        }
+        warn_once(&mut self.rewritten.report.warnings, code, detail);
     }
 
     fn end(mut self) -> (String, Rewritten) {

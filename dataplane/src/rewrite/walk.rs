@@ -7,7 +7,9 @@ use crate::rewrite::link::{Flow, Links, Place};
 use crate::rewrite::markup::{Look, Markup};
 use crate::rewrite::outlook::{Conditional, conditional};
 use crate::rewrite::pixel::{self, Found, GMAIL_CLIPS_BYTES, Places};
-use crate::rewrite::report::{PixelReason, Report, ReportedPixel, Warning, WarningCode};
+use crate::rewrite::report::{
+    PixelReason, Report, ReportedPixel, Warning, WarningCode, warn_once, warning,
+};
 use crate::rewrite::scan::{Kind, Scanner, Step, Token};
 use crate::rewrite::splice::{LINE_MAX_OCTETS, Splices};
 use crate::rewrite::tag::Tag;
@@ -516,19 +518,6 @@ impl Walk {
                 ),
             });
         }
-    }
-}
-
-pub(super) fn warning(code: WarningCode, detail: &str) -> Warning {
-    Warning {
-        code,
-        detail: detail.to_owned(),
-    }
-}
-
-pub(super) fn warn_once(warnings: &mut Vec<Warning>, code: WarningCode, detail: &str) {
-    if !warnings.iter().any(|w| w.code == code) {
-        warnings.push(warning(code, detail));
     }
 }
 

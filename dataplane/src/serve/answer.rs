@@ -103,7 +103,7 @@ impl Handler {
         let found = route
             .host
             .as_deref()
-            .and_then(|host| snapshot.by_host_text(host).map(|domain| (domain, host)))
+            .and_then(|host| snapshot.by_host(host).map(|domain| (domain, host)))
             .and_then(|(domain, name)| {
                 let host = domain.hosts().find(|host| host.as_str() == name)?;
                 Some((Arc::as_ref(domain), host))

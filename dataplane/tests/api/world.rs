@@ -6,10 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mailtrail_core::config::{
-    Apps, Clicks, Domain, DomainState, ENTRY_VERSION, LINKS_MAX_DEFAULT, LinkChoice, Opens,
-    PixelPlacement, Privacy, RETENTION_DAYS_DEFAULT, Snapshot,
-};
+use mailtrail_core::config::{Clicks, Domain, Opens, Snapshot};
 use mailtrail_core::event::{Client, Event, EventKind, EventLink};
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::keyring::Keyring;
@@ -51,29 +48,17 @@ pub(crate) struct Server {
 /// Opens and clicks on, text off; verified.
 pub(crate) fn domain(realm: &str, host: &str) -> Domain {
     Domain {
-        version: ENTRY_VERSION,
-        realm: realm.parse().expect("realm"),
         generation: 1,
-        host: host.parse().expect("host"),
-        other_hosts: Vec::new(),
-        state: DomainState::Active,
         verified: true,
         opens: Opens {
             enabled: true,
-            pixel: PixelPlacement::Auto,
+            ..Opens::default()
         },
         clicks: Clicks {
             enabled: true,
-            plain_text: false,
-            url_text: LinkChoice::Leave,
-            sensitive: LinkChoice::Leave,
-            never_track_hosts: Vec::new(),
-            links_max: LINKS_MAX_DEFAULT,
+            ..Clicks::default()
         },
-        privacy: Privacy::default(),
-        retention_days: RETENTION_DAYS_DEFAULT,
-        fallback: None,
-        apps: Apps::default(),
+        ..Domain::new(realm.parse().expect("realm"), host.parse().expect("host"))
     }
 }
 

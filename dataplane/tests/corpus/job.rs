@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use mailtrail_core::config::{
-    Apps, Clicks, Domain, DomainState, ENTRY_VERSION, LINKS_MAX_DEFAULT, LinkChoice, Opens,
-    PixelPlacement, Privacy, RETENTION_DAYS_DEFAULT, Snapshot,
-};
+use mailtrail_core::config::{Clicks, Domain, LinkChoice, Opens, PixelPlacement, Snapshot};
 use mailtrail_core::keyring::Keyring;
 use mailtrail_core::link::UrlBase;
 use mailtrail_core::token::{Hour, Keys, Mail};
@@ -23,29 +20,23 @@ pub(crate) fn eager() -> Job {
 
 fn job(doubtful: LinkChoice) -> Job {
     let domain = Domain {
-        version: ENTRY_VERSION,
-        realm: "shop/links".parse().expect("realm"),
         generation: 1,
-        host: "links.shop.example".parse().expect("host"),
-        other_hosts: Vec::new(),
-        state: DomainState::Active,
         verified: true,
         opens: Opens {
             enabled: true,
-            pixel: PixelPlacement::Auto,
+            ..Opens::default()
         },
         clicks: Clicks {
             enabled: true,
             plain_text: true,
             url_text: doubtful,
             sensitive: doubtful,
-            never_track_hosts: Vec::new(),
-            links_max: LINKS_MAX_DEFAULT,
+            ..Clicks::default()
         },
-        privacy: Privacy::default(),
-        retention_days: RETENTION_DAYS_DEFAULT,
-        fallback: None,
-        apps: Apps::default(),
+        ..Domain::new(
+            "shop/links".parse().expect("realm"),
+            "links.shop.example".parse().expect("host"),
+        )
     };
     let mut random = [7; 35];
     random[3] = 1;

@@ -61,7 +61,7 @@ fn every_example_loads() {
     assert!(demo.notices.is_empty(), "{:?}", demo.notices);
     let domain = demo
         .snapshot
-        .by_host_text("links.localhost")
+        .by_host("links.localhost")
         .expect("the demo's host");
     assert!(domain.verified && domain.opens.enabled && domain.clicks.enabled);
     let files = fs::read_dir(&examples)
@@ -258,7 +258,7 @@ fn a_renamed_host_goes_on_answering() {
     let loaded = edited(MINIMAL, &MINIMAL.replace("links.shop", "go.shop"));
     let domain = loaded
         .snapshot
-        .by_host_text("links.shop.example")
+        .by_host("links.shop.example")
         .expect("the former host answers");
     assert_eq!(domain.host.as_str(), "go.shop.example");
 }
@@ -268,7 +268,7 @@ fn case_85_a_domain_that_is_gone_leads_home_and_records_nothing() {
     let loaded = edited(&(MINIMAL.to_owned() + "  clicks: {enabled: true}\n"), "");
     let domain = loaded
         .snapshot
-        .by_host_text("links.shop.example")
+        .by_host("links.shop.example")
         .expect("it leads home");
     assert_eq!(domain.state, DomainState::Retired);
     assert!(!domain.records_clicks());

@@ -68,7 +68,7 @@ fn a_change_is_served_once_it_has_settled() {
     assert_eq!(f.watcher.look(), Looked::Reloaded);
     assert_eq!(f.host(), "bb.localhost");
     // A request that began before keeps what it began with.
-    assert!(under_way.by_host_text("bb.localhost").is_none());
+    assert!(under_way.by_host("bb.localhost").is_none());
     assert_eq!(f.watcher.look(), Looked::Unchanged);
 }
 
@@ -190,7 +190,7 @@ fn case_85_a_manifest_that_is_deleted_retires_its_domain_and_brings_it_back() {
     let state = |f: &Fixture| {
         f.live
             .snapshot()
-            .by_host_text("b.localhost")
+            .by_host("b.localhost")
             .map(|domain| domain.state)
     };
     fs::remove_file(f.folder.path().join("b.yaml")).expect("deleted");
@@ -256,7 +256,7 @@ async fn a_change_is_served_by_itself() {
     .expect("written");
     let live = Arc::clone(&f.live);
     let served = async move {
-        while live.snapshot().by_host_text("later.localhost").is_none() {
+        while live.snapshot().by_host("later.localhost").is_none() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use mailtrail_core::config::{
-    Clicks, Domain, DomainState, ENTRY_VERSION, LINKS_MAX_DEFAULT, LinkChoice, Opens,
-    PixelPlacement, RETENTION_DAYS_DEFAULT, Snapshot,
-};
+use mailtrail_core::config::{Clicks, Domain, Opens, PixelPlacement, Snapshot};
 use mailtrail_core::keyring::Keyring;
 use mailtrail_core::link::{UrlBase, own_path};
 use mailtrail_core::policy::Reason;
@@ -23,29 +20,21 @@ pub(super) struct Done {
 
 pub(super) fn domain(name: &str) -> Domain {
     Domain {
-        version: ENTRY_VERSION,
-        realm: format!("{name}/links").parse().expect("realm"),
         generation: 1,
-        host: format!("links.{name}.example").parse().expect("host"),
-        other_hosts: Vec::new(),
-        state: DomainState::Active,
         verified: true,
         opens: Opens {
             enabled: true,
-            pixel: PixelPlacement::Auto,
+            ..Opens::default()
         },
         clicks: Clicks {
             enabled: true,
-            plain_text: false,
-            url_text: LinkChoice::Leave,
-            sensitive: LinkChoice::Leave,
             never_track_hosts: vec!["never.example".parse().expect("pattern")],
-            links_max: LINKS_MAX_DEFAULT,
+            ..Clicks::default()
         },
-        privacy: Default::default(),
-        retention_days: RETENTION_DAYS_DEFAULT,
-        fallback: None,
-        apps: Default::default(),
+        ..Domain::new(
+            format!("{name}/links").parse().expect("realm"),
+            format!("links.{name}.example").parse().expect("host"),
+        )
     }
 }
 

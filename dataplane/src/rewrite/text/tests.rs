@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use mailtrail_core::config::{
-    Apps, Clicks, Domain, DomainState, ENTRY_VERSION, LINKS_MAX_DEFAULT, LinkChoice, Opens,
-    PixelPlacement, Privacy, RETENTION_DAYS_DEFAULT, Snapshot,
-};
+use mailtrail_core::config::{Clicks, Domain, PixelPlacement, Snapshot};
 use mailtrail_core::keyring::Keyring;
 use mailtrail_core::link::UrlBase;
 use mailtrail_core::token::{Hour, Keys, Kind, Mail};
@@ -15,26 +12,17 @@ use crate::rewrite::Tracking;
 
 fn job() -> Job {
     let domain = Domain {
-        version: ENTRY_VERSION,
-        realm: "shop/links".parse().expect("realm"),
         generation: 1,
-        host: "links.shop.example".parse().expect("host"),
-        other_hosts: Vec::new(),
-        state: DomainState::Active,
         verified: true,
-        opens: Opens::default(),
         clicks: Clicks {
             enabled: true,
             plain_text: true,
-            url_text: LinkChoice::Leave,
-            sensitive: LinkChoice::Leave,
-            never_track_hosts: Vec::new(),
-            links_max: LINKS_MAX_DEFAULT,
+            ..Clicks::default()
         },
-        privacy: Privacy::default(),
-        retention_days: RETENTION_DAYS_DEFAULT,
-        fallback: None,
-        apps: Apps::default(),
+        ..Domain::new(
+            "shop/links".parse().expect("realm"),
+            "links.shop.example".parse().expect("host"),
+        )
     };
     let mut random = [7; 35];
     random[3] = 1;
