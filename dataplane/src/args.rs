@@ -4,6 +4,7 @@
 //! once, each naming its flag.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -132,8 +133,8 @@ pub struct Settings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
-    /// Threads that serve the public address.
-    pub public_threads: usize,
+    /// Threads that serve the public address; absent: one per core.
+    pub public_threads: Option<NonZeroUsize>,
     /// How long requests are still accepted once a stop is asked for.
     pub leave: Duration,
     /// Bound on draining.
@@ -206,15 +207,13 @@ impl Args {
             api_tokens: self.api_tokens,
             trusted_proxies: self.trusted_proxies,
             proxy_protocol: self.proxy_protocol,
-            public_threads: self.public_threads.map_or_else(cores, usize::from),
+            public_threads: self
+                .public_threads
+                .and_then(|count| NonZeroUsize::new(count.into())),
             leave: self.leave,
             drain: self.drain,
         })
     }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Reads `250ms`, `20s` or `5m`.

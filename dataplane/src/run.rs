@@ -9,8 +9,7 @@ mod log;
 
 use std::io;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,7 +144,7 @@ pub fn run(args: Args) -> Result<(), RunError> {
 /// other process is at work on the keyring either.
 fn open(settings: &Settings) -> Result<(Shared, Baseline), RunError> {
     let metrics = Arc::new(Metrics::new());
-    let used_before = was_used(&settings.data_dir);
+    let used_before = store::was_used(&settings.data_dir);
     let store = Store::open(
         store::Settings {
             data_dir: settings.data_dir.clone(),
@@ -166,11 +165,6 @@ fn open(settings: &Settings) -> Result<(Shared, Baseline), RunError> {
     Ok((shared, loaded.baseline))
 }
 
-/// Whether the data folder holds anything of an earlier run.
-fn was_used(data_dir: &Path) -> bool {
-    std::fs::read_dir(data_dir.join("journal")).is_ok_and(|mut entries| entries.next().is_some())
-}
-
 async fn bind(settings: &Settings) -> Result<Bound, RunError> {
     Ok(Bound {
         public: serve::bind(public_settings(settings))?,
@@ -181,7 +175,7 @@ async fn bind(settings: &Settings) -> Result<Bound, RunError> {
 
 fn public_settings(settings: &Settings) -> serve::Settings {
     serve::Settings {
-        runtimes: NonZeroUsize::new(settings.public_threads),
+        runtimes: settings.public_threads,
         trusted_proxies: settings.trusted_proxies.clone(),
         proxy_protocol: settings.proxy_protocol,
         ..serve::Settings::at(settings.public)

@@ -34,7 +34,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 pub(crate) mod simulated;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -54,6 +54,9 @@ use withdrawals::Withdrawals;
 pub use folder::OpenError;
 pub use journal::{NotKept, Pending};
 pub use list::{Cursor, EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
+
+/// The journal's folder within the data folder.
+const JOURNAL: &str = "journal";
 
 /// Where and how much is kept.
 #[derive(Debug, Clone)]
@@ -88,6 +91,11 @@ struct Inner {
     folder: Arc<Folder>,
 }
 
+/// Whether a data folder holds anything of an earlier run.
+pub fn was_used(data_dir: &Path) -> bool {
+    folder::has_files(&data_dir.join(JOURNAL))
+}
+
 impl Store {
     /// Opens the data folder: locks it, puts what was being written when the
     /// last process ended in order, and starts recording.
@@ -109,7 +117,7 @@ impl Store {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let (journal, opened) = Journal::open(
             Arc::clone(&disk),
-            &folder.dir.join("journal"),
+            &folder.dir.join(JOURNAL),
             limits,
             metrics.journal.clone(),
         )

@@ -112,7 +112,7 @@ fn click_until_killed(program: Program, urls: &[(String, String)], after: Durati
 
 fn assert_all_there_once(program: &Program, expected: &[String]) {
     let mut seen: HashMap<String, usize> = HashMap::new();
-    for event in program.all_events("demo/links") {
+    for event in program.events("demo/links") {
         let id = |event: &Value| event["message_id"].as_str().map(str::to_owned);
         *seen.entry(id(&event).expect("an id")).or_default() += 1;
     }

@@ -201,7 +201,7 @@ impl Program {
     ///
     /// # Panics
     /// If a page is not 200.
-    pub fn all_events(&self, domain: &str) -> Vec<Value> {
+    pub fn events(&self, domain: &str) -> Vec<Value> {
         let mut events = Vec::new();
         let mut after = String::new();
         loop {
@@ -221,16 +221,6 @@ impl Program {
                 page["next"].as_str().expect("a cursor is always given")
             );
         }
-    }
-
-    /// The first 1000 events of a domain, `namespace/name`.
-    pub fn events(&self, domain: &str) -> Vec<Value> {
-        let page = self.get(self.api, &format!("/v1/domains/{domain}/events?limit=1000"));
-        assert_eq!(page.status, 200, "{}", page.text());
-        page.json()["events"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default()
     }
 
     /// Asks for a stop (SIGTERM) and gives the exit status.

@@ -136,6 +136,6 @@ fn private() -> OpenOptions {
     options
 }
 
-fn has_files(dir: &Path) -> bool {
+pub(super) fn has_files(dir: &Path) -> bool {
     fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
 }

@@ -168,7 +168,7 @@ fn open(data_dir: &Path) -> io::Result<(Reader, Opened, Counter)> {
     let damaged = Counter::default();
     let (reader, opened) = Reader::open(
         Arc::new(RealDisk),
-        &data_dir.join("journal"),
+        &data_dir.join(super::JOURNAL),
         damaged.clone(),
     )?;
     Ok((reader, opened, damaged))
