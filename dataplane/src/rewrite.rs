@@ -102,8 +102,6 @@ pub struct Job {
     pub tracking: Tracking,
     /// The mail's `List-Unsubscribe` URLs.
     pub unsubscribe_urls: Vec<Target>,
-    /// Port of the public listener, for hosts on one's own machine.
-    pub local_port: u16,
 }
 
 /// What of a mail is tracked.

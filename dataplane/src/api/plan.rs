@@ -84,7 +84,6 @@ impl Plan {
             },
             tracking,
             unsubscribe_urls: self.asked.unsubscribe_urls.clone(),
-            local_port: self.local_port,
         }
     }
 

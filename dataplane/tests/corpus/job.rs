@@ -61,6 +61,5 @@ fn job(doubtful: LinkChoice) -> Job {
             pixel: PixelPlacement::Auto,
         },
         unsubscribe_urls: Vec::new(),
-        local_port: 8080,
     }
 }

@@ -68,7 +68,6 @@ pub(super) fn job_of(domain: Domain) -> Job {
             pixel: PixelPlacement::Bottom,
         },
         unsubscribe_urls: Vec::new(),
-        local_port: 8080,
     }
 }
 

@@ -45,7 +45,6 @@ fn job() -> Job {
             pixel: PixelPlacement::Auto,
         },
         unsubscribe_urls: Vec::new(),
-        local_port: 8080,
     }
 }
 
