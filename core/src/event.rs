@@ -36,9 +36,25 @@ pub struct Event {
     pub link: Option<EventLink>,
     /// Who asked, as far as the domain's privacy setting allows.
     pub client: Client,
+    /// The first by a person of this message, recipient, kind and position;
+    /// known when the verdict is settled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub first: bool,
     /// A hit of a test mail: never counted.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub test: bool,
+}
+
+/// A hit that was answered for and is not judged yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Its event, with what can be said of the verdict at once.
+    pub event: Event,
+    /// What speaks for one verdict or another, by the names that the rules give
+    /// it: the request is gone when they are weighed.
+    pub signs: Vec<String>,
+    /// When the mail was sent, to the hour: nothing of it happened earlier.
+    pub mail_sent: Timestamp,
 }
 
 /// What happened.
@@ -141,6 +157,7 @@ mod tests {
                 name: None,
             }),
             client: Client::default(),
+            first: false,
             test: false,
         };
         let json = serde_json::to_string(&event).expect("json");

@@ -67,6 +67,7 @@ pub fn event(
         tags: Default::default(),
         link,
         client: client(hit, domain.privacy),
+        first: false,
         test: claim.mail.test,
     }
 }

@@ -23,6 +23,7 @@ pub(crate) fn event(domain: &str, message: &str) -> Event {
             name: None,
         }),
         client: Client::default(),
+        first: false,
         test: false,
     }
 }

@@ -49,6 +49,7 @@ const DEVICE: u8 = 16;
 const ADDRESS: u8 = 17;
 const USER_AGENT: u8 = 18;
 const TEST: u8 = 19;
+const FIRST: u8 = 20;
 
 /// The payload is not what its kind says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -95,6 +96,7 @@ pub(crate) fn encode_event(event: &Event) -> Vec<u8> {
         tags,
         link,
         client,
+        first,
         test,
     } = event;
     let mut to = Vec::with_capacity(384);
@@ -116,6 +118,9 @@ pub(crate) fn encode_event(event: &Event) -> Vec<u8> {
     put_client(&mut to, client);
     if *test {
         put(&mut to, TEST, &[1]);
+    }
+    if *first {
+        put(&mut to, FIRST, &[1]);
     }
     to
 }
@@ -245,6 +250,7 @@ struct Reading<'a> {
     position: u32,
     link_name: Option<String>,
     client: Client,
+    first: bool,
     test: bool,
 }
 
@@ -269,6 +275,7 @@ impl<'a> Reading<'a> {
             }
             LINK_NAME => self.link_name = Some(text(bytes)?.to_owned()),
             TEST => self.test = bytes == [1],
+            FIRST => self.first = bytes == [1],
             _ => self.take_client(tag, bytes)?,
         }
         Ok(())
@@ -316,6 +323,7 @@ impl<'a> Reading<'a> {
             tags: self.tags,
             link,
             client: self.client,
+            first: self.first,
             test: self.test,
         })
     }
@@ -432,6 +440,7 @@ mod tests {
                 address: Some("192.0.2.0/24".into()),
                 user_agent: Some("x".repeat(300)),
             },
+            first: true,
             test: true,
             ..plain
         };

@@ -97,6 +97,7 @@ pub(crate) fn click(domain: &str, message: &str) -> Event {
             name: None,
         }),
         client: Client::default(),
+        first: false,
         test: false,
     }
 }

@@ -44,6 +44,10 @@ pub(in crate::api) struct Event {
     pub link: Option<EventLink>,
     /// Who asked.
     pub client: Client,
+    /// The first by a person of this message, recipient, kind and link position.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, default = false)]
+    pub first: bool,
     /// A hit of a test mail: never counted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false, default = false)]
@@ -137,6 +141,7 @@ impl From<CoreEvent> for Event {
             tags,
             link,
             client,
+            first,
             test,
         } = event;
         Self {
@@ -150,6 +155,7 @@ impl From<CoreEvent> for Event {
             tags,
             link: link.map(EventLink::from),
             client: client.into(),
+            first,
             test,
         }
     }
