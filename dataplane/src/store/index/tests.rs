@@ -73,7 +73,6 @@ fn message(domain: &str, id: &str, recipient: Option<&str>, tag: &str) -> Messag
             name: Some("offer".into()),
         }],
         pixel: true,
-        first: false,
         test: false,
         from: None,
         to: None,
