@@ -13,8 +13,17 @@ use ipnet::IpNet;
 
 /// Serves pixels and redirects, rewrites HTML, keeps events.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "mailtrail-dataplane", version, about)]
+#[command(
+    name = "mailtrail-dataplane",
+    version,
+    about,
+    args_conflicts_with_subcommands = true
+)]
 pub struct Args {
+    /// What is done instead of serving.
+    #[command(subcommand)]
+    instead: Option<Instead>,
+
     /// Standalone: TrackingDomains from a YAML file, or a folder of them, read again when changed.
     #[arg(long, env = "MAILTRAIL_MANIFESTS", value_name = "PATH")]
     manifests: Option<PathBuf>,
@@ -103,6 +112,35 @@ pub struct Args {
     log: String,
 }
 
+/// What is done instead of serving.
+#[derive(Debug, Clone, clap::Subcommand)]
+enum Instead {
+    /// Looks into a data folder from outside, also while it is in use; says what it finds in
+    /// lines of JSON.
+    #[command(subcommand)]
+    Journal(Journal),
+}
+
+/// How a data folder is looked into.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Journal {
+    /// Reads every record and says what state each journal is in. Exits with 0 where all is
+    /// well, 1 where something is damaged, 2 where that could not be found out.
+    Check(JournalArgs),
+    /// Lists the segment files, oldest first.
+    List(JournalArgs),
+    /// Writes out every event and message record, oldest first: personal data.
+    Export(JournalArgs),
+}
+
+/// Which data folder is looked into.
+#[derive(Debug, Clone, clap::Args)]
+pub struct JournalArgs {
+    /// The data folder.
+    #[arg(long, env = "MAILTRAIL_DATA_DIR", value_name = "DIR")]
+    pub data_dir: PathBuf,
+}
+
 /// How log lines are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
@@ -167,6 +205,15 @@ impl Args {
     /// How logs are written: known before anything else is.
     pub fn logs(&self) -> (LogFormat, &str) {
         (self.log_format, &self.log)
+    }
+
+    /// How a data folder is looked into, where that is asked for instead of
+    /// serving.
+    pub fn journal(&self) -> Option<&Journal> {
+        match &self.instead {
+            Some(Instead::Journal(journal)) => Some(journal),
+            None => None,
+        }
     }
 
     /// What these flags mean together.
@@ -263,6 +310,23 @@ mod tests {
         assert!(!named.keyring.make_when_missing);
         let own = settings(&["--manifests", "m", "--data-dir", "d"]).expect("settings");
         assert!(own.keyring.make_when_missing && own.keyring.path.ends_with("d/keyring.json"));
+    }
+
+    #[test]
+    fn a_journal_is_looked_into_with_its_folder_alone() {
+        let parse = |flags: &[&str]| {
+            Args::try_parse_from([&["mailtrail-dataplane"], flags].concat())
+                .map_err(|error| error.to_string())
+        };
+        let args = parse(&["journal", "check", "--data-dir", "d"]).expect("parsed");
+        assert!(
+            matches!(args.journal(), Some(Journal::Check(args)) if args.data_dir.ends_with("d"))
+        );
+        let error = parse(&["journal", "list"]).expect_err("no folder");
+        assert!(error.contains("--data-dir"), "{error}");
+        assert!(parse(&["--manifests", "m", "journal", "list", "--data-dir", "d"]).is_err());
+        let serves = parse(&["--manifests", "m", "--data-dir", "d"]).expect("parsed");
+        assert!(serves.journal().is_none());
     }
 
     #[test]

@@ -6,7 +6,11 @@ use clap::Parser as _;
 use mailtrail_dataplane::{args::Args, run};
 
 fn main() -> ExitCode {
-    match run::run(Args::parse()) {
+    let args = Args::parse();
+    if let Some(journal) = args.journal() {
+        return run::look_into(journal, &args);
+    }
+    match run::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             run::tell(&error);

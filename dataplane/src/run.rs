@@ -5,6 +5,7 @@
 //! services' requests are answered and closed, within the drain's bound → the
 //! store syncs what it holds → exit. Nothing that was answered is lost.
 
+mod journal;
 mod log;
 
 use std::io;
@@ -28,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::{api, keyring, serve};
 
+pub use journal::look_into;
 pub use log::tell;
 
 /// Longest wait for the store's last sync, beyond the drain's own bound.

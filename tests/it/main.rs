@@ -1,6 +1,7 @@
 //! The promises that need a running program or the whole tree: a file per promise.
 
 mod crash;
+mod journal;
 mod running;
 mod tidy;
 mod tracked_mail;

@@ -1,8 +1,10 @@
 //! Starts the real programs for tests, on loopback and in temporary folders,
 //! and asks them over HTTP.
 
+mod look;
 mod program;
 
+pub use look::{Looked, look_into};
 pub use program::{Answer, Flags, Program, follow};
 
 use std::path::{Path, PathBuf};

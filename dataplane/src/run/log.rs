@@ -43,6 +43,6 @@ pub(super) fn addresses(public: &serve::Bound, api: &TcpListener, admin: &TcpLis
     clippy::print_stderr,
     reason = "the last word of a program that may have no log yet"
 )]
-pub fn tell(error: &RunError) {
+pub fn tell(error: &dyn std::error::Error) {
     eprintln!("mailtrail-dataplane: {error}");
 }

@@ -1,10 +1,10 @@
 //! Looks into a data folder from outside: checks, lists and exports its
-//! journal. Nothing is locked and nothing is changed, so it may be done while
+//! journals. Nothing is locked and nothing is changed, so it may be done while
 //! the program runs; what is written meanwhile may then look like a torn tail.
 
 use std::io::{self, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -15,9 +15,36 @@ use super::disk::RealDisk;
 use super::journal::{Opened, Reader, Segment};
 use super::record;
 
-/// What a check of a data folder found.
+/// The journals of a data folder; not every folder has each.
+const JOURNALS: [&str; 3] = [super::JOURNAL, "hits", "withdrawals"];
+/// A check that found damage looks so often before it says so: what is written,
+/// rewritten or removed meanwhile looks damaged, but not twice in the same way.
+const LOOKS: usize = 3;
+
+/// A data folder cannot be looked into.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// It is none, or nothing was ever kept in it.
+    #[error("data folder {}: there is no journal in it", .0.display())]
+    NoJournal(PathBuf),
+    /// Its files cannot be read.
+    #[error("data folder {}: {source}", .dir.display())]
+    NotReadable {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// What was found cannot be written where it should go.
+    #[error("cannot write what was found: {0}")]
+    NotWritten(#[source] io::Error),
+}
+
+/// What a check of a journal found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Check {
+    /// Its folder's name.
+    pub journal: &'static str,
     /// Segment files.
     pub segments: usize,
     /// Segment files that could not be read at all.
@@ -26,7 +53,7 @@ pub struct Check {
     pub events: u64,
     /// Message records that read well.
     pub messages: u64,
-    /// Records of kinds that this version does not know.
+    /// Records of other kinds.
     pub others: u64,
     /// Records that are whole and yet cannot be read.
     pub undecodable: u64,
@@ -39,6 +66,8 @@ pub struct Check {
 /// What is known of a segment file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SegmentInfo {
+    /// The name of its journal's folder.
+    pub journal: &'static str,
     /// The number in its name.
     pub number: u64,
     /// Bytes of the file.
@@ -72,10 +101,28 @@ struct Line<'a, T> {
     content: &'a T,
 }
 
-/// Reads every record of a data folder and says what state it is in.
-pub fn check(data_dir: &Path) -> io::Result<Check> {
-    let (reader, opened, damaged) = open(data_dir)?;
+/// Reads every record of a data folder and says what state each journal is in.
+pub fn check(data_dir: &Path) -> Result<Vec<Check>, InspectError> {
+    let journals = journals(data_dir)?;
+    let checks = journals.into_iter().map(|(journal, dir)| {
+        let mut check = look(journal, &dir)?;
+        for _ in 1..LOOKS {
+            if check.is_sound() {
+                break;
+            }
+            check = look(journal, &dir)?;
+        }
+        Ok(check)
+    });
+    checks
+        .collect::<io::Result<_>>()
+        .map_err(|source| not_readable(data_dir, source))
+}
+
+fn look(journal: &'static str, dir: &Path) -> io::Result<Check> {
+    let (reader, opened, damaged) = open(dir)?;
     let mut check = Check {
+        journal,
         segments: opened.segments,
         unreadable: opened.unreadable,
         torn_bytes: opened.torn_bytes,
@@ -96,25 +143,33 @@ pub fn check(data_dir: &Path) -> io::Result<Check> {
 }
 
 /// Lists the segment files of a data folder, oldest first.
-pub fn segments(data_dir: &Path) -> io::Result<Vec<SegmentInfo>> {
-    let (reader, ..) = open(data_dir)?;
-    Ok(reader.segments().iter().map(SegmentInfo::of).collect())
+pub fn segments(data_dir: &Path) -> Result<Vec<SegmentInfo>, InspectError> {
+    let mut infos = Vec::new();
+    for (journal, dir) in journals(data_dir)? {
+        let (reader, ..) = open(&dir).map_err(|source| not_readable(data_dir, source))?;
+        let of = |segment| SegmentInfo::of(journal, segment);
+        infos.extend(reader.segments().iter().map(of));
+    }
+    Ok(infos)
 }
 
 /// Writes every event and message record as a line of JSON, oldest first.
 /// What cannot be read is left out; [`check`] counts it.
-pub fn export(data_dir: &Path, to: &mut dyn Write) -> io::Result<()> {
-    let (reader, ..) = open(data_dir)?;
-    let mut outcome = Ok(());
-    reader.each_after(0, |head, payload| {
-        outcome = export_one(head.seq, head.kind, payload, to);
-        if outcome.is_ok() {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    })?;
-    outcome
+pub fn export(data_dir: &Path, to: &mut dyn Write) -> Result<(), InspectError> {
+    journals(data_dir)?;
+    let dir = data_dir.join(super::JOURNAL);
+    let mut written = Ok(());
+    let read = open(&dir).and_then(|(reader, ..)| {
+        reader.each_after(0, |head, payload| {
+            written = export_one(head.seq, head.kind, payload, to);
+            match written {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()),
+            }
+        })
+    });
+    read.map_err(|source| not_readable(data_dir, source))?;
+    written.map_err(InspectError::NotWritten)
 }
 
 fn export_one(seq: u64, kind: u16, payload: &[u8], to: &mut dyn Write) -> io::Result<()> {
@@ -141,8 +196,18 @@ fn line<T: Serialize>(
     to.write_all(b"\n")
 }
 
+// === What is found ===
+
+impl Check {
+    /// Whether all that was kept can be read. Torn bytes are no damage: they
+    /// were being written when the program ended, or are at this moment.
+    pub fn is_sound(&self) -> bool {
+        self.unreadable == 0 && self.undecodable == 0 && self.damaged == 0
+    }
+}
+
 impl SegmentInfo {
-    fn of(segment: &Segment) -> Self {
+    fn of(journal: &'static str, segment: &Segment) -> Self {
         let summary = segment.summary;
         let time = |ms| {
             let ms = i64::try_from(ms).unwrap_or(i64::MAX);
@@ -150,6 +215,7 @@ impl SegmentInfo {
             Timestamp::from_millisecond(ms).unwrap_or(Timestamp::MAX)
         };
         Self {
+            journal,
             number: segment.number,
             bytes: segment.file_bytes,
             sealed: segment.sealed,
@@ -164,12 +230,27 @@ impl SegmentInfo {
     }
 }
 
-fn open(data_dir: &Path) -> io::Result<(Reader, Opened, Counter)> {
+// === Opening ===
+
+/// The journals that are there, each with its folder; one at least.
+fn journals(data_dir: &Path) -> Result<Vec<(&'static str, PathBuf)>, InspectError> {
+    let all = JOURNALS.map(|journal| (journal, data_dir.join(journal)));
+    let found: Vec<_> = all.into_iter().filter(|(_, dir)| dir.is_dir()).collect();
+    match found.first() {
+        Some((super::JOURNAL, _)) => Ok(found),
+        _ => Err(InspectError::NoJournal(data_dir.to_owned())),
+    }
+}
+
+fn open(dir: &Path) -> io::Result<(Reader, Opened, Counter)> {
     let damaged = Counter::default();
-    let (reader, opened) = Reader::open(
-        Arc::new(RealDisk),
-        &data_dir.join(super::JOURNAL),
-        damaged.clone(),
-    )?;
+    let (reader, opened) = Reader::open(Arc::new(RealDisk), dir, damaged.clone())?;
     Ok((reader, opened, damaged))
+}
+
+fn not_readable(data_dir: &Path, source: io::Error) -> InspectError {
+    InspectError::NotReadable {
+        dir: data_dir.to_owned(),
+        source,
+    }
 }

@@ -304,8 +304,11 @@ fn a_folder_is_checked_listed_and_exported_from_outside_while_it_is_used() {
     let store = open(dir.path());
     let sent = event("a/b", "m");
     store.append_event(&sent).wait().expect("kept");
-    let check = inspect::check(dir.path()).expect("checked");
-    assert_eq!((check.events, check.damaged, check.torn_bytes), (1, 0, 0));
+    let checks = inspect::check(dir.path()).expect("checked");
+    let names: Vec<_> = checks.iter().map(|check| check.journal).collect();
+    assert_eq!(names, ["journal", "withdrawals"]);
+    assert!(checks.iter().all(inspect::Check::is_sound));
+    assert_eq!((checks[0].events, checks[0].torn_bytes), (1, 0));
     let listed = inspect::segments(dir.path()).expect("listed");
     assert_eq!(
         (listed.len(), listed[0].events, listed[0].sealed),
@@ -334,6 +337,7 @@ fn a_check_counts_what_is_damaged() {
     let mut bytes = std::fs::read(&path).expect("read");
     bytes[64 + 24 + 20] ^= 1;
     std::fs::write(&path, bytes).expect("written");
-    let check = inspect::check(dir.path()).expect("checked");
+    let check = inspect::check(dir.path()).expect("checked")[0];
     assert_eq!((check.events, check.damaged), (2, 1));
+    assert!(!check.is_sound());
 }
