@@ -3,14 +3,16 @@
 //! Sources (manifests now; a config folder and the cluster later) build
 //! snapshots and swap them in here; requests take one and keep it to their end.
 
+mod changes;
 pub mod manifests;
 mod metrics;
 mod status;
 mod watch;
 
+pub use changes::{Look, Looked, POLL, SETTLE, watch};
 pub use metrics::ConfigMetrics;
 pub use status::{ConfigStatus, DomainStatus};
-pub use watch::{Looked, POLL, SETTLE, Watcher, watch};
+pub use watch::Watcher;
 
 use std::sync::Arc;
 

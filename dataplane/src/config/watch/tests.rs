@@ -1,5 +1,6 @@
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use mailtrail_core::config::DomainState;
 use mailtrail_core::keyring::Keyring;
@@ -8,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::manifests::load;
+use crate::config::watch;
 
 fn manifest(host: &str) -> String {
     format!(
