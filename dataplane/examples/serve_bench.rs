@@ -26,6 +26,7 @@ use mailtrail_core::keyring::Keyring;
 use mailtrail_core::target::Target;
 use mailtrail_core::token::{Claim, Hour, Keys, Link, Mail, Purpose};
 use mailtrail_dataplane::config::Live;
+use mailtrail_dataplane::judge::{LiveRules, Rules};
 use mailtrail_dataplane::metrics::Metrics;
 use mailtrail_dataplane::serve::{self, Context, Settings};
 use mailtrail_dataplane::store::{self, Store};
@@ -65,6 +66,7 @@ fn main() -> anyhow::Result<()> {
     println!("address={}", bound.addr());
     let running = bound.start(Context {
         live: Arc::new(Live::new(Snapshot::new([on, off])?, keys)),
+        rules: Arc::new(LiveRules::new(Rules::shipped())),
         store: store.clone(),
         metrics: Arc::clone(&metrics),
         clock: Timestamp::now,

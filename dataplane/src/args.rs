@@ -84,6 +84,10 @@ pub struct Args {
     #[arg(long, env = "MAILTRAIL_PUBLIC_THREADS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
     public_threads: Option<u16>,
 
+    /// Rules for verdicts, read again when changed; without this flag those that come with the program.
+    #[arg(long, env = "MAILTRAIL_RULES", value_name = "FILE")]
+    rules: Option<PathBuf>,
+
     /// How long requests are still accepted once a stop is asked for, each answered with
     /// `Connection: close`: load balancers need a moment to learn that this replica leaves.
     #[arg(long, env = "MAILTRAIL_LEAVE", value_name = "TIME", default_value = "0s", value_parser = duration)]
@@ -173,6 +177,8 @@ pub struct Settings {
     pub proxy_protocol: bool,
     /// Threads that serve the public address; absent: one per core.
     pub public_threads: Option<NonZeroUsize>,
+    /// Rules for verdicts; absent: those that come with the program.
+    pub rules: Option<PathBuf>,
     /// How long requests are still accepted once a stop is asked for.
     pub leave: Duration,
     /// Bound on draining.
@@ -257,6 +263,7 @@ impl Args {
             public_threads: self
                 .public_threads
                 .and_then(|count| NonZeroUsize::new(count.into())),
+            rules: self.rules,
             leave: self.leave,
             drain: self.drain,
         })

@@ -6,6 +6,7 @@
 mod changes;
 pub mod manifests;
 mod metrics;
+pub mod rules;
 mod status;
 mod watch;
 

@@ -1,5 +1,6 @@
-//! A request's parts and its claim become an [`Event`]; pure. What the
-//! domain's privacy setting does not allow is cut here and goes no further.
+//! A request's parts and its claim become an [`Event`], with the signs that its
+//! verdict will settle by; pure. What the domain's privacy setting does not
+//! allow is cut here and goes no further.
 
 pub mod agent;
 
@@ -7,25 +8,25 @@ use std::net::IpAddr;
 
 use jiff::{Timestamp, ToSpan};
 use mailtrail_core::config::{AddressDetail, Domain, Privacy, UserAgentDetail};
-use mailtrail_core::event::{Client, Event, EventKind, EventLink};
+use mailtrail_core::event::{Client, Event, EventKind, EventLink, Unsettled, Verdict};
 use mailtrail_core::id::Host;
 use mailtrail_core::token::{Claim, Purpose};
 use uuid::Uuid;
 
-use crate::judge;
+use crate::judge::{AtHit, Rules, Seen};
 
 /// Longest user agent kept, in bytes; real ones end below 300.
 pub const USER_AGENT_MAX_BYTES: usize = 512;
 
-/// What a request says of who asks.
+/// What a request says of who asks, and the rules that judge it.
 #[derive(Debug, Clone, Copy)]
 pub struct Hit<'a> {
     /// The host that was asked.
     pub host: &'a Host,
-    /// The client's address, trusted hops taken off.
-    pub address: IpAddr,
-    /// The `User-Agent`.
-    pub user_agent: Option<&'a str>,
+    /// Headers, user agent and address.
+    pub seen: Seen<'a>,
+    /// The rules of this moment.
+    pub rules: &'a Rules,
 }
 
 /// Whether a hit of this claim is recorded now: the toggle is on, the domain
@@ -40,25 +41,32 @@ pub fn is_recorded(domain: &Domain, claim: &Claim, now: Timestamp) -> bool {
     on && now.as_second() - claim.mail.sent.unix_seconds() <= kept_seconds
 }
 
-/// The event of a hit. `random` makes its id unique within the millisecond.
+/// The event of a hit, which waits for its verdict. `random` makes its id
+/// unique within the millisecond.
 pub fn event(
     hit: Hit<'_>,
     claim: &Claim,
     domain: &Domain,
     (now, random): (Timestamp, [u8; 10]),
-) -> Event {
+) -> Unsettled {
     let link = claim.link().map(|link| EventLink {
         target: link.target.clone(),
         position: link.position,
         // Names and tags are the message record's: they are added on reading.
         name: None,
     });
-    Event {
+    let kind = match link {
+        Some(_) => EventKind::Clicked,
+        None => EventKind::Opened,
+    };
+    let AtHit {
+        signs,
+        verdict,
+        rules,
+    } = hit.rules.at_hit(kind, &hit.seen);
+    let event = Event {
         id: id(now, random),
-        kind: match link {
-            Some(_) => EventKind::Clicked,
-            None => EventKind::Opened,
-        },
+        kind,
         time: whole_milliseconds(now),
         domain: domain.realm.clone(),
         host: hit.host.clone(),
@@ -66,10 +74,25 @@ pub fn event(
         recipient: claim.mail.recipient.clone(),
         tags: Default::default(),
         link,
-        client: client(hit, domain.privacy),
+        client: Client {
+            verdict,
+            rules,
+            ..client(&hit.seen, domain.privacy)
+        },
         first: false,
         test: claim.mail.test,
+    };
+    Unsettled {
+        event,
+        signs,
+        mail_sent: sent(claim),
     }
+}
+
+/// When the mail was sent, to the hour: a token holds no later one than a
+/// timestamp does.
+fn sent(claim: &Claim) -> Timestamp {
+    Timestamp::from_second(claim.mail.sent.unix_seconds()).unwrap_or_default()
 }
 
 /// UUIDv7 (RFC 9562, 5.7); a time before 1970 counts as 1970.
@@ -84,22 +107,23 @@ fn whole_milliseconds(now: Timestamp) -> Timestamp {
     now.checked_sub((below as i64).nanoseconds()).unwrap_or(now)
 }
 
-fn client(hit: Hit<'_>, privacy: Privacy) -> Client {
-    let agent = agent::classify(hit.user_agent.unwrap_or_default());
+/// Who asked, as far as it may be kept; not yet judged.
+fn client(seen: &Seen<'_>, privacy: Privacy) -> Client {
+    let agent = agent::classify(seen.user_agent.unwrap_or_default());
     Client {
-        verdict: judge::provisional(),
+        verdict: Verdict::Unknown,
         rules: Vec::new(),
         family: agent.family.map(str::to_owned),
         os: agent.os.map(str::to_owned),
         device: agent.device.map(str::to_owned),
         address: match privacy.address {
             AddressDetail::Omit => None,
-            AddressDetail::Truncate => Some(network(hit.address)),
-            AddressDetail::Full => Some(hit.address.to_string()),
+            AddressDetail::Truncate => Some(network(seen.address)),
+            AddressDetail::Full => Some(seen.address.to_string()),
         },
         user_agent: match privacy.user_agent {
             UserAgentDetail::Omit => None,
-            UserAgentDetail::Full => hit.user_agent.map(bounded),
+            UserAgentDetail::Full => seen.user_agent.map(bounded),
         },
     }
 }

@@ -24,7 +24,9 @@ use tokio::task::{JoinHandle, JoinSet};
 use crate::admin::{self, Readiness};
 use crate::args::{Args, Settings, SettingsError, Source};
 use crate::config::manifests::{self, Baseline};
+use crate::config::rules::{self, RulesBaseline, RulesFileError, RulesWatcher};
 use crate::config::{self, Live, Watcher};
+use crate::judge::{LiveRules, Rules};
 use crate::metrics::Metrics;
 use crate::store::{self, Store};
 use crate::{api, keyring, serve};
@@ -65,6 +67,9 @@ pub enum RunError {
     /// The manifests are wrong.
     #[error(transparent)]
     Manifests(#[from] manifests::ManifestErrors),
+    /// The rules for verdicts are wrong.
+    #[error("--rules: {0}")]
+    Rules(#[from] RulesFileError),
     /// The API's settings are wrong.
     #[error(transparent)]
     Api(#[from] api::auth::ConfigError),
@@ -92,10 +97,17 @@ pub enum RunError {
 /// What the tasks share.
 struct Shared {
     live: Arc<Live>,
+    rules: Arc<LiveRules>,
     store: Store,
     metrics: Arc<Metrics>,
     readiness: Arc<Readiness>,
     key_missing: Arc<Notify>,
+}
+
+/// What the files' later states are compared with.
+struct Baselines {
+    manifests: Baseline,
+    rules: Option<RulesBaseline>,
 }
 
 /// The addresses, taken before anything is served.
@@ -118,11 +130,11 @@ pub fn run(args: Args) -> Result<(), RunError> {
         .build()
         .map_err(RunError::Runtime)?;
     runtime.block_on(async {
-        let (shared, baseline) = open(&settings)?;
+        let (shared, baselines) = open(&settings)?;
         let bound = bind(&settings).await?;
         // Asked for before "ready" is said: a signal is never missed.
         let asked_to_stop = asked_to_stop().map_err(RunError::Runtime)?;
-        let started = start(&settings, &shared, baseline, bound)?;
+        let started = start(&settings, &shared, baselines, bound)?;
         let ready = async {
             // Until then nothing that names a recipient would be recorded.
             while !shared.store.withdrawals_loaded() {
@@ -144,7 +156,7 @@ pub fn run(args: Args) -> Result<(), RunError> {
 
 /// Opens what is on disk: the data folder first, since its lock says that no
 /// other process is at work on the keyring either.
-fn open(settings: &Settings) -> Result<(Shared, Baseline), RunError> {
+fn open(settings: &Settings) -> Result<(Shared, Baselines), RunError> {
     let metrics = Arc::new(Metrics::new());
     let used_before = store::was_used(&settings.data_dir);
     let store = Store::open(
@@ -157,14 +169,23 @@ fn open(settings: &Settings) -> Result<(Shared, Baseline), RunError> {
     let Source::Manifests(path) = &settings.source;
     let loaded = manifests::load(path)?;
     loaded.log_notices();
+    let (rules, rules_baseline) = match settings.rules.clone().map(rules::load).transpose()? {
+        Some((rules, baseline)) => (rules, Some(baseline)),
+        None => (Rules::shipped(), None),
+    };
     let shared = Shared {
         live: Arc::new(Live::new(loaded.snapshot, Keys::new(keyring))),
+        rules: Arc::new(LiveRules::new(rules)),
         store,
         metrics,
         readiness: Arc::default(),
         key_missing: Arc::default(),
     };
-    Ok((shared, loaded.baseline))
+    let baselines = Baselines {
+        manifests: loaded.baseline,
+        rules: rules_baseline,
+    };
+    Ok((shared, baselines))
 }
 
 async fn bind(settings: &Settings) -> Result<Bound, RunError> {
@@ -213,11 +234,12 @@ struct Started {
 fn start(
     settings: &Settings,
     shared: &Shared,
-    baseline: Baseline,
+    baselines: Baselines,
     bound: Bound,
 ) -> Result<Started, RunError> {
     let Shared {
         live,
+        rules,
         store,
         metrics,
         readiness,
@@ -242,9 +264,7 @@ fn start(
         },
         stopped(stopping.clone()),
     ));
-    let Source::Manifests(path) = settings.source.clone();
-    let watcher = Watcher::new(path, baseline, Arc::clone(live), metrics.config.clone());
-    tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
+    watch_files(settings, shared, baselines, &stopping, &mut tasks);
     let keyring = settings.keyring.path.clone();
     tasks.spawn(keyring::follow(
         keyring,
@@ -263,6 +283,7 @@ fn start(
     ));
     let public = bound.public.start(serve::Context {
         live: Arc::clone(live),
+        rules: Arc::clone(rules),
         store: store.clone(),
         metrics: Arc::clone(metrics),
         clock: Timestamp::now,
@@ -274,6 +295,26 @@ fn start(
         tasks,
         admin,
     })
+}
+
+/// Manifests and rules are read again when they change.
+fn watch_files(
+    settings: &Settings,
+    shared: &Shared,
+    baselines: Baselines,
+    stopping: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) {
+    let metrics = &shared.metrics.config;
+    let Source::Manifests(path) = settings.source.clone();
+    let live = Arc::clone(&shared.live);
+    let watcher = Watcher::new(path, baselines.manifests, live, metrics.clone());
+    tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
+    if let Some(baseline) = baselines.rules {
+        let rules = Arc::clone(&shared.rules);
+        let watcher = RulesWatcher::new(baseline, rules, metrics.clone());
+        tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
+    }
 }
 
 // === Stop ===

@@ -45,6 +45,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::config::Live;
+use crate::judge::LiveRules;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -68,6 +69,8 @@ const BACKLOG: i32 = 1024;
 pub struct Context {
     /// Domains and keys.
     pub live: Arc<Live>,
+    /// What hits are judged by.
+    pub rules: Arc<LiveRules>,
     /// Where events go.
     pub store: Store,
     /// What is counted.

@@ -37,7 +37,10 @@ const ROOMS: [(&str, &[&str]); 13] = [
         "k8s_openapi",
         &["crds", "operator", "dataplane/src/cluster"],
     ),
-    ("serde_saphyr", &["crds", "dataplane/src/config"]),
+    (
+        "serde_saphyr",
+        &["crds", "dataplane/src/config", "dataplane/src/judge"],
+    ),
     (
         "tracing_subscriber",
         &["dataplane/src/run", "operator/src/run"],

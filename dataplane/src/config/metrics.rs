@@ -15,19 +15,30 @@ pub struct ConfigMetrics {
     pub last_reload_ok: Gauge,
     /// Domains that are served, retired ones included.
     pub domains: Gauge,
+    /// Changes of the rules file that were taken.
+    pub rules_reloads: Counter,
+    /// Changes of the rules file that were refused.
+    pub rules_reload_failures: Counter,
+    /// 1 when the rules file's newest state is what hits are judged by; also
+    /// without such a file.
+    pub rules_last_reload_ok: Gauge,
 }
 
 impl ConfigMetrics {
-    /// All at zero, known under `config_…`; the first load was taken, or there
+    /// All at zero, known under `config_…` and `rules_…`; the first load was taken, or there
     /// would be no program to ask.
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self::default();
         metrics.last_reload_ok.set(1);
+        metrics.rules_last_reload_ok.set(1);
         let Self {
             reloads,
             reload_failures,
             last_reload_ok,
             domains,
+            rules_reloads,
+            rules_reload_failures,
+            rules_last_reload_ok,
         } = metrics.clone();
         registry.register("config_reloads", "Changes that were taken", reloads);
         registry.register(
@@ -41,6 +52,21 @@ impl ConfigMetrics {
             last_reload_ok,
         );
         registry.register("config_domains", "Domains served", domains);
+        registry.register(
+            "rules_reloads",
+            "Changes of the rules for verdicts that were taken",
+            rules_reloads,
+        );
+        registry.register(
+            "rules_reload_failures",
+            "Changes of the rules for verdicts that were refused, the last good ones kept",
+            rules_reload_failures,
+        );
+        registry.register(
+            "rules_last_reload_ok",
+            "1 when the newest rules for verdicts are in use",
+            rules_last_reload_ok,
+        );
         metrics
     }
 }

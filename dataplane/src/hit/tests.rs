@@ -1,7 +1,7 @@
 //! Hits: what an event says, and what it leaves out.
 
+use http::HeaderMap;
 use mailtrail_core::config::{Clicks, DomainState, Opens};
-use mailtrail_core::event::Verdict;
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::target::Target;
 use mailtrail_core::token::{Hour, Link, Mail};
@@ -56,11 +56,19 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn event_of(purpose: Purpose, privacy: Privacy, address: &str) -> Event {
+    unsettled(purpose, privacy, address).event
+}
+
+fn unsettled(purpose: Purpose, privacy: Privacy, address: &str) -> Unsettled {
     let domain = domain(privacy);
     let hit = Hit {
         host: &domain.host,
-        address: address.parse().expect("address"),
-        user_agent: Some(CHROME),
+        seen: Seen {
+            user_agent: Some(CHROME),
+            headers: &HeaderMap::new(),
+            address: address.parse().expect("address"),
+        },
+        rules: &Rules::shipped(),
     };
     event(hit, &claim(purpose), &domain, (at(SENT), [7; 10]))
 }
@@ -85,12 +93,20 @@ fn a_click_says_who_what_and_when_and_nothing_of_the_reader_by_default() {
         address,
         user_agent,
     } = event.client;
-    assert_eq!(verdict, Verdict::Unknown);
-    assert!(rules.is_empty());
+    assert_eq!(verdict, Verdict::Human);
+    assert_eq!(rules, ["browser"]);
     assert_eq!(family.as_deref(), Some("Chrome"));
     assert_eq!(os.as_deref(), Some("Windows"));
     assert_eq!(device.as_deref(), Some("desktop"));
     assert_eq!((address, user_agent), (None, None));
+}
+
+#[test]
+fn what_a_verdict_settles_by_outlives_the_privacy_cut() {
+    let hit = unsettled(click(), Privacy::default(), "203.0.113.7");
+    assert_eq!(hit.event.client.user_agent, None);
+    assert_eq!(hit.signs, ["browser"]);
+    assert_eq!(hit.mail_sent.as_second(), SENT - SENT % 3600);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, Method, Response, StatusCode};
 use mailtrail_core::config::Domain;
+use mailtrail_core::event::Unsettled;
 use mailtrail_core::id::Host;
 use mailtrail_core::proof::{self, Challenge};
 use mailtrail_core::token::{Keys, Kind, OpenError};
@@ -19,6 +20,7 @@ use super::route::{Asked, LinkKind};
 use super::runtime::Runtime;
 use super::{EVENT_WAIT, WITHDRAWAL_WAIT, apps, client};
 use crate::hit::{self, Hit};
+use crate::judge::Seen;
 use crate::store::Withdrawn;
 
 /// One request and what it is answered from.
@@ -174,11 +176,15 @@ impl Walk<'_> {
         let trusted = &self.runtime.settings.trusted_proxies;
         let hit = Hit {
             host: self.host,
-            address: client::address(self.peer, self.headers, trusted),
-            user_agent: self.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()),
+            seen: Seen {
+                user_agent: self.headers.get(USER_AGENT).and_then(|v| v.to_str().ok()),
+                headers: self.headers,
+                address: client::address(self.peer, self.headers, trusted),
+            },
+            rules: &context.rules.load(),
         };
         let random = self.runtime.random();
-        let event = hit::event(hit, opened.claim(), self.domain, (now, random));
+        let Unsettled { event, .. } = hit::event(hit, opened.claim(), self.domain, (now, random));
         State::Event(
             Box::new(KeptFirst::new(
                 context.store.append_event(&event),

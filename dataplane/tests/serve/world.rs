@@ -14,6 +14,7 @@ use mailtrail_core::message::MessageRecord;
 use mailtrail_core::target::Target;
 use mailtrail_core::token::{Claim, Hour, Keys, Link, Mail, Purpose};
 use mailtrail_dataplane::config::Live;
+use mailtrail_dataplane::judge::{LiveRules, Rules};
 use mailtrail_dataplane::metrics::Metrics;
 use mailtrail_dataplane::serve::{self, Bound, Context, Drained, Running, Settings};
 use mailtrail_dataplane::store::{self, EventQuery, Store, Withdrawn};
@@ -124,6 +125,7 @@ impl Wanted {
         let address = bound.addr();
         let running = bound.start(Context {
             live: Arc::clone(&live),
+            rules: Arc::new(LiveRules::new(Rules::shipped())),
             store: store.clone(),
             metrics: Arc::clone(&metrics),
             clock,

@@ -1,0 +1,96 @@
+//! A rules file as it is written. What it may say beyond its shape is checked
+//! in [`super`].
+
+use mailtrail_core::event::Verdict;
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+
+/// A text, and where it stands.
+pub(super) type Text = Spanned<String>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Document {
+    pub(super) version: Spanned<u32>,
+    pub(super) delivery_window: Option<Text>,
+    #[serde(default)]
+    pub(super) networks: Vec<Spanned<Network>>,
+    pub(super) signs: Vec<Spanned<Sign>>,
+    pub(super) rules: Vec<Spanned<Rule>>,
+}
+
+/// Ranges that somebody has published.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Network {
+    pub(super) name: Text,
+    pub(super) source: Option<Text>,
+    pub(super) date: Option<Text>,
+    pub(super) ranges: Vec<Text>,
+}
+
+/// A named condition: it holds when any of its parts does.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct Sign {
+    pub(super) name: Text,
+    #[serde(default)]
+    pub(super) user_agent: UserAgent,
+    #[serde(default)]
+    pub(super) headers: Vec<Spanned<Header>>,
+    #[serde(default)]
+    pub(super) networks: Vec<Text>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub(super) struct UserAgent {
+    pub(super) equals: Vec<Text>,
+    pub(super) contains: Vec<Text>,
+    pub(super) starts_with: Vec<Text>,
+    pub(super) ends_with: Vec<Text>,
+    pub(super) words: Vec<Text>,
+    pub(super) words_ending_in: Vec<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Header {
+    pub(super) name: Text,
+    #[serde(default)]
+    pub(super) equals: Vec<Text>,
+    #[serde(default)]
+    pub(super) contains: Vec<Text>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) name: Text,
+    #[serde(default, rename = "for")]
+    pub(super) kinds: Kinds,
+    pub(super) when: When,
+    pub(super) verdict: Verdict,
+}
+
+/// Which hits a rule is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kinds {
+    #[default]
+    Both,
+    Opened,
+    Clicked,
+}
+
+/// Which signs must hold.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct When {
+    #[serde(default)]
+    pub(super) all: Vec<Text>,
+    #[serde(default)]
+    pub(super) any: Vec<Text>,
+    #[serde(default)]
+    pub(super) none: Vec<Text>,
+}
