@@ -121,6 +121,18 @@ pub enum Verdict {
     Unknown,
 }
 
+impl Verdict {
+    /// Whether a person caused it: human or proxy.
+    pub fn is_person(self) -> bool {
+        matches!(self, Self::Human | Self::Proxy)
+    }
+
+    /// Whether a machine caused it: prefetch or scanner.
+    pub fn is_machine(self) -> bool {
+        matches!(self, Self::Prefetch | Self::Scanner)
+    }
+}
+
 /// RFC 3339 in UTC with exactly three digits of a second.
 mod milliseconds {
     use jiff::Timestamp;

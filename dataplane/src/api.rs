@@ -6,6 +6,7 @@
 //! | `GET /v1/domains` | [`Verb::Read`] | the tracking domains that the caller may read |
 //! | `GET /v1/domains/{namespace}/{name}` | [`Verb::Read`] | one of them |
 //! | `GET …/events` | [`Verb::Read`] | who opened and clicked, oldest first |
+//! | `POST …/events/query` | [`Verb::Read`] | the same, asked in a body, where a reader may be named |
 //! | `POST …/resolve` | [`Verb::Read`] | what a tracking URL says |
 //! | `GET /openapi.json`, `GET /docs` | anybody | the description of all this |
 //!
@@ -24,6 +25,7 @@ use crate::config::Live;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
+mod asked;
 pub mod auth;
 mod body;
 mod counts;

@@ -19,13 +19,17 @@
 //! One process uses a data folder at a time. Reading waits for the disk, so
 //! [`Store::events`] belongs on a thread that may wait.
 
+mod budget;
+mod cursor;
 pub mod disk;
+mod filter;
 mod folder;
 mod index;
 pub mod inspect;
 mod join;
 pub mod journal;
 mod list;
+mod narrow;
 mod record;
 mod withdrawals;
 
@@ -45,15 +49,19 @@ use prometheus_client::metrics::counter::Counter;
 
 use crate::metrics::Metrics;
 
+use budget::Budget;
 use disk::{Disk, RealDisk};
 use folder::Folder;
 use index::{Index, KeyHasher};
 use journal::{Hub, Journal, JournalMetrics, Limits};
 use withdrawals::Withdrawals;
 
+pub use budget::READ_MAX_BYTES;
+pub use cursor::Cursor;
+pub use filter::EventFilter;
 pub use folder::OpenError;
 pub use journal::{NotKept, Pending};
-pub use list::{Cursor, EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
+pub use list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
 
 /// The journal's folder within the data folder.
 const JOURNAL: &str = "journal";
@@ -211,6 +219,7 @@ impl Store {
             reader: &self.inner.journal.reader(),
             lookup: &self.inner.index.lookup(),
             key: &self.inner.folder.key,
+            budget: Budget::new(READ_MAX_BYTES),
         };
         list::events(sources, query)
     }

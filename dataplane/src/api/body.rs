@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use encoding_rs::Encoding;
 use http_body::Body as _;
@@ -12,7 +13,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use super::Shared;
+use super::fields::Fields;
 use super::problem::{Code, Problem};
+use super::settings::SMALL_BODY_MAX_BYTES;
 
 /// A body that is being read.
 pub(super) struct Reader {
@@ -108,6 +111,19 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// The fields of a body that is small and JSON, as all but a mail's are.
+pub(super) async fn small_json(app: &Shared, request: Request) -> Result<Fields, Problem> {
+    if kind(request.headers())? != Kind::Json {
+        return Err(Problem::new(Code::MediaType).detail("send application/json"));
+    }
+    let max = Max {
+        name: "small_body_max_bytes",
+        bytes: SMALL_BODY_MAX_BYTES,
+    };
+    let body = Reader::new(app, request.into_body(), max)?.all().await?;
+    Fields::parse(&body.bytes)
 }
 
 /// What a request says its body is.

@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
+use super::asked;
 use super::auth::{Caller, Verb};
 use super::examples;
 use super::openapi::{Common, DomainPath, ListParams, NotFound, QueryProblems};
@@ -176,7 +177,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let mut query = Query::parse(query.as_deref());
     let after = query.parsed("after", after);
-    let limit = query.limit();
+    let limit = asked::limit(&mut query);
     query.finish()?;
     let snapshot = app.context.live.snapshot();
     let mut realms: Vec<&Realm> = snapshot

@@ -1,23 +1,26 @@
-//! `GET …/events`: who opened and clicked, oldest first.
+//! `GET …/events` and `POST …/events/query`: who opened and clicked, oldest
+//! first.
+
+use std::collections::BTreeMap;
 
 use axum::Extension;
-use axum::extract::{RawQuery, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
-use mailtrail_core::event::EventKind;
-use mailtrail_core::id::{MessageId, NameError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use utoipa::{IntoParams, ToSchema};
 
 use super::App;
+use super::asked;
 use super::auth::{Caller, Verb};
-use super::examples;
-use super::openapi::{Common, CursorExpired, DomainPath, NotFound, QueryProblems};
+use super::openapi::{Bodies, Common, CursorExpired, DomainPath, NotFound, QueryProblems};
 use super::problem::{Code, Problem};
 use super::query::Query;
 use super::rewrite::print;
-use super::schema::Event;
-use super::settings::CURSOR_MAX_BYTES;
-use crate::store::{Cursor, EventQuery, QueryError};
+use super::schema::{Event, EventKind, TagParam, VerdictOrGroup, tags_schema};
+use super::{body, examples};
+use crate::store::{EventQuery, QueryError};
 
 /// A list of events.
 #[derive(Debug, Serialize, ToSchema)]
@@ -27,21 +30,45 @@ pub(super) struct EventList {
     /// Give it as `after` for what follows. Always there, also when the list is
     /// empty: ask again later with it, and nothing is missed or repeated.
     pub next: String,
+    /// Whether to ask again at once: the list is full, or so much was read for
+    /// it that it ended early, maybe even empty.
+    pub more: bool,
 }
 
-/// Which events.
+/// Which events. Several filters: those that pass all of them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what the handler takes from the query")]
 pub(super) struct EventParams {
     /// Only `opened` or only `clicked`.
     #[param(inline, rename = "type", required = false)]
-    kind: Option<super::schema::EventKind>,
+    kind: Option<EventKind>,
     /// Only those of this message.
     #[param(min_length = 1, max_length = 128)]
     message_id: Option<String>,
+    /// Only those of these verdicts; `people` is `human` and `proxy`, `machines`
+    /// is `prefetch` and `scanner`. Repeat it, or put commas between.
+    #[param(inline, max_items = 16)]
+    verdict: Option<Vec<VerdictOrGroup>>,
+    /// Only the first by a person of their message, reader, type and link; or,
+    /// with `false`, only the others.
+    first: Option<bool>,
+    /// Not before this time, RFC 3339.
+    #[param(format = "date-time")]
+    since: Option<String>,
+    /// Before this time, RFC 3339.
+    #[param(format = "date-time")]
+    until: Option<String>,
+    /// Only those of messages with this tag, as `key=value`. Repeat it for
+    /// messages with several tags.
+    #[param(inline, max_items = 16)]
+    tag: Option<Vec<TagParam>>,
+    /// Only those of test mails; or, with `false`, only the others. They are
+    /// listed and marked, and counted nowhere.
+    test: Option<bool>,
     /// Only what follows this cursor, the `next` of an earlier list. Cursors
-    /// are opaque, and good for one domain.
+    /// are opaque, and good for one domain. One of a list with other filters is
+    /// good too: it says up to where was looked.
     #[param(max_length = 512)]
     after: Option<String>,
     /// At most so many.
@@ -49,10 +76,59 @@ pub(super) struct EventParams {
     limit: Option<usize>,
 }
 
+/// Which events. Several filters: those that pass all of them. Unknown fields
+/// are refused.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(examples::events_query))]
+#[expect(dead_code, reason = "describes what the handler takes from the body")]
+pub(super) struct EventsQuery {
+    /// Only `opened` or only `clicked`.
+    #[serde(rename = "type")]
+    #[schema(rename = "type")]
+    kind: Option<EventKind>,
+    /// Only those of this message.
+    #[schema(min_length = 1, max_length = 128)]
+    message_id: Option<String>,
+    /// Only those of this reader.
+    #[schema(min_length = 1, max_length = 254)]
+    recipient: Option<String>,
+    /// Only those of these verdicts; `people` is `human` and `proxy`, `machines`
+    /// is `prefetch` and `scanner`.
+    #[schema(max_items = 16)]
+    verdict: Option<Vec<VerdictOrGroup>>,
+    /// Only the first by a person of their message, reader, type and link; or,
+    /// with `false`, only the others.
+    first: Option<bool>,
+    /// Not before this time, RFC 3339.
+    #[schema(format = "date-time")]
+    since: Option<String>,
+    /// Before this time, RFC 3339.
+    #[schema(format = "date-time")]
+    until: Option<String>,
+    /// Only those of messages with all of these tags.
+    #[schema(schema_with = wanted_tags)]
+    tags: Option<BTreeMap<String, String>>,
+    /// Only those of test mails; or, with `false`, only the others.
+    test: Option<bool>,
+    /// Only what follows this cursor, the `next` of an earlier list, whatever
+    /// its filters were.
+    #[schema(max_length = 512)]
+    after: Option<String>,
+    /// At most so many.
+    #[schema(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
+}
+
+fn wanted_tags() -> impl Into<RefOr<Schema>> {
+    tags_schema("Only those of messages with all of these tags.")
+}
+
 /// List events
 ///
 /// Who opened and clicked, in the order the events were kept. To follow them,
-/// keep `next` and ask again with it as `after`.
+/// keep `next` and ask again with it as `after`: at once while `more` is true,
+/// then every now and then.
 #[utoipa::path(
     get,
     path = "/v1/domains/{namespace}/{name}/events",
@@ -76,40 +152,64 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let domain = app.domain_of_path(&caller, Verb::Read, &path).await?;
     let mut query = Query::parse(query.as_deref());
-    let wanted = EventQuery {
-        domain: domain.realm.clone(),
-        kind: query.parsed("type", kind),
-        message: query.parsed("message_id", |text| {
-            text.parse::<MessageId>()
-                .map_err(|error: NameError| error.rule().to_owned())
-        }),
-        after: query.parsed("after", cursor),
-        limit: query.limit(),
-    };
+    let wanted = asked::events(&domain.realm, &mut query);
     query.finish()?;
-    let store = app.context.store.clone();
-    let page = tokio::task::spawn_blocking(move || store.events(&wanted))
-        .await
-        .map_err(|_| Problem::new(Code::Internal))??;
+    answer(&app, wanted).await
+}
+
+/// Query events
+///
+/// The same list, asked in a body: a reader is named there and never in a URL,
+/// which would be logged on its way.
+#[utoipa::path(
+    post,
+    path = "/v1/domains/{namespace}/{name}/events/query",
+    operation_id = "queryEvents",
+    tag = "events",
+    params(DomainPath),
+    request_body(content = EventsQuery, content_type = "application/json", example = json!(examples::events_query())),
+    responses(
+        (status = 200, description = "Events, oldest first.", body = EventList, content_type = "application/json",
+            example = json!(examples::events())),
+        Common,
+        NotFound,
+        CursorExpired,
+        Bodies
+    )
+)]
+pub(super) async fn query(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    path: DomainPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let domain = app.domain_of_path(&caller, Verb::Read, &path).await?;
+    let mut fields = body::small_json(&app, request).await?;
+    let mut wanted = asked::events(&domain.realm, &mut fields);
+    wanted.filter.recipient = fields.parsed("recipient", asked::name);
+    fields.finish()?;
+    answer(&app, wanted).await
+}
+
+async fn answer(app: &App, wanted: EventQuery) -> Result<Response, Problem> {
+    let page = app.read(move |store| store.events(&wanted)).await?;
     Ok(print(&EventList {
         events: page.events.into_iter().map(Event::from).collect(),
         next: page.next.0,
+        more: page.more,
     }))
 }
 
-fn kind(text: &str) -> Result<EventKind, String> {
-    match text {
-        "opened" => Ok(EventKind::Opened),
-        "clicked" => Ok(EventKind::Clicked),
-        _ => Err("must be opened or clicked".to_owned()),
+impl super::Shared {
+    /// Asks the store something, on a thread that may wait for the disk.
+    pub(super) async fn read<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&crate::store::Store) -> Result<T, QueryError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let store = self.context.store.clone();
+        let answer = tokio::task::spawn_blocking(move || ask(&store)).await;
+        Ok(answer.map_err(|_| Problem::new(Code::Internal))??)
     }
-}
-
-fn cursor(text: &str) -> Result<Cursor, String> {
-    if text.len() > CURSOR_MAX_BYTES {
-        return Err(format!("must be at most {CURSOR_MAX_BYTES} bytes long"));
-    }
-    Ok(Cursor(text.to_owned()))
 }
 
 impl From<QueryError> for Problem {

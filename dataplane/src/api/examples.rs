@@ -107,7 +107,11 @@ pub(super) fn events() -> Value {
         "recipient": "ada@example.org",
         "client": {"verdict": "proxy", "rules": ["google_image_proxy"]}
     });
-    json!({"events": [opened, clicked()], "next": "AQAAAAAAAAACfJ2qBzE4"})
+    json!({"events": [opened, clicked()], "next": "AQAAAAAAAAACfJ2qBzE4", "more": false})
+}
+
+pub(super) fn events_query() -> Value {
+    json!({"recipient": "ada@example.org", "verdict": ["people"], "since": "2026-11-23T00:00:00Z"})
 }
 
 pub(super) fn resolve() -> Value {

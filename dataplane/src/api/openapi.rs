@@ -63,6 +63,7 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(domains::list))
         .routes(routes!(domains::show))
         .routes(routes!(events::list))
+        .routes(routes!(events::query))
         .routes(routes!(resolve::resolve))
         .routes(routes!(show))
 }

@@ -1,31 +1,40 @@
 //! Takes the parameters of a query string one by one, by the rules of
 //! [`Fields`](super::fields::Fields): every fault at once, no value repeated.
 
-use serde_json::{Map, Value};
+use serde_json::Map;
 
-use super::fields::Fields;
+use super::fields::{Fields, shown};
 use super::problem::Problem;
-use super::settings::{LIMIT_DEFAULT, LIMIT_MAX};
 
 /// The parameters that were not taken yet.
-pub(super) struct Query(Fields);
+pub(super) struct Query {
+    pairs: Vec<(String, String)>,
+    /// Holds the faults.
+    fields: Fields,
+}
 
 impl Query {
     /// Reads a query string.
     pub(super) fn parse(query: Option<&str>) -> Self {
-        let mut map = Map::new();
-        let mut twice = Vec::new();
-        for (name, value) in url::form_urlencoded::parse(query.unwrap_or("").as_bytes()) {
-            let value = Value::String(value.into_owned());
-            if map.insert(name.to_string(), value).is_some() {
-                twice.push(name);
-            }
+        let pairs = url::form_urlencoded::parse(query.unwrap_or("").as_bytes());
+        Self {
+            pairs: pairs.into_owned().collect(),
+            fields: Fields::of(Map::new()),
         }
-        let mut fields = Fields::of(map);
-        for name in twice {
-            fields.error(super::fields::shown(&name), "must stand once");
-        }
-        Self(fields)
+    }
+
+    /// Notes a fault.
+    pub(super) fn error(&mut self, name: &str, rule: impl Into<String>) {
+        self.fields.error(name, rule);
+    }
+
+    /// Takes all values of a parameter that may stand more than once.
+    pub(super) fn all(&mut self, name: &str) -> Vec<String> {
+        let (taken, left) = std::mem::take(&mut self.pairs)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(known, _)| known == name);
+        self.pairs = left;
+        taken.into_iter().map(|(_, value)| value).collect()
     }
 
     /// Takes a parameter that `parse` understands.
@@ -34,22 +43,23 @@ impl Query {
         name: &str,
         parse: impl FnOnce(&str) -> Result<T, String>,
     ) -> Option<T> {
-        self.0.parsed(name, parse)
-    }
-
-    /// Takes `limit`.
-    pub(super) fn limit(&mut self) -> usize {
-        let limit = self.parsed("limit", |text| {
-            text.parse()
-                .ok()
-                .filter(|limit| (1..=LIMIT_MAX).contains(limit))
-                .ok_or_else(|| format!("must be a number from 1 to {LIMIT_MAX}"))
-        });
-        limit.unwrap_or(LIMIT_DEFAULT)
+        let values = self.all(name);
+        let value = values.first()?;
+        if values.len() > 1 {
+            self.error(name, "must stand once");
+            return None;
+        }
+        parse(value).map_err(|rule| self.error(name, rule)).ok()
     }
 
     /// Ends: what was not taken is unknown.
-    pub(super) fn finish(self) -> Result<(), Problem> {
-        self.0.finish()
+    pub(super) fn finish(mut self) -> Result<(), Problem> {
+        let mut names: Vec<_> = self.pairs.into_iter().map(|(name, _)| name).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            self.fields.error(shown(&name), "is not a known parameter");
+        }
+        self.fields.finish()
     }
 }

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mailtrail_core::config::PixelPlacement;
-use mailtrail_core::id::{Host, MessageId, NameError, Realm, Recipient};
+use mailtrail_core::id::{Host, MessageId, Realm, Recipient};
 use mailtrail_core::target::Target;
 use serde_json::Value;
 
+use super::asked::{name, time};
 use super::fields::{Fields, line_fault};
 use super::problem::Problem;
 use super::settings::{
@@ -106,10 +107,7 @@ fn asked(mut fields: Fields) -> Result<Asked, Problem> {
     let from = fields.line("from", HEADER_MAX_BYTES);
     let to = fields.line("to", HEADER_MAX_BYTES);
     let subject = fields.line("subject", HEADER_MAX_BYTES);
-    let sent_at = fields.parsed("sent_at", |text| {
-        text.parse::<Timestamp>()
-            .map_err(|_| "must be a time like 2026-11-23T18:00:00Z (RFC 3339)".to_owned())
-    });
+    let sent_at = fields.parsed("sent_at", time);
     let unsubscribe_urls = unsubscribe_urls(&mut fields);
     let dry_run = fields.flag("dry_run").unwrap_or(false);
     let test = fields.flag("test").unwrap_or(false);
@@ -132,11 +130,6 @@ fn asked(mut fields: Fields) -> Result<Asked, Problem> {
         dry_run,
         test,
     })
-}
-
-fn name<T: std::str::FromStr<Err = NameError>>(text: &str) -> Result<T, String> {
-    text.parse()
-        .map_err(|error: NameError| error.rule().to_owned())
 }
 
 fn domain(text: &str) -> Result<DomainName, String> {

@@ -14,13 +14,12 @@ use utoipa::ToSchema;
 
 use super::App;
 use super::auth::{Caller, Verb};
-use super::body::{self, Max, Reader};
+use super::body;
 use super::examples;
-use super::fields::Fields;
 use super::openapi::{Bodies, Common, DomainPath, ResolveNotFound};
 use super::problem::{Code, Problem};
 use super::rewrite::print;
-use super::settings::{RESOLVE_URL_MAX_BYTES, SMALL_BODY_MAX_BYTES};
+use super::settings::RESOLVE_URL_MAX_BYTES;
 
 /// A tracking URL.
 #[derive(Deserialize, ToSchema)]
@@ -96,15 +95,7 @@ pub(super) async fn resolve(
     request: Request,
 ) -> Result<Response, Problem> {
     let domain = app.domain_of_path(&caller, Verb::Read, &path).await?;
-    if body::kind(request.headers())? != body::Kind::Json {
-        return Err(Problem::new(Code::MediaType).detail("send application/json"));
-    }
-    let max = Max {
-        name: "small_body_max_bytes",
-        bytes: SMALL_BODY_MAX_BYTES,
-    };
-    let body = Reader::new(&app, request.into_body(), max)?.all().await?;
-    let mut fields = Fields::parse(&body.bytes)?;
+    let mut fields = body::small_json(&app, request).await?;
     let url = fields.parsed("url", parse);
     let url = fields.require("url", url);
     fields.finish()?;

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa::openapi::RefOr;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::schema::Schema;
 
 use super::auth::Caller;
 use super::body::{self, Kind, Max, Reader};
@@ -17,7 +17,7 @@ use super::openapi::{Bodies as BodyProblems, Common, NotFound};
 use super::plan::{Bodies, Plan};
 use super::problem::Problem;
 use super::request::from_json;
-use super::schema::Report;
+use super::schema::{Report, tags_schema};
 use super::settings::{TAGS_MAX, TAGS_MAX_BYTES, TEXT_MAX_BYTES};
 use super::{App, stream};
 
@@ -44,7 +44,7 @@ pub(super) struct RewriteRequest {
     recipient: Option<String>,
     /// Names and values that come back with the events: at most 16, with at
     /// most 256 bytes together.
-    #[schema(schema_with = tags_schema)]
+    #[schema(schema_with = tags)]
     tags: Option<std::collections::BTreeMap<String, String>>,
     /// The HTML, at most 5 MiB unless this install is set otherwise. Send what
     /// the mail shows, before it is encoded as quoted-printable.
@@ -80,14 +80,10 @@ pub(super) struct RewriteRequest {
     test: Option<bool>,
 }
 
-fn tags_schema() -> impl Into<RefOr<Schema>> {
-    ObjectBuilder::new()
-        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
-        .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String)))
-        .max_properties(Some(TAGS_MAX))
-        .description(Some(format!(
-            "Names and values that come back with the events: at most {TAGS_MAX}, with at most {TAGS_MAX_BYTES} bytes together."
-        )))
+fn tags() -> impl Into<RefOr<Schema>> {
+    tags_schema(&format!(
+        "Names and values that come back with the events: at most {TAGS_MAX}, with at most {TAGS_MAX_BYTES} bytes together."
+    ))
 }
 
 /// What to track. A request can only narrow what the domain allows; asking for

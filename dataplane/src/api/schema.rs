@@ -7,14 +7,33 @@
 mod event;
 mod report;
 
-pub(in crate::api) use event::{Event, EventKind};
+use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
+
+use super::settings::TAGS_MAX;
+
+pub(in crate::api) use event::{Event, EventKind, VerdictOrGroup};
 pub(in crate::api) use report::Report;
+
+/// Tags as an object.
+pub(in crate::api) fn tags_schema(description: &str) -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
+        .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .max_properties(Some(TAGS_MAX))
+        .description(Some(description))
+}
+
+/// A tag in a query string: `key=value`.
+#[derive(utoipa::ToSchema)]
+#[schema(pattern = "^[^=]+=", max_length = 257)]
+#[expect(dead_code, reason = "describes what handlers take from the query")]
+pub(in crate::api) struct TagParam(String);
 
 /// A set of words that mirrors another one.
 macro_rules! words {
     ($(#[$about:meta])* $name:ident of $source:ident { $($(#[$meant:meta])* $word:ident,)* }) => {
         $(#[$about])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
         #[serde(rename_all = "snake_case")]
         pub(in crate::api) enum $name {
             $($(#[$meant])* $word,)*

@@ -148,7 +148,7 @@ impl Index {
 
     /// Whether every segment but the one that is written has its run.
     #[cfg(test)]
-    fn is_caught_up(&self, reader: &Reader) -> bool {
+    pub(super) fn is_caught_up(&self, reader: &Reader) -> bool {
         let mut parts: Vec<_> = reader.parts().collect();
         parts.pop();
         let known = |base: &Base| parts.iter().all(|part| base.knows(part.segment));

@@ -19,12 +19,13 @@ struct Wanted<'a> {
     events: HashMap<KeyHash, Vec<&'a mut Event>>,
 }
 
-/// Completes events that carry no tags and no link name of their own.
+/// Completes events that carry no tags and no link name of their own; gives how
+/// many messages they are of.
 pub(super) fn tags_and_names(
     reader: &Reader,
     lookup: &Lookup<'_>,
     events: &mut [Event],
-) -> io::Result<()> {
+) -> io::Result<usize> {
     let mut wanted = Wanted {
         lookup,
         events: HashMap::new(),
@@ -36,13 +37,14 @@ pub(super) fn tags_and_names(
             .message_records(&event.domain, &event.message_id, recipient);
         wanted.events.entry(key).or_default().push(event);
     }
+    let messages = wanted.events.len();
     for part in reader.parts().rev() {
         if wanted.events.is_empty() {
             break;
         }
         wanted.look_in(part)?;
     }
-    Ok(())
+    Ok(messages)
 }
 
 impl Wanted<'_> {

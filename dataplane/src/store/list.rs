@@ -1,48 +1,42 @@
-//! Lists events, from a cursor on.
+//! Lists events, from a [cursor](super::cursor) on.
 //!
-//! A cursor is 27 bytes in base64url: version, the number of the last record
-//! that was looked at, where it was found (segment and place; all big-endian),
-//! and the first 6 bytes of its HMAC-SHA256 under the folder's key. It moves
-//! over records that a filter left out, so the next page does not read them
-//! again; and since numbers are given in the order in which records are kept,
-//! it misses nothing and repeats nothing. The place saves reading the segment
-//! from its beginning; where another record is there by now, it is ignored.
+//! A page ends when it is full, when there is no more, or when so much was
+//! read that its caller should not wait any longer ([`super::budget`]): then
+//! its cursor moves over what a filter left out, and the next page goes on
+//! there.
+//!
+//! Tags are not in the events but in their message records, so a filter by tag
+//! goes by rounds: some candidates are gathered, get their tags, and are taken
+//! or left.
 
 use std::io;
 use std::ops::ControlFlow;
 
 use aws_lc_rs::hmac;
-use data_encoding::BASE64URL_NOPAD;
-use mailtrail_core::event::{Event, EventKind};
-use mailtrail_core::id::{MessageId, Realm};
+use mailtrail_core::event::Event;
+use mailtrail_core::id::Realm;
 
+use super::budget::Budget;
+use super::cursor::{Cursor, Listed, Position};
+use super::filter::EventFilter;
 use super::index::Lookup;
 use super::journal::{FRAMES_START, FrameHead, Part, Reader};
+use super::narrow::Narrow;
 use super::{join, record};
 
 /// Most events of one page.
 pub const PAGE_MAX_EVENTS: usize = 1000;
-/// The version of cursors.
-const CURSOR_VERSION: u8 = 1;
-/// Bytes of what a cursor says.
-const SAID_BYTES: usize = 21;
-/// Bytes of a cursor's mark.
-const MARK_BYTES: usize = 6;
-
-/// A place in a list of events: everything up to it was seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cursor(pub String);
+/// Candidates that get their tags at once: some 20 ms with 80 segments.
+const ROUND_CANDIDATES: usize = 256;
 
 /// Which events to list.
 #[derive(Debug, Clone)]
 pub struct EventQuery {
     /// Of this domain.
     pub domain: Realm,
-    /// Of this kind only.
-    pub kind: Option<EventKind>,
-    /// Of this message only.
-    pub message: Option<MessageId>,
-    /// Behind this place.
+    /// Those of them.
+    pub filter: EventFilter,
+    /// Behind this place, which may come from another filter.
     pub after: Option<Cursor>,
     /// At most so many, 1 to [`PAGE_MAX_EVENTS`].
     pub limit: usize,
@@ -51,10 +45,12 @@ pub struct EventQuery {
 /// Events in the order they were kept, oldest first.
 #[derive(Debug, Clone)]
 pub struct EventPage {
-    /// The events. None: there are no more at this moment.
+    /// The events.
     pub events: Vec<Event>,
     /// Where the next page begins; always given.
     pub next: Cursor,
+    /// Whether there may be more at this moment, even where this page has none.
+    pub more: bool,
 }
 
 /// Why there is no list.
@@ -71,50 +67,24 @@ pub enum QueryError {
     Unavailable,
 }
 
-/// What a cursor says.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Position {
-    /// Everything up to this number was seen.
-    seq: u64,
-    /// The segment of that record; 0 where it is not known.
-    segment: u64,
-    /// Its place there.
-    at: u32,
-}
-
 /// What a list is made from.
 #[derive(Clone, Copy)]
 pub(super) struct Sources<'a> {
     pub(super) reader: &'a Reader,
     pub(super) lookup: &'a Lookup<'a>,
     pub(super) key: &'a hmac::Key,
+    pub(super) budget: Budget,
 }
 
-impl Cursor {
-    fn new(key: &hmac::Key, position: Position) -> Self {
-        let Position { seq, segment, at } = position;
-        let mut bytes = vec![CURSOR_VERSION];
-        bytes.extend_from_slice(&seq.to_be_bytes());
-        bytes.extend_from_slice(&segment.to_be_bytes());
-        bytes.extend_from_slice(&at.to_be_bytes());
-        let mark = hmac::sign(key, &bytes);
-        bytes.extend_from_slice(&mark.as_ref()[..MARK_BYTES]);
-        Self(BASE64URL_NOPAD.encode(&bytes))
-    }
-
-    fn position(&self, key: &hmac::Key) -> Option<Position> {
-        let bytes = BASE64URL_NOPAD.decode(self.0.as_bytes()).ok()?;
-        let (said, mark) = bytes.split_at_checked(SAID_BYTES)?;
-        let ours = mark == &hmac::sign(key, said).as_ref()[..MARK_BYTES];
-        let ([version], said) = said.split_first_chunk()?;
-        let (seq, said) = said.split_first_chunk()?;
-        let (segment, said) = said.split_first_chunk()?;
-        let (at, _) = said.split_first_chunk()?;
-        (ours && *version == CURSOR_VERSION).then_some(Position {
-            seq: u64::from_be_bytes(*seq),
-            segment: u64::from_be_bytes(*segment),
-            at: u32::from_be_bytes(*at),
-        })
+impl EventQuery {
+    /// All events of a domain, as many as a page takes.
+    pub fn of(domain: Realm) -> Self {
+        Self {
+            domain,
+            filter: EventFilter::default(),
+            after: None,
+            limit: PAGE_MAX_EVENTS,
+        }
     }
 }
 
@@ -126,47 +96,121 @@ pub(super) fn events(sources: Sources<'_>, query: &EventQuery) -> Result<EventPa
             seq: first - 1,
             ..Position::default()
         },
-        Some(cursor) => cursor.position(sources.key).ok_or(QueryError::Cursor)?,
+        Some(cursor) => cursor.position(sources.key, Listed::Events, sources.reader)?,
     };
-    // Ahead of everything: the folder is an older copy, and numbers will be
-    // given a second time.
-    if after.seq + 1 < first || after.seq >= sources.reader.next_seq() {
+    if after.seq + 1 < first {
         return Err(QueryError::Expired);
     }
     let mut page = Page {
         query,
         limit: query.limit.clamp(1, PAGE_MAX_EVENTS),
+        narrow: narrow(query, sources.lookup),
+        budget: sources.budget,
         events: Vec::new(),
         seen: after,
     };
-    page.fill(sources).map_err(unavailable)?;
-    let mut events = page.events;
-    join::tags_and_names(sources.reader, sources.lookup, &mut events).map_err(unavailable)?;
+    let flow = page.fill(sources).map_err(unavailable)?;
     Ok(EventPage {
-        events,
-        next: Cursor::new(sources.key, page.seen),
+        events: page.events,
+        next: Cursor::new(sources.key, Listed::Events, page.seen),
+        more: flow.is_break(),
     })
 }
 
+fn narrow(query: &EventQuery, lookup: &Lookup<'_>) -> Narrow {
+    let (hasher, domain) = (lookup.hasher(), query.domain.as_str());
+    let mut narrow = Narrow::default();
+    if let Some(message) = &query.filter.message {
+        narrow.keep_any_of(vec![hasher.message_events(domain, message.as_str())]);
+    }
+    if let Some(recipient) = &query.filter.recipient {
+        narrow.keep_any_of(vec![hasher.recipient_events(domain, recipient.as_str())]);
+    }
+    narrow
+}
+
+/// The page as far as it is made.
 struct Page<'a> {
     query: &'a EventQuery,
     limit: usize,
+    narrow: Narrow,
+    budget: Budget,
     events: Vec<Event>,
     seen: Position,
 }
 
+/// Events that are asked for by all but their tags.
+struct Round<'a> {
+    query: &'a EventQuery,
+    most: usize,
+    events: Vec<Event>,
+    /// Where each of them stands.
+    positions: Vec<Position>,
+    seen: Position,
+}
+
 impl Page<'_> {
-    fn fill(&mut self, sources: Sources<'_>) -> io::Result<()> {
-        let hasher = sources.lookup.hasher();
-        let domain = hasher.domain(self.query.domain.as_str());
+    /// Goes on round by round; breaks where there may be more.
+    fn fill(&mut self, sources: Sources<'_>) -> io::Result<ControlFlow<()>> {
+        let most = match self.query.filter.tags.is_empty() {
+            true => self.limit,
+            false => ROUND_CANDIDATES,
+        };
+        loop {
+            let mut round = Round {
+                query: self.query,
+                most,
+                events: Vec::new(),
+                positions: Vec::new(),
+                seen: self.seen,
+            };
+            let flow = round.gather(sources, &self.narrow, &mut self.budget)?;
+            let joined = join::tags_and_names(sources.reader, sources.lookup, &mut round.events)?;
+            self.budget.searched(joined);
+            if self.take(round).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if flow.is_continue() || self.budget.is_spent() {
+                return Ok(flow);
+            }
+        }
+    }
+
+    /// Takes what has the tags; breaks where the page is full.
+    fn take(&mut self, round: Round<'_>) -> ControlFlow<()> {
+        let filter = &self.query.filter;
+        for (event, position) in round.events.into_iter().zip(round.positions) {
+            if filter.takes_tags(&event.tags) {
+                self.events.push(event);
+                if self.events.len() == self.limit {
+                    self.seen = position;
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        self.seen = round.seen;
+        ControlFlow::Continue(())
+    }
+}
+
+impl Round<'_> {
+    /// Breaks where it has enough or the budget is spent.
+    fn gather(
+        &mut self,
+        sources: Sources<'_>,
+        narrow: &Narrow,
+        budget: &mut Budget,
+    ) -> io::Result<ControlFlow<()>> {
+        let domain = sources.lookup.hasher().domain(self.query.domain.as_str());
         for part in sources.reader.parts() {
             if part.last_seq() <= self.seen.seq {
                 continue;
             }
-            if sources.lookup.may_hold(part.segment, domain)
-                && self.fill_from(part, sources.lookup)?.is_break()
+            if self.query.filter.may_be_in(part.segment)
+                && sources.lookup.may_hold(part.segment, domain)
+                && self.read(part, sources.lookup, narrow, budget)?.is_break()
             {
-                break;
+                return Ok(ControlFlow::Break(()));
             }
             // The last record of the part may be one that was not looked at.
             if self.seen.seq < part.last_seq() {
@@ -176,71 +220,63 @@ impl Page<'_> {
                 };
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
-    fn fill_from(&mut self, part: Part<'_>, lookup: &Lookup<'_>) -> io::Result<ControlFlow<()>> {
-        let number = part.segment.number;
-        let mut places = Vec::new();
-        let mut from = FRAMES_START;
-        if let Some(message) = &self.query.message {
-            let domain = self.query.domain.as_str();
-            let key = lookup.hasher().message_events(domain, message.as_str());
-            if let Some(found) = lookup.find(part.segment, key) {
-                (places, from) = (found.places, found.covered);
-            }
-        }
-        if places.is_empty() && from >= part.segment.summary.end {
+    fn read(
+        &mut self,
+        part: Part<'_>,
+        lookup: &Lookup<'_>,
+        narrow: &Narrow,
+        budget: &mut Budget,
+    ) -> io::Result<ControlFlow<()>> {
+        let mut places = narrow.places(part, lookup);
+        if places.is_none(part) {
             return Ok(ControlFlow::Continue(()));
         }
-        let file = part.file()?;
-        let take = |at, head, payload: &[u8]| self.take(number, at, head, payload);
-        if part.each_at(&*file, places, take)?.is_break() {
-            return Ok(ControlFlow::Break(()));
+        let number = part.segment.number;
+        if self.seen.segment == number {
+            let (at, seq) = (u64::from(self.seen.at), self.seen.seq);
+            let behind = part.behind(&*part.file()?, at, seq)?;
+            places.skip_to(behind.unwrap_or(FRAMES_START));
         }
-        if from == FRAMES_START && self.seen.segment == number {
-            let behind = part.behind(&*file, u64::from(self.seen.at), self.seen.seq)?;
-            from = behind.unwrap_or(FRAMES_START);
-        }
-        part.each_from(&*file, from, |at, head, payload| {
-            self.take(number, at, head, payload)
+        places.each(part, budget, |budget, at, head, payload| {
+            if head.seq <= self.seen.seq {
+                return ControlFlow::Continue(());
+            }
+            let position = Position {
+                seq: head.seq,
+                segment: number,
+                at: u32::try_from(at).unwrap_or(0),
+            };
+            self.take(position, head, payload);
+            // After a record that is new: every page gets on.
+            if self.events.len() >= self.most || budget.is_spent() {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
         })
     }
 
-    fn take(&mut self, segment: u64, at: u64, head: FrameHead, payload: &[u8]) -> ControlFlow<()> {
-        if head.seq <= self.seen.seq {
-            return ControlFlow::Continue(());
-        }
-        self.seen = Position {
-            seq: head.seq,
-            segment,
-            at: u32::try_from(at).unwrap_or(0),
-        };
+    fn take(&mut self, position: Position, head: FrameHead, payload: &[u8]) {
+        self.seen = position;
+        let EventQuery { domain, filter, .. } = self.query;
         if head.kind == record::EVENT
-            && self.is_asked(payload)
+            && record::peek_event(payload).is_ok_and(|key| filter.may_take(domain, &key))
             && let Ok(event) = record::decode_event(payload)
+            && filter.takes_but_for_tags(&event)
         {
             self.events.push(event);
+            self.positions.push(position);
         }
-        if self.events.len() < self.limit {
-            ControlFlow::Continue(())
-        } else {
-            ControlFlow::Break(())
-        }
-    }
-
-    fn is_asked(&self, payload: &[u8]) -> bool {
-        let query = self.query;
-        let message = query.message.as_ref().map(MessageId::as_str);
-        record::peek_event(payload).is_ok_and(|key| {
-            key.domain == query.domain.as_str()
-                && query.kind.is_none_or(|kind| key.kind == kind)
-                && message.is_none_or(|message| key.message_id == message)
-        })
     }
 }
 
-fn unavailable(error: io::Error) -> QueryError {
+pub(super) fn unavailable(error: io::Error) -> QueryError {
     tracing::error!(%error, "journal: cannot be read");
     QueryError::Unavailable
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,13 +15,7 @@ fn open(dir: &std::path::Path) -> Store {
 }
 
 fn query(domain: &str) -> EventQuery {
-    EventQuery {
-        domain: domain.parse().expect("realm"),
-        kind: None,
-        message: None,
-        after: None,
-        limit: 1000,
-    }
+    EventQuery::of(domain.parse().expect("realm"))
 }
 
 fn wait_until_loaded(store: &Store) {
@@ -106,8 +100,11 @@ fn pages_miss_nothing_and_repeat_nothing_whatever_the_filter() {
             .cloned()
             .collect();
         let mut asked = EventQuery {
-            kind,
-            message: message.map(|m| m.parse().expect("id")),
+            filter: EventFilter {
+                kind,
+                message: message.map(|m| m.parse().expect("id")),
+                ..EventFilter::default()
+            },
             limit: 7,
             ..query("shop/links")
         };

@@ -46,14 +46,17 @@ impl Operation {
 
     /// A request as the document shows it, for `shop/links`.
     pub(crate) fn request(&self) -> Request {
-        let path = self
-            .path
-            .replace("{namespace}", "shop")
-            .replace("{name}", "links");
         match self.examples().into_iter().next() {
-            Some(body) => post(&path, &body),
-            None => Request::new(&self.method, &path),
+            Some(body) => post(&self.filled_path(), &body),
+            None => Request::new(&self.method, &self.filled_path()),
         }
+    }
+
+    /// The path for `shop/links`.
+    fn filled_path(&self) -> String {
+        self.path
+            .replace("{namespace}", "shop")
+            .replace("{name}", "links")
     }
 
     /// The examples of its JSON body.
@@ -195,7 +198,7 @@ fn every_example_of_a_request_is_answered_as_described() {
             let bodies = operation.examples();
             requests = bodies
                 .iter()
-                .map(|body| post(&operation.path, body))
+                .map(|body| post(&operation.filled_path(), body))
                 .collect();
         }
         for request in requests {

@@ -3,15 +3,21 @@
 use mailtrail_core::config::DomainState;
 use serde_json::{Value, json};
 
-use crate::client::get;
+use crate::client::{get, post};
 use crate::world::{Server, World, click, domain, open};
 
 const EVENTS: &str = "/v1/domains/shop/links/events";
 
-fn events(server: &Server, query: &str) -> (Vec<String>, String) {
+pub(crate) const QUERY: &str = "/v1/domains/shop/links/events/query";
+
+pub(crate) fn events(server: &Server, query: &str) -> (Vec<String>, String) {
     let answer = get(&format!("{EVENTS}{query}")).send(server.address);
     assert_eq!(answer.status, 200, "{}", answer.text());
-    let body = answer.json();
+    named(&answer.json())
+}
+
+/// The events of a list by type and message, and its cursor.
+pub(crate) fn named(body: &Value) -> (Vec<String>, String) {
     let name = |event: &Value| {
         let kind = event["type"].as_str().expect("a type");
         format!("{kind} {}", event["message_id"].as_str().expect("an id"))
@@ -87,6 +93,45 @@ fn events_are_filtered_by_type_and_message() {
 }
 
 #[test]
+fn a_recipient_is_named_in_a_body_and_never_in_a_url() {
+    let server = World::open().start();
+    server.keep(&click("shop/links", "m-1"));
+    server.keep(&open("shop/links", "m-2"));
+    let body = json!({"recipient": "ada@example.org"});
+    let answer = post(QUERY, &body).send(server.address);
+    assert_eq!(named(&answer.json()).0, ["clicked m-1"]);
+    let asked = get(&format!("{EVENTS}?recipient=ada%40example.org")).send(server.address);
+    assert_eq!(asked.faults(), ["recipient"]);
+    assert!(!asked.text().contains("ada"));
+}
+
+#[test]
+fn a_cursor_of_one_way_of_asking_is_good_for_the_other() {
+    let server = World::open().start();
+    server.keep(&click("shop/links", "m-1"));
+    let (_, next) = events(&server, "?type=clicked");
+    server.keep(&click("shop/links", "m-2"));
+    let body = json!({"after": next, "verdict": ["unknown"]});
+    let answer = post(QUERY, &body).send(server.address);
+    let (found, next) = named(&answer.json());
+    assert_eq!(found, ["clicked m-2"]);
+    assert!(events(&server, &format!("?after={next}")).0.is_empty());
+}
+
+#[test]
+fn a_list_says_whether_to_ask_again_at_once() {
+    let server = World::open().start();
+    for message in ["m-1", "m-2"] {
+        server.keep(&click("shop/links", message));
+    }
+    let more = |limit: usize| {
+        let path = format!("{EVENTS}?limit={limit}");
+        get(&path).send(server.address).json()["more"].clone()
+    };
+    assert_eq!((more(1), more(3)), (json!(true), json!(false)));
+}
+
+#[test]
 fn parameters_out_of_bounds_are_refused_by_name() {
     let server = World::open().start();
     for (query, faults) in [
@@ -96,6 +141,9 @@ fn parameters_out_of_bounds_are_refused_by_name() {
         ("?limit=x&type=seen", vec!["limit", "type"]),
         ("?limit=5&limit=5", vec!["limit"]),
         ("?message_id=", vec!["message_id"]),
+        ("?verdict=bots", vec!["verdict"]),
+        ("?first=1&test=", vec!["first", "test"]),
+        ("?tag=a&since=now&until=", vec!["since", "tag", "until"]),
         ("?after=nonsense", vec!["after"]),
         ("?after=", vec!["after"]),
         (&format!("?after={}", "a".repeat(513)), vec!["after"]),

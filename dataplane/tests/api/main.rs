@@ -4,6 +4,7 @@
 mod auth;
 mod client;
 mod document;
+mod filters;
 mod limits;
 mod lists;
 mod refusals;

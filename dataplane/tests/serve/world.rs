@@ -204,13 +204,7 @@ impl World {
     /// What is recorded for the domain.
     pub(crate) fn events(&self) -> Vec<Event> {
         self.wait_for_the_disk();
-        let mut query = EventQuery {
-            domain: "shop/links".parse().expect("realm"),
-            kind: None,
-            message: None,
-            after: None,
-            limit: 1000,
-        };
+        let mut query = EventQuery::of("shop/links".parse().expect("realm"));
         let mut events = Vec::new();
         loop {
             let page = self.store.events(&query).expect("events");

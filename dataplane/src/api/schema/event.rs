@@ -128,6 +128,27 @@ words! {
     }
 }
 
+/// A verdict, or a group of them: `people` is `human` and `proxy`, `machines` is
+/// `prefetch` and `scanner`.
+#[derive(Debug, Clone, Copy, serde::Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::api) enum VerdictOrGroup {
+    /// A person.
+    Human,
+    /// For a person.
+    Proxy,
+    /// In advance.
+    Prefetch,
+    /// To check.
+    Scanner,
+    /// Not known.
+    Unknown,
+    /// `human` and `proxy`.
+    People,
+    /// `prefetch` and `scanner`.
+    Machines,
+}
+
 impl From<CoreEvent> for Event {
     fn from(event: CoreEvent) -> Self {
         let CoreEvent {

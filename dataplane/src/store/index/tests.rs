@@ -42,12 +42,10 @@ type Expected = BTreeMap<(String, String), Vec<uuid::Uuid>>;
 /// Everything of a domain, by pages, each with its tag.
 fn list(store: &Store, domain: &str, message: Option<&str>) -> Vec<(uuid::Uuid, Option<String>)> {
     let mut query = EventQuery {
-        domain: domain.parse().expect("realm"),
-        kind: None,
-        message: message.map(|message| message.parse().expect("id")),
-        after: None,
         limit: 7,
+        ..EventQuery::of(domain.parse().expect("realm"))
     };
+    query.filter.message = message.map(|message| message.parse().expect("id"));
     let mut found = Vec::new();
     loop {
         let page = store.events(&query).expect("page");
@@ -182,13 +180,7 @@ fn an_event_carries_tags_and_link_name_of_the_last_record_of_its_reader() {
         event.recipient = Some(recipient.parse().expect("recipient"));
         store.append_event(&event).wait().expect("kept");
     }
-    let query = EventQuery {
-        domain: "a/b".parse().expect("realm"),
-        kind: None,
-        message: None,
-        after: None,
-        limit: 10,
-    };
+    let query = EventQuery::of("a/b".parse().expect("realm"));
     let events = store.events(&query).expect("page").events;
     let tags: Vec<_> = events
         .iter()
