@@ -12,7 +12,8 @@
 //! Those of the [`journal`]. In short: what a [`Pending`] said `Ok` to is
 //! found again, once, whatever ends the process or the machine; what it said
 //! [`NotKept`] to is counted; and nobody who serves is ever held up by the
-//! disk. A recipient who has withdrawn stays so ([`withdrawals`]).
+//! disk. A recipient who has withdrawn stays so ([`withdrawals`]), and one who
+//! is erased is in no file any more ([`erase`]).
 //!
 //! # Caveats
 //!
@@ -23,6 +24,7 @@ mod budget;
 mod cursor;
 pub mod disk;
 mod filter;
+mod erase;
 mod folder;
 mod index;
 pub mod inspect;
@@ -51,6 +53,7 @@ use crate::metrics::Metrics;
 
 use budget::Budget;
 use disk::{Disk, RealDisk};
+use erase::Whom;
 use folder::Folder;
 use index::{Index, KeyHasher};
 use journal::{Hub, Journal, JournalMetrics, Limits};
@@ -59,6 +62,7 @@ use withdrawals::Withdrawals;
 pub use budget::READ_MAX_BYTES;
 pub use cursor::Cursor;
 pub use filter::EventFilter;
+pub use erase::{EraseError, Erased};
 pub use folder::OpenError;
 pub use journal::{NotKept, Pending};
 pub use list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
@@ -174,8 +178,14 @@ impl Store {
         }
     }
 
-    /// Keeps an event.
+    /// Keeps an event. Of a recipient who has withdrawn nothing is kept: that
+    /// is as good as done.
     pub fn append_event(&self, event: &Event) -> Pending {
+        let withdrawn = self.inner.withdrawals.hold();
+        let recipient = event.recipient.as_ref();
+        if recipient.is_some_and(|recipient| withdrawn.has(&event.domain, recipient)) {
+            return Pending::known(Ok(()));
+        }
         let time_ms = u64::try_from(event.time.as_millisecond()).unwrap_or(0);
         let payload = record::encode_event(event);
         self.inner
@@ -183,8 +193,13 @@ impl Store {
             .append(&self.hub, record::EVENT, time_ms, &payload)
     }
 
-    /// Keeps a message record.
+    /// Keeps a message record; of a recipient who has withdrawn none.
     pub fn append_message(&self, message: &MessageRecord) -> Pending {
+        let withdrawn = self.inner.withdrawals.hold();
+        let recipient = message.recipient.as_ref();
+        if recipient.is_some_and(|recipient| withdrawn.has(&message.domain, recipient)) {
+            return Pending::known(Ok(()));
+        }
         let time_ms = u64::try_from(message.rewritten_at.as_millisecond()).unwrap_or(0);
         match record::encode_message(message) {
             Some(payload) => {
@@ -199,6 +214,25 @@ impl Store {
     /// Keeps a recipient's withdrawal from a domain. It counts at once.
     pub fn withdraw(&self, realm: &Realm, recipient: &Recipient) -> Pending {
         self.inner.withdrawals.add(realm, recipient, now_ms())
+    }
+
+    /// Erases a recipient of a domain: nothing of theirs is recorded from now
+    /// on, and nothing of theirs is in the data folder when this returns. Waits
+    /// for the disk, some 20 ms for each segment that holds records of theirs,
+    /// so call it off the runtime. Ended in the middle, or refused, it can be
+    /// asked for again.
+    pub fn erase(&self, realm: &Realm, recipient: &Recipient) -> Result<Erased, EraseError> {
+        self.withdraw(realm, recipient).wait()?;
+        let whom = Whom { realm, recipient };
+        let lookup = self.inner.index.lookup();
+        let removed = erase::erase(&self.inner.journal, Some(&lookup), whom)?;
+        let erased = Erased::from(removed);
+        tracing::info!(
+            events = erased.events,
+            messages = erased.messages,
+            "a recipient is erased"
+        );
+        Ok(erased)
     }
 
     /// Whether a recipient has withdrawn; answers from memory.

@@ -25,6 +25,8 @@ pub trait Disk: Send + Sync {
     fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Makes a folder, its parents too; nothing happens where it exists.
     fn make_dir(&self, dir: &Path) -> io::Result<()>;
+    /// Gives a file another name, in one step; a file that had it is gone.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Puts a folder's names on the disk.
@@ -84,6 +86,10 @@ impl Disk for RealDisk {
 
     fn make_dir(&self, dir: &Path) -> io::Result<()> {
         fs::create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use mailtrail_core::event::{Client, Event, EventKind, EventLink};
 use mailtrail_core::id::LinkPosition;
+use mailtrail_core::message::{MessageRecord, RecordedLink};
 use mailtrail_core::target::Target;
 use uuid::Uuid;
 
@@ -25,5 +26,27 @@ pub(crate) fn event(domain: &str, message: &str) -> Event {
         client: Client::default(),
         first: false,
         test: false,
+    }
+}
+
+/// A message record with one link and one tag.
+pub(crate) fn message(domain: &str, id: &str, recipient: Option<&str>, tag: &str) -> MessageRecord {
+    MessageRecord {
+        domain: domain.parse().expect("realm"),
+        message_id: id.parse().expect("id"),
+        recipient: recipient.map(|r| r.parse().expect("recipient")),
+        rewritten_at: Timestamp::UNIX_EPOCH,
+        tags: std::collections::BTreeMap::from([("n".into(), tag.into())]),
+        links: vec![RecordedLink {
+            position: LinkPosition(2),
+            target: Target::parse("https://e.com/a?b=c").expect("target"),
+            name: Some("offer".into()),
+        }],
+        pixel: true,
+        test: false,
+        from: None,
+        to: None,
+        subject: None,
+        sent_at: None,
     }
 }

@@ -35,6 +35,8 @@
 //!   the machine, once; what damage took is said and counted.
 //! - What was refused ([`NotKept`]) is not read again, but for one case: the
 //!   process ended in an outage, before it could write that those are void.
+//! - What a rewriting takes away ([`rewrite`]) is not in the folder any more
+//!   when it has returned; what it leaves is read as before, with its numbers.
 //! - Nothing waits for the disk but who awaits a [`Pending`] or reads. The
 //!   queue is bounded and refuses at its bound, at once.
 //!
@@ -49,6 +51,7 @@
 //! | damage to one frame | all but this one | – |
 //! | damage to both headers of an unsealed segment | all but this segment | – |
 //! | damage to a footer | yes, after a full read | – |
+//! | a kill, a power cut or a refusing disk while a segment is rewritten | all; the segment is the old one or the new one | as above |
 //!
 //! # Assumptions
 //!
@@ -71,6 +74,7 @@ mod metrics;
 mod progress;
 mod queue;
 mod read;
+mod rewrite;
 mod scan;
 mod segment;
 #[cfg(test)]
@@ -78,8 +82,8 @@ mod tests;
 mod writer;
 
 use std::io;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::JoinHandle;
 
 use crate::store::disk::Disk;
@@ -90,6 +94,7 @@ pub(crate) use frame::FrameHead;
 pub use metrics::JournalMetrics;
 pub use progress::{Hub, NotKept, Pending};
 pub(crate) use read::{Part, Reader};
+pub(crate) use rewrite::{Closed, Removed};
 pub(crate) use segment::Segment;
 
 /// Segments this long are sealed, in bytes: reading one whole takes some
@@ -129,6 +134,11 @@ impl Default for Limits {
 pub struct Journal {
     shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// Files of segments that could not be read when it was opened.
+    unreadable: Vec<PathBuf>,
+    /// Held while segments are rewritten or removed.
+    rewriting: Mutex<()>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -170,7 +180,8 @@ impl Journal {
         metrics: JournalMetrics,
     ) -> io::Result<(Self, Opened)> {
         disk.make_dir(dir)?;
-        let (segments, opened) = read::open_segments(&*disk, dir, true)?;
+        rewrite::remove_drafts(&*disk, dir);
+        let (segments, opened, unreadable) = read::open_segments(&*disk, dir, true)?;
         metrics.damaged.inc_by(opened.damaged);
         let next_seq = opened.next_seq;
         let shared = Arc::new(Shared {
@@ -192,6 +203,9 @@ impl Journal {
         let journal = Self {
             shared,
             disk,
+            dir: dir.to_owned(),
+            unreadable,
+            rewriting: Mutex::default(),
             thread: Mutex::new(Some(thread)),
         };
         Ok((journal, opened))
@@ -303,6 +317,23 @@ impl Shared {
         if resized {
             self.measure();
         }
+    }
+
+    /// Another segment stands in the place of the one of its number.
+    fn replace(&self, segment: Segment) {
+        let mut segments = self.segments_mut();
+        if let Some(known) = segments.iter_mut().find(|s| s.number == segment.number) {
+            *known = segment;
+        }
+        drop(segments);
+        self.measure();
+    }
+
+    /// Bytes of all segments but this one.
+    fn bytes_without(&self, tail: Option<u64>) -> u64 {
+        let segments = self.segments();
+        let others = segments.iter().filter(|s| Some(s.number) != tail);
+        others.map(|s| s.file_bytes).sum()
     }
 
     fn remove(&self, number: u64) {

@@ -29,6 +29,9 @@ pub(crate) const EVENT: u16 = 1;
 pub(crate) const MESSAGE: u16 = 2;
 /// A withdrawal: its keyed hash of 16 bytes.
 pub(crate) const WITHDRAWAL: u16 = 3;
+/// What stands where the last record of a segment was taken away, so that its
+/// number is not given again; one byte that says nothing.
+pub(crate) const GONE: u16 = 6;
 
 const DOMAIN: u8 = 1;
 const KIND: u8 = 2;

@@ -123,6 +123,19 @@ impl SimulatedDisk {
         state.files[state.names[path]].live.clone()
     }
 
+    /// Whether these bytes are in any file that has a name.
+    pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
+        let state = self.lock();
+        let live = state.names.values().map(|id| &state.files[*id].live);
+        live.into_iter()
+            .any(|live| memchr::memmem::find(live, bytes).is_some())
+    }
+
+    /// The names of all files.
+    pub(crate) fn paths(&self) -> Vec<PathBuf> {
+        self.lock().names.keys().cloned().collect()
+    }
+
     /// Puts a file there, on the disk.
     pub(crate) fn put(&self, path: &Path, bytes: &[u8]) {
         let mut state = self.lock();
@@ -235,6 +248,13 @@ impl Disk for SimulatedDisk {
 
     fn make_dir(&self, _dir: &Path) -> io::Result<()> {
         self.call().map(drop)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.call()?;
+        let id = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), id);
+        Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockWriteGuard, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
@@ -50,6 +50,12 @@ struct Inner {
     list: RwLock<HashMap<Hash, Option<u64>>>,
     /// Keeps the folder ours for as long as its files are written.
     folder: Arc<Folder>,
+}
+
+/// The list, which stays as it is for as long as this lives.
+pub(super) struct Held<'a> {
+    inner: &'a Inner,
+    list: RwLockReadGuard<'a, HashMap<Hash, Option<u64>>>,
 }
 
 impl Withdrawals {
@@ -120,9 +126,26 @@ impl Withdrawals {
         }
     }
 
+    /// Holds the list still. What is appended before this is dropped is
+    /// appended before anybody else is on the list: who withdraws a recipient
+    /// and then looks at what is kept finds all there is of theirs.
+    pub(super) fn hold(&self) -> Held<'_> {
+        Held {
+            inner: &self.0,
+            list: self.0.list.read().unwrap_or_else(PoisonError::into_inner),
+        }
+    }
+
     /// Keeps what is queued; nothing is accepted afterwards.
     pub(super) fn close(&self) -> Pending {
         self.0.journal.close(&self.0.hub)
+    }
+}
+
+impl Held<'_> {
+    /// Whether a recipient is on the list of a domain.
+    pub(super) fn has(&self, realm: &Realm, recipient: &Recipient) -> bool {
+        !self.list.is_empty() && self.list.contains_key(&self.inner.hash(realm, recipient))
     }
 }
 

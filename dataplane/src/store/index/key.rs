@@ -36,6 +36,11 @@ impl KeyHasher {
         self.hash(b'r', [domain, recipient, ""])
     }
 
+    /// Message records of a recipient.
+    pub(in crate::store) fn recipient_messages(&self, domain: &str, recipient: &str) -> KeyHash {
+        self.hash(b'R', [domain, recipient, ""])
+    }
+
     /// Message records.
     pub(in crate::store) fn message_records(
         &self,

@@ -46,6 +46,10 @@ impl Builder {
                     let recipient = key.recipient.as_ref();
                     let hash = hasher.message_records(&key.domain, &key.message_id, recipient);
                     self.add(hash, at);
+                    if let Some(recipient) = recipient {
+                        let domain = key.domain.as_str();
+                        self.add(hasher.recipient_messages(domain, recipient.as_str()), at);
+                    }
                 }
             }
             _ => {}

@@ -3,13 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use mailtrail_core::id::LinkPosition;
-use mailtrail_core::message::{MessageRecord, RecordedLink};
-use mailtrail_core::target::Target;
-
 use super::*;
 use crate::metrics::Metrics;
-use crate::store::fixtures::event;
+use crate::store::fixtures::{event, message};
 use crate::store::journal::Limits;
 use crate::store::{EventQuery, Settings, Store};
 
@@ -55,27 +51,6 @@ fn list(store: &Store, domain: &str, message: Option<&str>) -> Vec<(uuid::Uuid, 
         query.after = Some(page.next);
         let tag = |event: &mailtrail_core::event::Event| event.tags.get("n").cloned();
         found.extend(page.events.iter().map(|event| (event.id, tag(event))));
-    }
-}
-
-fn message(domain: &str, id: &str, recipient: Option<&str>, tag: &str) -> MessageRecord {
-    MessageRecord {
-        domain: domain.parse().expect("realm"),
-        message_id: id.parse().expect("id"),
-        recipient: recipient.map(|r| r.parse().expect("recipient")),
-        rewritten_at: jiff::Timestamp::UNIX_EPOCH,
-        tags: BTreeMap::from([("n".into(), tag.into())]),
-        links: vec![RecordedLink {
-            position: LinkPosition(2),
-            target: Target::parse("https://e.com/a?b=c").expect("target"),
-            name: Some("offer".into()),
-        }],
-        pixel: true,
-        test: false,
-        from: None,
-        to: None,
-        subject: None,
-        sent_at: None,
     }
 }
 

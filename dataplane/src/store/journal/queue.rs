@@ -15,6 +15,7 @@ pub(super) const QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
 pub(super) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
+    sealed: Condvar,
 }
 
 struct State {
@@ -23,6 +24,13 @@ struct State {
     mode: Mode,
     /// The writer sleeps until so many records wait.
     wake_at: usize,
+    /// The last number that the writer has taken.
+    taken: u64,
+    /// Everything up to here is to stand in segments that are not written any
+    /// more.
+    seal_up_to: u64,
+    /// Everything up to here does.
+    sealed_up_to: u64,
 }
 
 /// Framed records, their checksums still open.
@@ -52,6 +60,8 @@ pub(super) enum Taken {
     Some,
     /// None within the given time.
     None,
+    /// None, and the segment that is written is to be ended.
+    Seal,
     /// None, and none will come.
     Closed,
 }
@@ -64,8 +74,12 @@ impl Queue {
                 next_seq,
                 mode: Mode::Open,
                 wake_at: 1,
+                taken: next_seq - 1,
+                seal_up_to: 0,
+                sealed_up_to: next_seq - 1,
             }),
             arrived: Condvar::new(),
+            sealed: Condvar::new(),
         }
     }
 
@@ -108,6 +122,9 @@ impl Queue {
             if state.mode == Mode::Closed {
                 return Taken::Closed;
             }
+            if state.seal_up_to > state.sealed_up_to {
+                return Taken::Seal;
+            }
             state.wake_at = 1;
             state = match deadline {
                 None => self
@@ -140,7 +157,42 @@ impl Queue {
         }
         // While the writer is at the disk it needs no waking.
         state.wake_at = usize::MAX;
+        state.taken = state.taken.max(state.batch.last_seq);
         std::mem::replace(&mut state.batch, spare)
+    }
+
+    /// Waits until everything that was queued before stands in segments that
+    /// are not written any more, and gives the last number of it; numbers that
+    /// are given later are higher.
+    pub(super) fn seal(&self) -> u64 {
+        let mut state = self.lock();
+        let up_to = state.next_seq - 1;
+        state.seal_up_to = state.seal_up_to.max(up_to);
+        self.arrived.notify_all();
+        while state.sealed_up_to < up_to {
+            state = self
+                .sealed
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        up_to
+    }
+
+    /// Up to where the writer, which is between two batches, can end segments
+    /// by now, when that is asked for.
+    pub(super) fn seal_asked(&self) -> Option<u64> {
+        let state = self.lock();
+        let all_taken = state.batch.records == 0 || state.taken >= state.seal_up_to;
+        (state.seal_up_to > state.sealed_up_to && all_taken).then_some(state.seal_up_to)
+    }
+
+    /// Everything up to a number stands in segments that are not written any
+    /// more.
+    pub(super) fn sealed(&self, up_to: u64) {
+        let mut state = self.lock();
+        state.sealed_up_to = state.sealed_up_to.max(up_to);
+        drop(state);
+        self.sealed.notify_all();
     }
 
     /// Refuses from now on; gives what was waiting.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
@@ -53,7 +53,7 @@ impl Reader {
         dir: &Path,
         damaged: Counter,
     ) -> io::Result<(Self, Opened)> {
-        let (segments, opened) = open_segments(&*disk, dir, false)?;
+        let (segments, opened, _) = open_segments(&*disk, dir, false)?;
         let reader = Self::new(disk, segments, opened.next_seq, damaged);
         Ok((reader, opened))
     }
@@ -75,15 +75,32 @@ impl Reader {
         &self.segments
     }
 
+    /// Keeps these segments only; what is void stays so.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Segment) -> bool) {
+        let mut kept = self
+            .segments
+            .iter()
+            .map(&keep)
+            .collect::<Vec<_>>()
+            .into_iter();
+        self.void_from.retain(|_| kept.next() == Some(true));
+        self.segments.retain(keep);
+    }
+
     /// The segments that hold anything, oldest first.
     pub(crate) fn parts(&self) -> impl DoubleEndedIterator<Item = Part<'_>> {
-        let held = self.segments.iter().zip(&self.void_from);
-        held.filter(|(segment, _)| segment.summary.records() > 0)
-            .map(|(segment, void_from)| Part {
-                segment,
-                reader: self,
-                void_from: *void_from,
-            })
+        self.all_parts()
+            .filter(|part| part.segment.summary.records() > 0)
+    }
+
+    /// All segments, those without records too.
+    pub(super) fn all_parts(&self) -> impl DoubleEndedIterator<Item = Part<'_>> {
+        let all = self.segments.iter().zip(&self.void_from);
+        all.map(|(segment, void_from)| Part {
+            segment,
+            reader: self,
+            void_from: *void_from,
+        })
     }
 
     /// Gives every record behind a number, in order, until told to stop.
@@ -124,13 +141,25 @@ pub(crate) struct Part<'a> {
 
 impl Part<'_> {
     /// The segment's file, for the other functions.
-    pub(crate) fn file(&self) -> io::Result<Box<dyn DiskFile>> {
+    pub(crate) fn file(&self) -> io::Result<Arc<dyn DiskFile>> {
         self.segment.file(&*self.reader.disk)
     }
 
     /// The last number that counts.
     pub(crate) fn last_seq(&self) -> u64 {
         self.segment.summary.last_seq.min(self.void_from - 1)
+    }
+
+    /// Whether nothing in the file can be told from chance.
+    pub(crate) fn is_headless(&self) -> bool {
+        self.segment.summary.base == 0
+    }
+
+    /// Whether the file may hold bytes beside the records that count: such as
+    /// are void, damaged, or were being written when the disk refused them.
+    pub(crate) fn is_unclean(&self) -> bool {
+        let summary = &self.segment.summary;
+        !self.segment.sealed || summary.damaged > 0 || summary.last_seq >= self.void_from
     }
 
     /// Where the record behind this one is, when the one of this number is at
@@ -197,12 +226,12 @@ impl Part<'_> {
 
 /// Opens every segment of a folder, in order. With `repair`, what was written
 /// last is put on the disk, cut behind its last record and sealed; a disk that
-/// refuses this is still read.
+/// refuses this is still read. Gives the files too that cannot be read.
 pub(super) fn open_segments(
     disk: &dyn Disk,
     dir: &Path,
     repair: bool,
-) -> io::Result<(Vec<Segment>, Opened)> {
+) -> io::Result<(Vec<Segment>, Opened, Vec<PathBuf>)> {
     let mut names: Vec<_> = disk
         .list(dir)?
         .into_iter()
@@ -211,16 +240,20 @@ pub(super) fn open_segments(
     names.sort();
     let mut opened = Opened::default();
     let mut segments = Vec::with_capacity(names.len());
+    let mut unreadable = Vec::new();
     for (number, name) in names {
-        let (segment, found) = match Segment::open(disk, &dir.join(&name), number) {
+        let path = dir.join(&name);
+        let (segment, found) = match Segment::open(disk, &path, number) {
             Ok(open) => open,
             Err(error) => {
                 tracing::error!(segment = number, %error, "journal: a segment cannot be read");
-                opened.unreadable += 1;
+                unreadable.push(path);
                 continue;
             }
         };
-        opened.unreadable += usize::from(found.headless);
+        if found.headless {
+            unreadable.push(path);
+        }
         opened.scanned += usize::from(found.scanned);
         opened.torn_bytes += found.torn_bytes;
         opened.damaged += segment.summary.damaged;
@@ -228,11 +261,12 @@ pub(super) fn open_segments(
         segments.push(segment);
     }
     opened.segments = segments.len();
+    opened.unreadable = unreadable.len();
     opened.next_seq = next_seq(&segments, &opened);
     if repair && let Some(last) = segments.last_mut() {
         seal_last(disk, last);
     }
-    Ok((segments, opened))
+    Ok((segments, opened, unreadable))
 }
 
 /// Seals the segment that was written when the process ended.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::frame::{self, FOOTER_BYTES, FRAMES_START, FrameHead, Header, Summary};
 use super::scan::{Item, Scan};
@@ -22,6 +22,9 @@ pub(crate) struct Segment {
     pub(crate) sealed: bool,
     /// Bytes of its file.
     pub(crate) file_bytes: u64,
+    /// Its file, from when another may have its name, or none: who has this
+    /// segment in hand goes on with what it was.
+    held: Arc<OnceLock<Arc<dyn DiskFile>>>,
 }
 
 /// The segment that is written.
@@ -77,13 +80,43 @@ impl Segment {
             summary,
             sealed: sealed.is_some(),
             file_bytes,
+            held: Arc::default(),
         };
         Ok((segment, found))
     }
 
     /// Its file, for [`Segment::scan`].
-    pub(crate) fn file(&self, disk: &dyn Disk) -> io::Result<Box<dyn DiskFile>> {
-        disk.open(&self.path)
+    pub(crate) fn file(&self, disk: &dyn Disk) -> io::Result<Arc<dyn DiskFile>> {
+        if let Some(held) = self.held.get() {
+            return Ok(Arc::clone(held));
+        }
+        let opened = disk.open(&self.path);
+        // It is held before its name is taken away: what was opened is this
+        // segment unless it is held by now.
+        match self.held.get() {
+            Some(held) => Ok(Arc::clone(held)),
+            None => opened.map(Arc::from),
+        }
+    }
+
+    /// Keeps its file for those who read it, because its name goes.
+    pub(super) fn hold(&self, disk: &dyn Disk) -> io::Result<()> {
+        let file = self.file(disk)?;
+        // Held already: that is the same file.
+        let _ = self.held.set(file);
+        Ok(())
+    }
+
+    /// Another segment in its place, of which nobody has anything in hand.
+    pub(super) fn replaced(&self, summary: Summary) -> Self {
+        Self {
+            path: Arc::clone(&self.path),
+            number: self.number,
+            summary,
+            sealed: true,
+            file_bytes: summary.end + FOOTER_BYTES as u64,
+            held: Arc::default(),
+        }
     }
 
     /// Reads its records from a frame's place on.
@@ -154,6 +187,8 @@ impl Summary {
         match head.kind {
             record::EVENT => self.events += 1,
             record::MESSAGE => self.messages += 1,
+            // It stands for no record.
+            record::GONE => {}
             _ => self.others += 1,
         }
     }
@@ -193,6 +228,7 @@ impl Tail {
                 summary: Summary::empty(header.base, header.salt),
                 sealed: false,
                 file_bytes: filled,
+                held: Arc::default(),
             },
             file,
             filled,

@@ -16,6 +16,7 @@ mod damage;
 mod faults;
 mod limits;
 mod restart;
+mod rewrite;
 
 const DIR: &str = "/journal";
 

@@ -31,8 +31,6 @@ pub(super) struct Writer {
     dir: PathBuf,
     limits: Limits,
     next_number: u64,
-    /// Bytes of all segments but the tail.
-    closed_bytes: u64,
     tail: Option<Tail>,
     pace: Pace,
     sweep: Sweep,
@@ -63,7 +61,6 @@ impl Writer {
         let segments = shared.segments().clone();
         Self {
             next_number: segments.iter().map(|s| s.number + 1).max().unwrap_or(1),
-            closed_bytes: segments.iter().map(|s| s.file_bytes).sum(),
             shared,
             disk,
             dir,
@@ -94,8 +91,10 @@ impl Writer {
             {
                 Taken::Some => self.turn(),
                 Taken::None => self.shared.progress.sweep(u64::MAX),
+                Taken::Seal => {}
                 Taken::Closed => break,
             }
+            self.seal_when_asked();
         }
         if let Some(tail) = self.tail.take() {
             self.retire(tail, true);
@@ -130,7 +129,8 @@ impl Writer {
         };
         let begun = Instant::now();
         let ahead = batch.frames.len() as u64 + self.limits.fill_bytes + FOOTER_BYTES as u64;
-        let bytes = self.closed_bytes + tail.segment.summary.end + ahead;
+        let others = self.shared.bytes_without(Some(tail.segment.number));
+        let bytes = others + tail.segment.summary.end + ahead;
         let written = if bytes > self.limits.total_bytes {
             Err(io::ErrorKind::StorageFull.into())
         } else {
@@ -172,6 +172,7 @@ impl Writer {
             if self.shared.queue.sleep(delay) {
                 return;
             }
+            self.seal_when_asked();
             let base = self.shared.queue.next_seq();
             match self.create(base) {
                 Ok(tail) => {
@@ -185,6 +186,16 @@ impl Writer {
         }
     }
 
+    /// Ends the segment that is written where somebody wants to rewrite it.
+    fn seal_when_asked(&mut self) {
+        if let Some(up_to) = self.shared.queue.seal_asked() {
+            if let Some(tail) = self.tail.take() {
+                self.retire(tail, true);
+            }
+            self.shared.queue.sealed(up_to);
+        }
+    }
+
     fn roll_when_full(&mut self) {
         let full = |tail: &Tail| tail.segment.summary.end >= self.limits.segment_bytes;
         if self.tail.as_ref().is_some_and(full)
@@ -195,7 +206,8 @@ impl Writer {
     }
 
     fn create(&mut self, base: u64) -> io::Result<Tail> {
-        if self.closed_bytes.saturating_add(self.limits.fill_bytes) > self.limits.total_bytes {
+        let others = self.shared.bytes_without(None);
+        if others.saturating_add(self.limits.fill_bytes) > self.limits.total_bytes {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let number = self.next_number;
@@ -236,7 +248,6 @@ impl Writer {
             tail.cut();
             tail.segment
         };
-        self.closed_bytes += segment.file_bytes;
         self.shared.update_tail(&segment);
     }
 
@@ -284,5 +295,7 @@ impl Drop for LastWords {
             shared.progress.lose_unsettled(closed);
         }
         shared.progress.settle(closed);
+        // Nobody writes any more.
+        shared.queue.sealed(u64::MAX);
     }
 }
