@@ -58,7 +58,7 @@ fn main() -> anyhow::Result<()> {
     );
 
     let metrics = Arc::new(Metrics::new());
-    let store = Store::open(store::Settings { data_dir }, Arc::clone(&metrics))?;
+    let store = Store::open(store::Settings::at(data_dir), Arc::clone(&metrics))?;
     let mut settings = Settings::at((Ipv4Addr::LOCALHOST, 0).into());
     settings.runtimes = Some(runtimes);
     settings.limits.connections_per_peer = settings.limits.connections;

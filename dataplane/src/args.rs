@@ -11,6 +11,9 @@ use std::time::Duration;
 use clap::Parser;
 use ipnet::IpNet;
 
+/// Least bound on the journal, in bytes: two segments.
+const JOURNAL_MAX_LEAST_BYTES: u64 = 64 << 20;
+
 /// Serves pixels and redirects, rewrites HTML, keeps events.
 #[derive(Debug, Clone, Parser)]
 #[command(
@@ -31,6 +34,11 @@ pub struct Args {
     /// Folder for events, keyring and what else outlives a restart; made when missing.
     #[arg(long, env = "MAILTRAIL_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
+
+    /// Most bytes of the journal of events, such as `10GiB`; above it nothing more is recorded, as
+    /// on a full disk. Without this flag as many as the disk takes.
+    #[arg(long, env = "MAILTRAIL_JOURNAL_MAX", value_name = "SIZE", value_parser = size)]
+    journal_max: Option<u64>,
 
     /// Keyring file; without this flag `keyring.json` in the data folder, made when missing.
     #[arg(long, env = "MAILTRAIL_KEYRING", value_name = "FILE")]
@@ -161,6 +169,8 @@ pub struct Settings {
     pub source: Source,
     /// Folder for what outlives a restart.
     pub data_dir: PathBuf,
+    /// Most bytes of the journal.
+    pub journal_max_bytes: Option<u64>,
     /// Keyring file, and whether one is made when it is missing.
     pub keyring: KeyringFile,
     /// Address for readers.
@@ -254,6 +264,7 @@ impl Args {
                     .unwrap_or_else(|| data_dir.join("keyring.json")),
             },
             data_dir,
+            journal_max_bytes: self.journal_max,
             public: self.public,
             api: self.api,
             admin: self.admin,
@@ -281,6 +292,25 @@ fn duration(text: &str) -> Result<Duration, String> {
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
         _ => Err("must end in ms, s or m".to_owned()),
+    }
+}
+
+/// Reads `512MiB`, `10GiB` or `1TiB` as bytes.
+fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "must be a number with MiB, GiB or TiB".to_owned())?;
+    let unit: u64 = match &text[digits.len()..] {
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return Err("must end in MiB, GiB or TiB".to_owned()),
+    };
+    match number.checked_mul(unit) {
+        Some(bytes) if bytes >= JOURNAL_MAX_LEAST_BYTES => Ok(bytes),
+        Some(_) => Err("must be 64MiB at least".to_owned()),
+        None => Err("is more than there can be".to_owned()),
     }
 }
 
@@ -334,6 +364,24 @@ mod tests {
         assert!(parse(&["--manifests", "m", "journal", "list", "--data-dir", "d"]).is_err());
         let serves = parse(&["--manifests", "m", "--data-dir", "d"]).expect("parsed");
         assert!(serves.journal().is_none());
+    }
+
+    #[test]
+    fn sizes_have_units_and_a_least() {
+        assert_eq!(size("64MiB"), Ok(64 << 20));
+        assert_eq!(size("10GiB"), Ok(10 << 30));
+        for wrong in ["10", "10GB", "GiB", "63MiB", "99999999999TiB", "-1GiB", ""] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+        let given = settings(&[
+            "--manifests",
+            "m",
+            "--data-dir",
+            "d",
+            "--journal-max",
+            "1TiB",
+        ]);
+        assert_eq!(given.expect("settings").journal_max_bytes, Some(1 << 40));
     }
 
     #[test]

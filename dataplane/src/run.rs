@@ -28,7 +28,7 @@ use crate::config::rules::{self, RulesBaseline, RulesFileError, RulesWatcher};
 use crate::config::{self, Live, Watcher};
 use crate::judge::{LiveRules, Rules};
 use crate::metrics::Metrics;
-use crate::store::{self, Store};
+use crate::store::{self, Retaining, Retention, Store};
 use crate::{api, keyring, serve};
 
 pub use journal::look_into;
@@ -161,7 +161,8 @@ fn open(settings: &Settings) -> Result<(Shared, Baselines), RunError> {
     let used_before = store::was_used(&settings.data_dir);
     let store = Store::open(
         store::Settings {
-            data_dir: settings.data_dir.clone(),
+            journal_max_bytes: settings.journal_max_bytes,
+            ..store::Settings::at(settings.data_dir.clone())
         },
         Arc::clone(&metrics),
     )?;
@@ -229,6 +230,7 @@ struct Started {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
     admin: JoinHandle<io::Result<()>>,
+    retaining: Retaining,
 }
 
 fn start(
@@ -291,6 +293,7 @@ fn start(
     })?;
     Ok(Started {
         public,
+        retaining: retain(shared)?,
         stop,
         tasks,
         admin,
@@ -315,6 +318,16 @@ fn watch_files(
         let watcher = RulesWatcher::new(baseline, rules, metrics.clone());
         tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
     }
+}
+
+/// Begins to remove what is past the retention that domains have at each look.
+fn retain(shared: &Shared) -> Result<Retaining, RunError> {
+    let live = Arc::clone(&shared.live);
+    let retention = move || Retention::of(&live.snapshot());
+    shared
+        .store
+        .retain(retention, store::now_ms)
+        .map_err(RunError::Runtime)
 }
 
 // === Stop ===
@@ -355,6 +368,7 @@ impl Started {
                 "some connections were cut off at the drain's end"
             );
         }
+        drop(self.retaining);
         match tokio::time::timeout(CLOSE_WITHIN, shared.store.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => tracing::error!("the store could not keep all that was queued"),

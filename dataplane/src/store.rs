@@ -23,8 +23,8 @@
 mod budget;
 mod cursor;
 pub mod disk;
-mod filter;
 mod erase;
+mod filter;
 mod folder;
 mod index;
 pub mod inspect;
@@ -33,6 +33,7 @@ pub mod journal;
 mod list;
 mod narrow;
 mod record;
+mod retain;
 mod withdrawals;
 
 #[cfg(test)]
@@ -40,6 +41,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 pub(crate) mod simulated;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -61,11 +63,12 @@ use withdrawals::Withdrawals;
 
 pub use budget::READ_MAX_BYTES;
 pub use cursor::Cursor;
-pub use filter::EventFilter;
 pub use erase::{EraseError, Erased};
+pub use filter::EventFilter;
 pub use folder::OpenError;
 pub use journal::{NotKept, Pending};
 pub use list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
+pub use retain::{Retaining, Retention};
 
 /// The journal's folder within the data folder.
 const JOURNAL: &str = "journal";
@@ -75,6 +78,19 @@ const JOURNAL: &str = "journal";
 pub struct Settings {
     /// The data folder; made when missing.
     pub data_dir: PathBuf,
+    /// Most bytes of the journal; above it the disk counts as full. None: as
+    /// many as the disk takes.
+    pub journal_max_bytes: Option<u64>,
+}
+
+impl Settings {
+    /// In this folder, with no bound but the disk's.
+    pub fn at(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            journal_max_bytes: None,
+        }
+    }
 }
 
 /// Whether a recipient has withdrawn from a domain.
@@ -112,7 +128,11 @@ impl Store {
     /// Opens the data folder: locks it, puts what was being written when the
     /// last process ended in order, and starts recording.
     pub fn open(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
-        Self::open_with(settings, Limits::default(), &metrics)
+        let limits = Limits {
+            total_bytes: settings.journal_max_bytes.unwrap_or(u64::MAX),
+            ..Limits::default()
+        };
+        Self::open_with(settings, limits, &metrics)
     }
 
     /// The same with other bounds.
@@ -235,6 +255,17 @@ impl Store {
         Ok(erased)
     }
 
+    /// Begins to remove what is past its retention, now and then every hour,
+    /// until what this gives is dropped. Both are asked each time: how long
+    /// domains keep, and what time it is, in milliseconds since 1970.
+    pub fn retain(
+        &self,
+        retention: impl Fn() -> Retention + Send + 'static,
+        now_ms: impl Fn() -> u64 + Send + 'static,
+    ) -> io::Result<Retaining> {
+        Retaining::start(self.clone(), retention, now_ms)
+    }
+
     /// Whether a recipient has withdrawn; answers from memory.
     pub fn withdrawn(&self, realm: &Realm, recipient: &Recipient) -> Withdrawn {
         self.inner.withdrawals.check(realm, recipient)
@@ -271,7 +302,8 @@ impl Store {
     }
 }
 
-fn now_ms() -> u64 {
+/// The time, in milliseconds since 1970.
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)

@@ -8,9 +8,7 @@ use super::fixtures::event;
 use super::*;
 
 fn open(dir: &std::path::Path) -> Store {
-    let settings = Settings {
-        data_dir: dir.to_owned(),
-    };
+    let settings = Settings::at(dir.to_owned());
     Store::open(settings, Arc::new(Metrics::new())).expect("opens")
 }
 
@@ -40,9 +38,7 @@ fn an_acknowledged_event_is_found_after_opening_again() {
 fn a_second_process_is_told_that_the_folder_is_in_use() {
     let dir = tempfile::tempdir().expect("dir");
     let _store = open(dir.path());
-    let settings = Settings {
-        data_dir: dir.path().to_owned(),
-    };
+    let settings = Settings::at(dir.path().to_owned());
     let error = Store::open(settings, Arc::default())
         .err()
         .expect("refused");
@@ -55,9 +51,7 @@ fn a_folder_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().expect("dir");
     let file = dir.path().join("file");
     std::fs::write(&file, b"").expect("file");
-    let settings = Settings {
-        data_dir: file.join("data"),
-    };
+    let settings = Settings::at(file.join("data"));
     let error = Store::open(settings, Arc::default())
         .err()
         .expect("refused");
@@ -205,9 +199,7 @@ fn withdrawals_without_their_key_are_not_forgotten_silently() {
         .expect("kept");
     drop(store);
     std::fs::remove_file(dir.path().join("key")).expect("removed");
-    let settings = Settings {
-        data_dir: dir.path().to_owned(),
-    };
+    let settings = Settings::at(dir.path().to_owned());
     let error = Store::open(settings, Arc::default())
         .err()
         .expect("refused");
@@ -218,9 +210,7 @@ fn withdrawals_without_their_key_are_not_forgotten_silently() {
 fn closing_keeps_what_is_queued_and_takes_nothing_more() {
     let dir = tempfile::tempdir().expect("dir");
     let metrics = Arc::new(Metrics::new());
-    let settings = Settings {
-        data_dir: dir.path().to_owned(),
-    };
+    let settings = Settings::at(dir.path().to_owned());
     let store = Store::open(settings, Arc::clone(&metrics)).expect("opens");
     let pending: Vec<_> = (0..50)
         .map(|_| store.append_event(&event("a/b", "m")))

@@ -141,9 +141,7 @@ impl World {
     pub(crate) fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::new());
-        let settings = store::Settings {
-            data_dir: dir.path().to_owned(),
-        };
+        let settings = store::Settings::at(dir.path().to_owned());
         let store = Store::open(settings, Arc::clone(&metrics)).expect("a store");
         let mut random = [7; 35];
         random[3..].iter_mut().zip(1..).for_each(|(b, at)| *b = at);

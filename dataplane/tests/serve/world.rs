@@ -113,9 +113,7 @@ impl Wanted {
         let folder = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::new());
         let store = Store::open(
-            store::Settings {
-                data_dir: folder.path().join("data"),
-            },
+            store::Settings::at(folder.path().join("data")),
             Arc::clone(&metrics),
         )
         .expect("a store");

@@ -18,9 +18,7 @@ const SMALL: Limits = Limits {
 const ADA: &str = "ada-lovelace@example.org";
 
 fn open(dir: &Path) -> Store {
-    let settings = Settings {
-        data_dir: dir.to_owned(),
-    };
+    let settings = Settings::at(dir.to_owned());
     let store = Store::open_with(settings, SMALL, &Metrics::new()).expect("opens");
     while !store.withdrawals_loaded() {
         std::thread::yield_now();
@@ -56,11 +54,8 @@ fn fill(store: &Store) {
 
 fn list(store: &Store, domain: &str, after: Option<Cursor>) -> (Vec<String>, Cursor) {
     let query = EventQuery {
-        domain: realm(domain),
-        kind: None,
-        message: None,
         after,
-        limit: 1000,
+        ..EventQuery::of(realm(domain))
     };
     let page = store.events(&query).expect("page");
     let name = |event: &mailtrail_core::event::Event| {

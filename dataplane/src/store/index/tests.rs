@@ -16,9 +16,7 @@ const SMALL: Limits = Limits {
 };
 
 fn open(dir: &Path) -> Store {
-    let settings = Settings {
-        data_dir: dir.to_owned(),
-    };
+    let settings = Settings::at(dir.to_owned());
     Store::open_with(settings, SMALL, &Metrics::new()).expect("opens")
 }
 

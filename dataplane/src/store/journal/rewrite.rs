@@ -18,6 +18,7 @@
 //!   [`record::GONE`] keeps its number from being given again.
 //! - Who reads at that moment goes on in the old file, which is gone when
 //!   nobody does.
+//! - A segment that was removed is not made again.
 //! - Damaged stretches and what is void are not carried over.
 //!
 //! # Caveats
@@ -25,6 +26,7 @@
 //! The disk's blocks of a file that is gone are not overwritten: that is the
 //! file system's business, and encryption's below it.
 
+use std::collections::HashSet;
 use std::io;
 use std::ops::{AddAssign, ControlFlow};
 use std::path::{Path, PathBuf};
@@ -131,6 +133,12 @@ impl<'a> Closed<'a> {
         })
     }
 
+    /// The number of the newest segment, written or not.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        let segments = self.journal.shared.segments();
+        segments.last().map(|segment| segment.number)
+    }
+
     /// The number of the newest segment, written or not, that holds records
     /// which are neither events nor message records.
     pub(crate) fn newest_with_others(&self) -> Option<u64> {
@@ -139,9 +147,14 @@ impl<'a> Closed<'a> {
         with_others.map(|segment| segment.number).max()
     }
 
-    /// The segments, oldest first, those without records too.
-    pub(crate) fn parts(&self) -> impl DoubleEndedIterator<Item = Part<'_>> {
-        self.reader.all_parts()
+    /// The segments that are still there, oldest first, those without records
+    /// too.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let segments = self.journal.shared.segments();
+        let there: HashSet<_> = segments.iter().map(|segment| segment.number).collect();
+        drop(segments);
+        let all = self.reader.all_parts();
+        all.filter(move |part| there.contains(&part.segment.number))
     }
 
     /// Whether there is such a record in a segment from a frame's place on, or

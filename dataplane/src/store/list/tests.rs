@@ -31,9 +31,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("dir");
-        let settings = Settings {
-            data_dir: dir.path().to_owned(),
-        };
+        let settings = Settings::at(dir.path().to_owned());
         let limits = Limits {
             segment_bytes: 4096,
             total_bytes: u64::MAX,
