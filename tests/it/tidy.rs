@@ -39,7 +39,12 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ),
     (
         "serde_saphyr",
-        &["crds", "dataplane/src/config", "dataplane/src/judge"],
+        &[
+            "crds",
+            "dataplane/src/config",
+            "dataplane/src/judge",
+            "dataplane/tests/verdicts",
+        ],
     ),
     (
         "tracing_subscriber",
