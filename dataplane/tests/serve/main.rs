@@ -7,4 +7,5 @@ mod drain;
 mod http2;
 mod limits;
 mod proxied;
+mod verdicts;
 mod world;
