@@ -72,7 +72,8 @@ impl Target {
     /// Whoever sealed the token had parsed the URL, and nobody else can seal
     /// one: so only what a `Location` header relies on is looked at again, the
     /// scheme and the printable ASCII. This is on the way of every click.
-    pub fn parse_exact(text: &str) -> Result<Self, TargetError> {
+    pub fn parse_exact(text: impl Into<Box<str>>) -> Result<Self, TargetError> {
+        let text = text.into();
         let begins = |scheme: &str| {
             let begin = text.get(..scheme.len());
             begin.is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
@@ -84,7 +85,7 @@ impl Target {
         if !text.bytes().all(|b| (0x21..=0x7e).contains(&b)) {
             return Err(TargetError::Invalid);
         }
-        Ok(Self(text.into()))
+        Ok(Self(text))
     }
 
     fn absolute(text: &str) -> Result<Self, TargetError> {

@@ -185,7 +185,7 @@ impl Keys {
     /// that still opens. `text` is what follows `/c/` in the path; the manglings
     /// of mail clients are undone first (see [`normalise`]).
     pub fn open(&self, realm: &Realm, kind: Kind, text: &str) -> Result<Claim, OpenError> {
-        let token = text::decode(text).ok_or(OpenError::Malformed)?;
+        let mut token = text::decode(text).ok_or(OpenError::Malformed)?;
         if token.len() < OVERHEAD_BYTES || token[0] != kind.header() {
             return Err(OpenError::Malformed);
         }
@@ -196,19 +196,12 @@ impl Keys {
             return Err(OpenError::Revoked(id));
         }
         let subkey = self.subkey(root, kind, realm);
-        let (framed, mut sealed) = (
-            &token[HEADER_BYTES..],
-            token[OVERHEAD_BYTES - TAG_BYTES..].to_vec(),
-        );
-        let nonce = Nonce::try_assume_unique_for_key(&framed[..NONCE_BYTES])
+        let (framed, sealed) = token.split_at_mut(HEADER_BYTES + NONCE_BYTES);
+        let nonce = Nonce::try_assume_unique_for_key(&framed[HEADER_BYTES..])
             .map_err(|_| OpenError::Malformed)?;
         let plain = subkey
             .aead
-            .open_in_place(
-                nonce,
-                Aad::from(associated_data(header, realm)),
-                &mut sealed,
-            )
+            .open_in_place(nonce, Aad::from(associated_data(header, realm)), sealed)
             .map_err(|_| OpenError::Forged)?;
         Claim::from_bytes(kind, plain).ok_or(OpenError::Malformed)
     }

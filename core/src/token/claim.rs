@@ -161,12 +161,10 @@ impl Claim {
         let message = if flags & FLAG_UUID == 0 {
             input.short()?.parse().ok()?
         } else {
-            Uuid::from_slice(input.take(16)?)
-                .ok()?
-                .hyphenated()
-                .to_string()
-                .parse()
-                .ok()?
+            let uuid = Uuid::from_slice(input.take(16)?).ok()?;
+            let mut buffer = Uuid::encode_buffer();
+            let text = uuid.hyphenated().encode_lower(&mut buffer);
+            text.parse().ok()?
         };
         let recipient = match flags & FLAG_RECIPIENT {
             0 => None,
@@ -251,7 +249,7 @@ impl<'a> Input<'a> {
         let code = *self.take(1)?.first()?;
         let (_, prefix) = PREFIXES.into_iter().find(|(known, _)| *known == code)?;
         let rest = std::str::from_utf8(self.take(self.0.len())?).ok()?;
-        let target = Target::parse_exact(&[prefix, rest].concat()).ok()?;
+        let target = Target::parse_exact([prefix, rest].concat()).ok()?;
         Some(Link { position, target })
     }
 }
