@@ -16,11 +16,19 @@ pub struct Agent {
 /// its begin says as much.
 const LOOKED_AT_MAX_BYTES: usize = 512;
 
+/// Words and what they stand for; the first that is found decides.
+struct Table<const N: usize> {
+    words: [(&'static str, &'static str); N],
+    /// Which of the words begin with a byte, a bit for each: a text is gone
+    /// through once for all of them.
+    begin: [u32; 128],
+}
+
 /// Words and the family they stand for. Programs name the ones they are like,
-/// so the particular comes before the general: the first word found decides.
-const FAMILIES: [(&str, &str); 27] = [
-    ("GoogleImageProxy", "Gmail image proxy"),
-    ("YahooMailProxy", "Yahoo Mail proxy"),
+/// so the particular comes before the general.
+static FAMILIES: Table<27> = Table::new([
+    ("GoogleImageProxy", GMAIL_PROXY),
+    ("YahooMailProxy", YAHOO_PROXY),
     ("Thunderbird/", "Thunderbird"),
     ("Microsoft Outlook", "Outlook"),
     ("ms-office", "Outlook"),
@@ -46,10 +54,10 @@ const FAMILIES: [(&str, &str); 27] = [
     ("Trident/", "Internet Explorer"),
     ("MSIE ", "Internet Explorer"),
     ("Safari/", "Safari"),
-];
+]);
 
 /// Words and the system they stand for, the particular before the general.
-const SYSTEMS: [(&str, &str); 12] = [
+static SYSTEMS: Table<12> = Table::new([
     ("iPhone", "iOS"),
     ("iPad", "iOS"),
     ("iPod", "iOS"),
@@ -62,36 +70,64 @@ const SYSTEMS: [(&str, &str); 12] = [
     ("Mac OS X", "macOS"),
     ("Linux", "Linux"),
     ("X11", "Linux"),
-];
+]);
+
+const GMAIL_PROXY: &str = "Gmail image proxy";
+const YAHOO_PROXY: &str = "Yahoo Mail proxy";
 
 /// Reads a user agent.
 pub fn classify(user_agent: &str) -> Agent {
     let end = user_agent.floor_char_boundary(LOOKED_AT_MAX_BYTES);
     let text = &user_agent[..end];
-    if is_image_proxy(text) {
+    let family = FAMILIES.first_in(text);
+    if matches!(family, Some(GMAIL_PROXY | YAHOO_PROXY)) {
         // The rest of its user agent is made up: it is not the reader's.
         return Agent {
-            family: first(&FAMILIES, text),
+            family,
             ..Agent::default()
         };
     }
-    let os = first(&SYSTEMS, text);
+    let os = SYSTEMS.first_in(text);
     Agent {
-        family: first(&FAMILIES, text).or_else(|| apple_mail(text, os)),
+        family: family.or_else(|| apple_mail(text, os)),
         os,
         device: os.and_then(|os| device(os, text)),
     }
 }
 
-fn is_image_proxy(text: &str) -> bool {
-    text.contains("GoogleImageProxy") || text.contains("YahooMailProxy")
-}
+impl<const N: usize> Table<N> {
+    const fn new(words: [(&'static str, &'static str); N]) -> Self {
+        assert!(N <= 32, "a bit for each word");
+        let mut begin = [0; 128];
+        let mut at = 0;
+        while at < N {
+            // Words are ASCII, which the index checks when this is compiled.
+            begin[words[at].0.as_bytes()[0] as usize] |= 1 << at;
+            at += 1;
+        }
+        Self { words, begin }
+    }
 
-fn first(table: &[(&str, &'static str)], text: &str) -> Option<&'static str> {
-    table
-        .iter()
-        .find(|(word, _)| text.contains(word))
-        .map(|(_, name)| *name)
+    fn first_in(&self, text: &str) -> Option<&'static str> {
+        let mut found = None;
+        // The words before the one that was found.
+        let mut wanted = u32::MAX;
+        for (at, byte) in text.bytes().enumerate() {
+            let begin = self.begin.get(usize::from(byte)).copied();
+            let mut left = begin.unwrap_or(0) & wanted;
+            while left != 0 {
+                let bit = left.trailing_zeros();
+                let (word, name) = self.words[bit as usize];
+                if text.as_bytes()[at..].starts_with(word.as_bytes()) {
+                    found = Some(name);
+                    wanted = (1 << bit) - 1;
+                    break;
+                }
+                left &= left - 1;
+            }
+        }
+        found
+    }
 }
 
 /// Apple's Mail sends what Safari sends, without `Version/` and `Safari/`.
@@ -159,6 +195,28 @@ mod tests {
             "",
             "",
         );
+    }
+
+    #[test]
+    fn the_first_word_of_the_table_decides_wherever_it_stands() {
+        for (at, (word, _)) in FAMILIES.words.into_iter().enumerate() {
+            let others: Vec<_> = FAMILIES.words[at..].iter().map(|(word, _)| *word).collect();
+            let reversed = others
+                .iter()
+                .rev()
+                .copied()
+                .collect::<Vec<_>>()
+                .join("\u{fc}");
+            for text in [word.to_owned(), others.join(" "), reversed] {
+                // A word may hold one that stands before it.
+                let first = FAMILIES.words.iter().find(|(word, _)| text.contains(word));
+                assert_eq!(
+                    FAMILIES.first_in(&text),
+                    first.map(|(_, name)| *name),
+                    "{text}"
+                );
+            }
+        }
     }
 
     #[test]
