@@ -23,6 +23,9 @@ use mailtrail_core::token::Keys;
 
 use manifests::ManifestErrors;
 
+/// What was in use when it was looked at.
+pub type Peeked<T> = arc_swap::Guard<Arc<T>>;
+
 /// The domains and keys in use; swapped as a whole, never changed in place.
 #[derive(Debug)]
 pub struct Live {
@@ -49,6 +52,12 @@ impl Live {
     /// The keys of this moment.
     pub fn keys(&self) -> Arc<Keys> {
         self.keys.load_full()
+    }
+
+    /// The same to look at and let go: threads that do so at once do not
+    /// disturb each other, as they would by counting who holds it.
+    pub fn peek(&self) -> (Peeked<Snapshot>, Peeked<Keys>) {
+        (self.snapshot.load(), self.keys.load())
     }
 
     /// Requests that begin from now on see these domains.

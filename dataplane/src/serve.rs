@@ -28,6 +28,7 @@ mod respond;
 pub mod route;
 mod runtime;
 mod settings;
+mod waits;
 mod walk;
 mod wire;
 

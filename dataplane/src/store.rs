@@ -44,7 +44,7 @@ pub(crate) mod simulated;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mailtrail_core::event::Event;
 use mailtrail_core::id::{Realm, Recipient};
@@ -141,12 +141,21 @@ impl Store {
         limits: Limits,
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
+        Self::open_on(Arc::new(RealDisk), settings, limits, metrics)
+    }
+
+    /// The same with the journals on another disk.
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        settings: Settings,
+        limits: Limits,
+        metrics: &Metrics,
+    ) -> Result<Self, OpenError> {
         let folder = Arc::new(Folder::open(&settings.data_dir)?);
         let not_readable = |source| OpenError::NotReadable {
             dir: settings.data_dir.clone(),
             source,
         };
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let (journal, opened) = Journal::open(
             Arc::clone(&disk),
             &folder.dir.join(JOURNAL),
@@ -196,6 +205,27 @@ impl Store {
             inner: Arc::clone(&self.inner),
             hub: self.inner.journal.hub(),
         }
+    }
+
+    /// The same, for a runtime that answers many requests in turn: what it
+    /// hands in is written together, once it [`Store::ring`]s or has handed in
+    /// enough.
+    pub fn local_with_bell(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            hub: self.inner.journal.hub_with_bell(),
+        }
+    }
+
+    /// What was handed in through this handle and its clones is to be written now.
+    pub fn ring(&self) {
+        self.inner.journal.ring(&self.hub);
+    }
+
+    /// Wakes those of this handle and its clones who wait no longer, and says
+    /// when the next of them does ([`Pending::poll_until`]).
+    pub fn wake_overdue(&self, now: Instant) -> Option<Instant> {
+        self.hub.wake_overdue(now)
     }
 
     /// Keeps an event. Of a recipient who has withdrawn nothing is kept: that

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::time::Instant;
 
 use http::header::HOST;
 use http::{HeaderMap, Method, Request, Response};
@@ -22,6 +22,7 @@ use super::route::{Asked, route};
 use super::runtime::Runtime;
 use super::walk::Walk;
 use super::wire::Protocol;
+use super::{EVENT_WAIT, WITHDRAWAL_WAIT};
 use crate::store::{NotKept, Pending};
 
 /// What a reader is told whose withdrawal could not be kept.
@@ -49,14 +50,23 @@ pub(super) struct Answer {
 pub(super) enum State {
     Made(Option<Reply>),
     /// An event is being kept; the response goes out in any case.
-    Event(Box<KeptFirst>, HitRoute),
+    Event(EventFirst),
     /// A withdrawal is being kept; the response says so only if it was.
-    Withdrawal(Box<KeptFirst>),
+    Withdrawal(Box<WithdrawalFirst>),
 }
 
-/// A response that waits for something to be kept.
-pub(super) struct KeptFirst<P = Pending> {
-    pending: P,
+/// A response that waits for its event, [`EVENT_WAIT`] at most. Nothing of it
+/// is allocated, and [`super::waits`] sees to the time of all of them.
+pub(super) struct EventFirst {
+    pending: Pending,
+    until: Instant,
+    route: HitRoute,
+    reply: Option<Reply>,
+}
+
+/// A response that waits for a withdrawal, [`WITHDRAWAL_WAIT`] at most.
+pub(super) struct WithdrawalFirst {
+    pending: Pending,
     until: Pin<Box<Sleep>>,
     reply: Option<Reply>,
 }
@@ -99,7 +109,7 @@ impl Handler {
                 _ => self.refuse(Refusal::BodyBytes),
             };
         }
-        let snapshot = self.runtime.context.live.snapshot();
+        let (snapshot, keys) = self.runtime.context.live.peek();
         let found = route
             .host
             .as_deref()
@@ -112,7 +122,6 @@ impl Handler {
             self.runtime.context.metrics.serve.other.inc();
             return made(respond::nothing());
         };
-        let keys = self.runtime.context.live.keys();
         let walk = Walk {
             runtime: &self.runtime,
             peer: self.peer,
@@ -190,8 +199,8 @@ impl Future for Answer {
         let counts = &this.runtime.context.metrics.serve;
         let reply = match &mut this.state {
             State::Made(reply) => reply.take(),
-            State::Event(kept, route) => {
-                let outcome = match kept.poll(cx) {
+            State::Event(event) => {
+                let outcome = match event.pending.poll_until(cx, event.until) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Some(Ok(()))) => Outcome::Recorded,
                     Poll::Ready(Some(Err(NotKept))) => Outcome::NotKept,
@@ -200,16 +209,16 @@ impl Future for Answer {
                         Outcome::Recorded
                     }
                 };
-                counts.hit(*route, outcome);
-                kept.reply.take()
+                counts.hit(event.route, outcome);
+                event.reply.take()
             }
-            State::Withdrawal(kept) => match kept.poll(cx) {
+            State::Withdrawal(withdrawal) => match withdrawal.poll(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Some(Ok(()))) => {
+                Poll::Ready(true) => {
                     counts.withdrawals.inc();
-                    kept.reply.take()
+                    withdrawal.reply.take()
                 }
-                Poll::Ready(_) => Some(respond::unavailable(NOT_WITHDRAWN).into()),
+                Poll::Ready(false) => Some(respond::unavailable(NOT_WITHDRAWN).into()),
             },
         };
         let reply =
@@ -231,61 +240,31 @@ impl Future for Answer {
     }
 }
 
-impl<P: Future<Output = Result<(), NotKept>> + Unpin> KeptFirst<P> {
-    /// Waits for the store, and no longer than so.
-    pub(super) fn new(pending: P, longest: Duration, reply: Reply) -> Self {
+impl EventFirst {
+    pub(super) fn new(pending: Pending, route: HitRoute, reply: Reply) -> Self {
         Self {
             pending,
-            until: Box::pin(tokio::time::sleep(longest)),
+            until: Instant::now() + EVENT_WAIT,
+            route,
+            reply: Some(reply),
+        }
+    }
+}
+
+impl WithdrawalFirst {
+    pub(super) fn new(pending: Pending, reply: Reply) -> Self {
+        Self {
+            pending,
+            until: Box::pin(tokio::time::sleep(WITHDRAWAL_WAIT)),
             reply: Some(reply),
         }
     }
 
-    /// What the store says, or nothing once it took too long.
-    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<Option<Result<(), NotKept>>> {
+    /// Whether it is kept; not, once it took too long.
+    fn poll(&mut self, cx: &mut TaskContext<'_>) -> Poll<bool> {
         if let Poll::Ready(kept) = Pin::new(&mut self.pending).poll(cx) {
-            return Poll::Ready(Some(kept));
+            return Poll::Ready(kept.is_ok());
         }
-        self.until.as_mut().poll(cx).map(|()| None)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Instant;
-
-    use super::*;
-    use crate::serve::EVENT_WAIT;
-
-    fn waited_for(
-        pending: impl Future<Output = Result<(), NotKept>> + Unpin,
-    ) -> (Option<Result<(), NotKept>>, Duration) {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .expect("a runtime");
-        let begin = Instant::now();
-        let kept = runtime.block_on(async {
-            let mut kept = KeptFirst::new(pending, EVENT_WAIT, Reply::Pixel);
-            std::future::poll_fn(|cx| kept.poll(cx)).await
-        });
-        (kept, begin.elapsed())
-    }
-
-    #[test]
-    fn case_84_a_store_that_hangs_is_waited_for_no_longer_than_stated() {
-        let (kept, waited) = waited_for(std::future::pending());
-        assert_eq!(kept, None);
-        assert!(waited >= EVENT_WAIT, "{waited:?}");
-        assert!(waited < 10 * EVENT_WAIT, "{waited:?}");
-    }
-
-    #[test]
-    fn case_84_what_the_store_says_is_not_waited_for_at_all() {
-        for said in [Ok(()), Err(NotKept)] {
-            let (kept, waited) = waited_for(std::future::ready(said));
-            assert_eq!(kept, Some(said));
-            assert!(waited < EVENT_WAIT, "{waited:?}");
-        }
+        self.until.as_mut().poll(cx).map(|()| false)
     }
 }

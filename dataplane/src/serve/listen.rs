@@ -35,6 +35,9 @@ pub(super) async fn run(
 ) -> usize {
     let watched = Rc::clone(&runtime);
     let watch = tokio::task::spawn_local(async move { watched.pulses.watch().await });
+    let waited = Rc::clone(&runtime);
+    let waits =
+        tokio::task::spawn_local(async move { waited.waits.watch(&waited.context.store).await });
     accept_until_draining(&listener, &runtime, &mut stage).await;
     accept_backlog(&listener, &runtime);
     drop(listener);
@@ -44,6 +47,9 @@ pub(super) async fn run(
         () = reached(&mut stage, Stage::Over) => {}
     }
     watch.abort();
+    waits.abort();
+    // What those cut off have handed in last.
+    runtime.context.store.ring();
     runtime.pulses.len()
 }
 

@@ -11,6 +11,7 @@ use super::Context;
 use super::places::Places;
 use super::pulse::Pulses;
 use super::settings::{Limits, Settings};
+use super::waits::Waits;
 
 /// Bytes read from a socket at once; heads are far smaller.
 const READ_BYTES: usize = 16 * 1024;
@@ -27,6 +28,7 @@ pub(super) struct Runtime {
     pub(super) settings: Settings,
     pub(super) places: Arc<Places>,
     pub(super) pulses: Pulses,
+    pub(super) waits: Waits,
     pub(super) scratch: RefCell<Box<[u8]>>,
     pub(super) http1: http1::Builder,
     pub(super) http2: http2::Builder<LocalExecutor>,
@@ -46,13 +48,14 @@ struct Random {
 
 impl Runtime {
     pub(super) fn new(settings: Settings, places: Arc<Places>, mut context: Context) -> Self {
-        // Whoever waits for the store on this thread is woken together.
-        context.store = context.store.local();
+        // Whoever waits for the store on this thread hands in and is woken together.
+        context.store = context.store.local_with_bell();
         let limits = settings.limits.clone();
         Self {
             context,
             places,
             pulses: Pulses::new(limits.clone()),
+            waits: Waits::default(),
             scratch: RefCell::new(vec![0; READ_BYTES].into_boxed_slice()),
             http1: http1(&limits),
             http2: http2(&limits),

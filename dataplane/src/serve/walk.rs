@@ -11,14 +11,14 @@ use mailtrail_core::id::Host;
 use mailtrail_core::proof::{self, Challenge};
 use mailtrail_core::token::{Keys, Kind, OpenError};
 
-use super::answer::{KeptFirst, State, made};
+use super::answer::{EventFirst, State, WithdrawalFirst, made};
 use super::counts::{HitRoute, Outcome};
 use super::open::{Opened, open};
 use super::page::{self, Words};
 use super::respond::{self, Body, Reply};
 use super::route::{Asked, LinkKind};
 use super::runtime::Runtime;
-use super::{EVENT_WAIT, WITHDRAWAL_WAIT, apps, client};
+use super::{apps, client};
 use crate::hit::{self, Hit};
 use crate::judge::Seen;
 use crate::store::Withdrawn;
@@ -103,9 +103,8 @@ impl Walk<'_> {
         };
         let store = &self.runtime.context.store;
         let words = Words::for_reader(self.headers);
-        State::Withdrawal(Box::new(KeptFirst::new(
+        State::Withdrawal(Box::new(WithdrawalFirst::new(
             store.withdraw(&self.domain.realm, recipient),
-            WITHDRAWAL_WAIT,
             respond::html(StatusCode::OK, page::withdrawn(words)).into(),
         )))
     }
@@ -185,14 +184,9 @@ impl Walk<'_> {
         };
         let random = self.runtime.random();
         let Unsettled { event, .. } = hit::event(hit, opened.claim(), self.domain, (now, random));
-        State::Event(
-            Box::new(KeptFirst::new(
-                context.store.append_event(&event),
-                EVENT_WAIT,
-                reply,
-            )),
-            route,
-        )
+        let pending = context.store.append_event(&event);
+        self.runtime.waits.begin();
+        State::Event(EventFirst::new(pending, route, reply))
     }
 
     /// Toggle, state and retention; then whether the reader has withdrawn, or

@@ -64,13 +64,16 @@
 //! # Flow
 //!
 //! Producers frame records into one buffer under one short lock ([`queue`]).
-//! The writer ([`writer`]) takes the buffer whole: at once when it was quiet,
-//! otherwise when as many wait as last time, or about one sync's time (2 ms
-//! at most) is over. It puts in the checksums, writes, syncs, and says how far
+//! The writer ([`writer`]) takes the buffer whole: when every runtime that has
+//! a bell has rung it, or holds it for 2 ms; of those without one at once when
+//! it was quiet, otherwise when as many wait as last time, or about one sync's
+//! time (2 ms at most) is over. It puts in the checksums, writes, syncs, and says how far
 //! the journal is ([`progress`]), with one wake-up per runtime and batch.
 
 mod frame;
+mod hub;
 mod metrics;
+mod pending;
 mod progress;
 mod queue;
 mod read;
@@ -91,8 +94,10 @@ use crate::store::record;
 
 pub(crate) use frame::FRAMES_START;
 pub(crate) use frame::FrameHead;
+pub use hub::Hub;
 pub use metrics::JournalMetrics;
-pub use progress::{Hub, NotKept, Pending};
+pub use pending::Pending;
+pub use progress::NotKept;
 pub(crate) use read::{Part, Reader};
 pub(crate) use rewrite::{Closed, Removed};
 pub(crate) use segment::Segment;
@@ -213,7 +218,20 @@ impl Journal {
 
     /// Makes a hub for the waiters of one runtime.
     pub fn hub(&self) -> Arc<Hub> {
-        self.shared.progress.hub()
+        self.shared.progress.hub(None)
+    }
+
+    /// The same, where [`Journal::ring`] says when all that is at hand was
+    /// handed in: until then it may wait.
+    pub fn hub_with_bell(&self) -> Arc<Hub> {
+        self.shared.progress.hub(Some(queue::Bell::default()))
+    }
+
+    /// What was handed in through this hub is to be written now.
+    pub fn ring(&self, hub: &Hub) {
+        if let Some(bell) = &hub.bell {
+            self.shared.queue.ring(bell);
+        }
     }
 
     /// Queues a record. Refused, and counted, where the queue is full or the
@@ -225,7 +243,8 @@ impl Journal {
         time_ms: u64,
         payload: &[u8],
     ) -> Pending {
-        match self.shared.queue.push(kind, time_ms, payload) {
+        let bell = hub.bell.as_ref();
+        match self.shared.queue.push(kind, time_ms, payload, bell) {
             Some(seq) => hub.pending(seq),
             None => {
                 self.shared.count_not_kept(kind);

@@ -86,6 +86,11 @@ impl SimulatedDisk {
         self.lock().lying = true;
     }
 
+    /// No call returns until what this gives is dropped.
+    pub(crate) fn hang(&self) -> impl Sized {
+        self.lock()
+    }
+
     /// What is there when the power is back.
     pub(crate) fn after_power_cut(&self) -> Self {
         let mut state = self.lock().clone();

@@ -23,7 +23,8 @@ pub struct JournalMetrics {
     /// How often a damaged stretch was passed over, when opening and at every
     /// reading.
     pub damaged: Counter,
-    /// Records that waited when the writer last took what waits.
+    /// Records that waited when the writer took a batch, then those that did
+    /// when it was done.
     pub queued: Gauge,
     /// Segment files.
     pub segments: Gauge,
@@ -77,7 +78,7 @@ impl JournalMetrics {
         );
         registry.register(
             "journal_queued",
-            "Records that waited when a batch was last taken",
+            "Records that wait to be written, as of the last batch",
             queued.clone(),
         );
         registry.register("journal_segments", "Segment files", segments.clone());

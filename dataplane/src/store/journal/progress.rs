@@ -12,12 +12,12 @@
 //! the writer says what is settled and then looks at who is registered.
 
 use std::collections::VecDeque;
-use std::future::Future;
 use std::ops::RangeInclusive;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+
+use super::hub::Hub;
+use super::queue::Bell;
 
 /// Most stretches of lost records that are told apart; neighbouring ones are
 /// one. A waiter that was not polled through more outages is told "not kept".
@@ -44,35 +44,6 @@ struct Lost {
     forgotten: u64,
 }
 
-/// The waiters of one runtime.
-pub struct Hub {
-    progress: Arc<Progress>,
-    waiters: Mutex<Waiters>,
-}
-
-#[derive(Default)]
-struct Waiters {
-    waiting: Vec<(u64, Waker)>,
-    /// Room to carry wakers out of the lock, kept from drain to drain.
-    spare: Vec<Waker>,
-    /// Nobody waits for this number or an earlier one.
-    drained: u64,
-}
-
-/// Ready when the record is on disk. The record is queued when this is made:
-/// dropping it early loses nothing but the answer.
-#[must_use = "only when awaited does it say whether the record is on disk"]
-pub struct Pending(State);
-
-enum State {
-    Known(Result<(), NotKept>),
-    Waiting {
-        hub: Arc<Hub>,
-        seq: u64,
-        registered: bool,
-    },
-}
-
 // === Progress ===
 
 impl Progress {
@@ -85,12 +56,10 @@ impl Progress {
         }
     }
 
-    /// Makes a hub for one runtime.
-    pub(super) fn hub(self: &Arc<Self>) -> Arc<Hub> {
-        let hub = Arc::new(Hub {
-            progress: Arc::clone(self),
-            waiters: Mutex::default(),
-        });
+    /// Makes a hub for one runtime; with a bell it says when it has handed in
+    /// all it has.
+    pub(super) fn hub(self: &Arc<Self>, bell: Option<Bell>) -> Arc<Hub> {
+        let hub = Arc::new(Hub::new(Arc::clone(self), bell));
         let mut hubs = locked(&self.hubs);
         hubs.retain(|hub| hub.strong_count() > 0);
         hubs.push(Arc::downgrade(&hub));
@@ -141,7 +110,7 @@ impl Progress {
     pub(super) fn has_stragglers(&self) -> bool {
         let settled = self.settled();
         let mut any = false;
-        self.each_hub(|hub| any |= locked(&hub.waiters).has(settled));
+        self.each_hub(|hub| any |= hub.has(settled));
         any
     }
 
@@ -150,11 +119,11 @@ impl Progress {
         (seq <= self.settled()).then(|| self.outcome(seq).is_err())
     }
 
-    fn settled(&self) -> u64 {
+    pub(super) fn settled(&self) -> u64 {
         self.settled.load(Ordering::SeqCst)
     }
 
-    fn outcome(&self, seq: u64) -> Result<(), NotKept> {
+    pub(super) fn outcome(&self, seq: u64) -> Result<(), NotKept> {
         if !self.lost_any.load(Ordering::SeqCst) {
             return Ok(());
         }
@@ -174,158 +143,7 @@ impl Progress {
     }
 }
 
-// === Hub ===
-
-impl Hub {
-    /// Waits for a record.
-    pub(crate) fn pending(self: &Arc<Self>, seq: u64) -> Pending {
-        Pending(State::Waiting {
-            hub: Arc::clone(self),
-            seq,
-            registered: false,
-        })
-    }
-
-    /// Wakes one of those who are settled.
-    fn nudge(&self, settled: u64) {
-        let waker = locked(&self.waiters).one(settled);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Wakes all who are settled.
-    fn drain(&self, settled: u64) {
-        let mut waiters = locked(&self.waiters);
-        if waiters.drained >= settled {
-            return;
-        }
-        waiters.drained = settled;
-        let mut ready = std::mem::take(&mut waiters.spare);
-        waiters.waiting.retain(|(seq, waker)| {
-            let waits = *seq > settled;
-            if !waits {
-                ready.push(waker.clone());
-            }
-            waits
-        });
-        drop(waiters);
-        // Outside the lock: a waker may drop a future that is in this hub.
-        ready.drain(..).for_each(Waker::wake);
-        locked(&self.waiters).spare = ready;
-    }
-
-    fn register(&self, seq: u64, waker: &Waker, again: bool) {
-        let mut waiters = locked(&self.waiters);
-        if again && let Some((_, old)) = waiters.waiting.iter_mut().find(|(s, _)| *s == seq) {
-            old.clone_from(waker);
-            return;
-        }
-        waiters.waiting.push((seq, waker.clone()));
-        // A settled batch's waiters were drained up to some number; this one
-        // may be at or below it and is then seen by its own second look.
-        waiters.drained = waiters.drained.min(seq - 1);
-    }
-
-    fn forget(&self, seq: u64) {
-        locked(&self.waiters).waiting.retain(|(s, _)| *s != seq);
-    }
-}
-
-impl Waiters {
-    fn has(&self, settled: u64) -> bool {
-        self.drained < settled && self.waiting.iter().any(|(seq, _)| *seq <= settled)
-    }
-
-    fn one(&self, settled: u64) -> Option<Waker> {
-        let (_, waker) = self.waiting.iter().find(|(seq, _)| *seq <= settled)?;
-        Some(waker.clone())
-    }
-}
-
-// === Pending ===
-
-impl Pending {
-    /// One whose outcome is known.
-    pub(crate) fn known(outcome: Result<(), NotKept>) -> Self {
-        Self(State::Known(outcome))
-    }
-
-    /// The number of the record, while its outcome is not known.
-    pub(crate) fn seq(&self) -> Option<u64> {
-        match &self.0 {
-            State::Known(_) => None,
-            State::Waiting { seq, .. } => Some(*seq),
-        }
-    }
-
-    /// Blocks the thread until the outcome is known; not for use in a runtime.
-    pub fn wait(mut self) -> Result<(), NotKept> {
-        struct Unpark(std::thread::Thread);
-        impl Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
-        }
-        let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
-        let mut context = Context::from_waker(&waker);
-        loop {
-            match Pin::new(&mut self).poll(&mut context) {
-                Poll::Ready(outcome) => return outcome,
-                Poll::Pending => std::thread::park(),
-            }
-        }
-    }
-}
-
-impl Future for Pending {
-    type Output = Result<(), NotKept>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (hub, seq, registered) = match &mut self.0 {
-            State::Known(outcome) => return Poll::Ready(*outcome),
-            State::Waiting {
-                hub,
-                seq,
-                registered,
-            } => (hub, seq, registered),
-        };
-        let mut settled = hub.progress.settled();
-        if settled < *seq {
-            hub.register(*seq, context.waker(), *registered);
-            *registered = true;
-            settled = hub.progress.settled();
-            if settled < *seq {
-                return Poll::Pending;
-            }
-        }
-        hub.drain(settled);
-        let outcome = hub.progress.outcome(*seq);
-        self.0 = State::Known(outcome);
-        Poll::Ready(outcome)
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if let State::Waiting {
-            hub,
-            seq,
-            registered: true,
-        } = &self.0
-        {
-            let settled = hub.progress.settled();
-            if settled >= *seq {
-                // It may be the one the writer woke for all.
-                hub.drain(settled);
-            } else {
-                hub.forget(*seq);
-            }
-        }
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every change under these locks is whole when it can panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

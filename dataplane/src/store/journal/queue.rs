@@ -1,6 +1,12 @@
 //! Where records wait for the writer: framed already, in one buffer under one
 //! short lock.
+//!
+//! Waking the writer costs two changes of threads, and what it does then a
+//! sync. So a runtime that has many requests at hand does not wake it for the
+//! first: it hands in all it has and rings its [`Bell`] once. The writer waits
+//! for every bell that is to ring, a bounded time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,6 +16,9 @@ use super::frame::{self, FRAME_HEAD_BYTES, PAYLOAD_MAX_BYTES};
 pub(super) const QUEUE_MAX_RECORDS: usize = 64 * 1024;
 /// Most bytes that wait: the above at 512 bytes each, and any one record.
 pub(super) const QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// So many records are worth a batch, whoever still hands in: a sync costs as
+/// much as answering some three requests, which is then one per cent of each.
+pub(super) const BATCH_RECORDS: usize = 256;
 
 /// Records wait here between producers and the writer.
 pub(super) struct Queue {
@@ -22,8 +31,11 @@ struct State {
     batch: Batch,
     next_seq: u64,
     mode: Mode,
-    /// The writer sleeps until so many records wait.
-    wake_at: usize,
+    writer: Writer,
+    /// Bells that are to ring for what was handed in.
+    bells: usize,
+    /// Whether one has rung for this batch.
+    rung: bool,
     /// The last number that the writer has taken.
     taken: u64,
     /// Everything up to here is to stand in segments that are not written any
@@ -44,6 +56,24 @@ pub(super) struct Batch {
     pub(super) last_seq: u64,
 }
 
+/// Says when a producer has handed in all it has for now.
+#[derive(Default)]
+pub(super) struct Bell {
+    /// Whether it is to ring. Changed under the queue's lock only.
+    due: AtomicBool,
+}
+
+/// How long records are let gather.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// Of those without a bell so many are worth a batch.
+    pub(super) enough: usize,
+    /// Longest wait for so many.
+    pub(super) linger: Duration,
+    /// Longest wait for bells.
+    pub(super) bells: Duration,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Open,
@@ -51,6 +81,17 @@ enum Mode {
     Failing,
     /// What is queued is written, nothing more is taken.
     Closed,
+}
+
+/// What the writer does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Writer {
+    /// It is at the disk and looks here afterwards.
+    Busy,
+    /// It sleeps until a first record is there.
+    Asleep,
+    /// It sleeps until so many are there.
+    Gathering(usize),
 }
 
 /// How a wait for records ended.
@@ -73,7 +114,9 @@ impl Queue {
                 batch: Batch::default(),
                 next_seq,
                 mode: Mode::Open,
-                wake_at: 1,
+                writer: Writer::Busy,
+                bells: 0,
+                rung: false,
                 taken: next_seq - 1,
                 seal_up_to: 0,
                 sealed_up_to: next_seq - 1,
@@ -85,8 +128,14 @@ impl Queue {
 
     /// Takes a record in and gives its sequence number; none when the queue
     /// is full or closed, the disk takes nothing, or the payload is too large
-    /// or empty.
-    pub(super) fn push(&self, kind: u16, time_ms: u64, payload: &[u8]) -> Option<u64> {
+    /// or empty. With a bell the writer need not know before it rings.
+    pub(super) fn push(
+        &self,
+        kind: u16,
+        time_ms: u64,
+        payload: &[u8],
+        bell: Option<&Bell>,
+    ) -> Option<u64> {
         if payload.is_empty() || payload.len() > PAYLOAD_MAX_BYTES {
             return None;
         }
@@ -99,16 +148,40 @@ impl Queue {
             return None;
         }
         let seq = state.next_seq;
-        state.next_seq += 1;
         frame::push_frame(&mut state.batch.frames, seq, time_ms, kind, payload);
+        state.next_seq += 1;
         state.batch.records += 1;
         state.batch.last_seq = seq;
-        let wake = state.batch.records == state.wake_at;
+        let wake = state.is_to_wake(bell);
         drop(state);
         if wake {
             self.arrived.notify_one();
         }
         Some(seq)
+    }
+
+    /// What was handed in with this bell is to be written now.
+    pub(super) fn ring(&self, bell: &Bell) {
+        if !bell.due.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut state = self.lock();
+        if bell.due.swap(false, Ordering::Relaxed) {
+            state.bells -= 1;
+        }
+        if state.batch.records == 0 {
+            return;
+        }
+        state.rung = true;
+        let wake = match state.writer {
+            Writer::Busy => false,
+            Writer::Asleep => true,
+            Writer::Gathering(_) => state.bells == 0,
+        };
+        drop(state);
+        if wake {
+            self.arrived.notify_one();
+        }
     }
 
     /// Waits until a record is there, for `patience` at most.
@@ -125,7 +198,7 @@ impl Queue {
             if state.seal_up_to > state.sealed_up_to {
                 return Taken::Seal;
             }
-            state.wake_at = 1;
+            state.writer = Writer::Asleep;
             state = match deadline {
                 None => self
                     .arrived
@@ -142,21 +215,26 @@ impl Queue {
         }
     }
 
-    /// Lets records gather until so many are there, the queue closes or the
-    /// time is over; then takes all of them in exchange for an empty batch.
-    pub(super) fn gather(&self, enough: usize, linger: Duration, spare: Batch) -> Batch {
+    /// Lets records gather, no longer than patience says; then takes all of
+    /// them in exchange for an empty batch.
+    pub(super) fn gather(&self, patience: Patience, spare: Batch) -> Batch {
         let mut state = self.lock();
-        let deadline = Instant::now() + linger;
-        while state.batch.records < enough && state.mode != Mode::Closed {
-            let left = deadline.saturating_duration_since(Instant::now());
+        let begun = Instant::now();
+        while !state.is_worth_a_batch(patience.enough) {
+            let longest = match state.bells {
+                0 => patience.linger,
+                _ => patience.bells,
+            };
+            let left = longest.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 break;
             }
-            state.wake_at = enough;
+            state.writer = Writer::Gathering(patience.enough);
             state = self.wait_for(state, left);
         }
         // While the writer is at the disk it needs no waking.
-        state.wake_at = usize::MAX;
+        state.writer = Writer::Busy;
+        state.rung = false;
         state.taken = state.taken.max(state.batch.last_seq);
         std::mem::replace(&mut state.batch, spare)
     }
@@ -255,5 +333,32 @@ impl Queue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change under the lock is whole when it can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whether the record that was just taken in is one to wake the writer for.
+    fn is_to_wake(&mut self, bell: Option<&Bell>) -> bool {
+        let records = self.batch.records;
+        if let Some(bell) = bell
+            && !bell.due.swap(true, Ordering::Relaxed)
+        {
+            self.bells += 1;
+        }
+        match self.writer {
+            Writer::Busy => false,
+            Writer::Asleep if bell.is_none() => true,
+            Writer::Gathering(enough) if self.bells == 0 => records == enough,
+            Writer::Asleep | Writer::Gathering(_) => records == BATCH_RECORDS,
+        }
+    }
+
+    fn is_worth_a_batch(&self, enough: usize) -> bool {
+        match (self.bells, self.rung) {
+            _ if self.mode == Mode::Closed => true,
+            (0, true) => true,
+            (0, false) => self.batch.records >= enough,
+            _ => self.batch.records >= BATCH_RECORDS,
+        }
     }
 }

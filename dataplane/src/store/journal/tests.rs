@@ -53,8 +53,12 @@ impl Bench {
     }
 
     fn append(&self, n: u32) -> super::Pending {
+        self.append_through(&self.hub, n)
+    }
+
+    fn append_through(&self, hub: &Arc<Hub>, n: u32) -> super::Pending {
         self.journal
-            .append(&self.hub, record::EVENT, u64::from(n), &payload(n))
+            .append(hub, record::EVENT, u64::from(n), &payload(n))
     }
 
     /// Appends these, all before the first is awaited; gives which are kept.

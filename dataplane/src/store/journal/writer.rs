@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::frame::{FOOTER_BYTES, FrameHead, Header};
-use super::queue::{Batch, Taken};
+use super::queue::{Batch, Patience, Taken};
 use super::segment::Tail;
 use super::{Limits, Shared};
 use crate::store::disk::Disk;
@@ -106,8 +106,8 @@ impl Writer {
     fn turn(&mut self) {
         let now = Instant::now();
         let spare = std::mem::take(&mut self.spare);
-        let enough = self.pace.enough(now);
-        let mut batch = self.shared.queue.gather(enough, self.pace.linger(), spare);
+        let patience = self.pace.patience(now);
+        let mut batch = self.shared.queue.gather(patience, spare);
         self.shared.metrics.queued.set(batch.records as i64);
         let kept = self.write(&mut batch).or_else(|error| {
             tracing::warn!(%error, "journal: a batch was refused, trying a new segment");
@@ -117,6 +117,8 @@ impl Writer {
             Ok(()) => self.kept(batch),
             Err(error) => self.refused(batch, &error),
         }
+        let waiting = self.shared.queue.len();
+        self.shared.metrics.queued.set(waiting as i64);
     }
 
     /// Writes and syncs a batch; after an error its segment is given up.
@@ -261,18 +263,17 @@ impl Writer {
 }
 
 impl Pace {
-    /// How many records are worth writing without more waiting: one when it
-    /// is quiet, else as many as came last time.
-    fn enough(&self, now: Instant) -> usize {
-        if now.duration_since(self.last_end) > IDLE_AFTER {
-            1
-        } else {
-            self.last_records.max(1)
+    /// Without bells one record is worth writing when it is quiet, else as
+    /// many as came last time, and they are waited for as long as a sync takes.
+    fn patience(&self, now: Instant) -> Patience {
+        Patience {
+            enough: match now.duration_since(self.last_end) > IDLE_AFTER {
+                true => 1,
+                false => self.last_records.max(1),
+            },
+            linger: self.sync.min(LINGER_MAX),
+            bells: LINGER_MAX,
         }
-    }
-
-    fn linger(&self) -> Duration {
-        self.sync.min(LINGER_MAX)
     }
 
     fn synced(&mut self, records: usize, took: Duration) {

@@ -8,16 +8,16 @@ use super::*;
 fn a_full_queue_refuses_at_once() {
     let queue = Queue::new(1);
     for _ in 0..QUEUE_MAX_RECORDS {
-        assert!(queue.push(record::EVENT, 0, b"x").is_some());
+        assert!(queue.push(record::EVENT, 0, b"x", None).is_some());
     }
-    assert!(queue.push(record::EVENT, 0, b"x").is_none());
+    assert!(queue.push(record::EVENT, 0, b"x", None).is_none());
 }
 
 #[test]
 fn a_queue_is_bounded_in_bytes_too() {
     let queue = Queue::new(1);
     let large = vec![1; PAYLOAD_MAX_BYTES];
-    let taken = (0..10).filter(|_| queue.push(record::MESSAGE, 0, &large).is_some());
+    let taken = (0..10).filter(|_| queue.push(record::MESSAGE, 0, &large, None).is_some());
     assert_eq!(taken.count(), QUEUE_MAX_BYTES / PAYLOAD_MAX_BYTES - 1);
 }
 
