@@ -27,6 +27,7 @@ use crate::store::Store;
 
 mod asked;
 pub mod auth;
+mod bare;
 mod body;
 mod counts;
 mod docs;

@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context as Task, Poll};
+use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
 use super::settings::{HEAD_MAX_BYTES, HEADERS_MAX};
-use super::{Context, Settings, router};
+use super::{Context, Settings, bare, router};
 
 /// Most streams at once in one HTTP/2 connection.
 const STREAMS_MAX: u32 = 64;
@@ -145,6 +145,8 @@ struct Bounded {
     stall_time: Duration,
     read: Stall,
     write: Stall,
+    /// What is still to be written in place of a refusal of hyper's.
+    refusal: Vec<u8>,
 }
 
 /// How long one direction has made no progress.
@@ -180,7 +182,21 @@ impl Bounded {
             stall_time,
             read: Stall::default(),
             write: Stall::default(),
+            refusal: Vec::new(),
         }
+    }
+
+    /// Writes what is left of a refusal.
+    fn poll_refusal(&mut self, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        while !self.refusal.is_empty() {
+            let said = Pin::new(&mut self.stream).poll_write(task, &self.refusal);
+            let written = ready!(self.write.pass(task, self.stall_time, said))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.refusal.drain(..written);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -203,15 +219,22 @@ impl AsyncWrite for Bounded {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        ready!(this.poll_refusal(task))?;
+        if let Some(refusal) = bare::in_our_words(buf) {
+            this.refusal = refusal;
+            return Poll::Ready(Ok(buf.len()));
+        }
         let said = Pin::new(&mut this.stream).poll_write(task, buf);
         this.write.pass(task, this.stall_time, said)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_refusal(task))?;
         Pin::new(&mut self.stream).poll_flush(task)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Task<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_refusal(task))?;
         Pin::new(&mut self.stream).poll_shutdown(task)
     }
 
@@ -221,6 +244,10 @@ impl AsyncWrite for Bounded {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        ready!(this.poll_refusal(task))?;
+        if let [buf] = bufs {
+            return self.poll_write(task, buf);
+        }
         let said = Pin::new(&mut this.stream).poll_write_vectored(task, bufs);
         this.write.pass(task, this.stall_time, said)
     }

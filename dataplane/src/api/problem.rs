@@ -60,6 +60,8 @@ pub(super) struct Limit {
 /// All kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
+    /// Not HTTP, or against its rules.
+    NotHttp,
     /// The body is not JSON, or cut off.
     Malformed,
     /// No credentials, or none that we know.
@@ -88,6 +90,8 @@ pub(super) enum Code {
     Invalid,
     /// More header fields than are read.
     TooManyHeaders,
+    /// The head, or the path in it, is longer than is read.
+    HeadTooLarge,
     /// A fault of ours.
     Internal,
     /// More at once than is allowed; try again.
@@ -98,7 +102,8 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 19] = [
+        Self::NotHttp,
         Self::Malformed,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -113,6 +118,7 @@ impl Code {
         Self::MediaType,
         Self::Invalid,
         Self::TooManyHeaders,
+        Self::HeadTooLarge,
         Self::Internal,
         Self::Overloaded,
         Self::Unavailable,
@@ -125,7 +131,7 @@ impl Code {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::NotHttp | Self::Malformed => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::NotLocal => StatusCode::FORBIDDEN,
             Self::UnknownRoute | Self::UnknownDomain | Self::OtherDomain => StatusCode::NOT_FOUND,
@@ -135,7 +141,9 @@ impl Code {
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::TooManyHeaders => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::TooManyHeaders | Self::HeadTooLarge => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -143,6 +151,7 @@ impl Code {
 
     fn word(self) -> &'static str {
         match self {
+            Self::NotHttp => "not-http",
             Self::Malformed => "malformed",
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
@@ -157,6 +166,7 @@ impl Code {
             Self::MediaType => "media-type",
             Self::Invalid => "invalid",
             Self::TooManyHeaders => "too-many-headers",
+            Self::HeadTooLarge => "head-too-large",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
@@ -165,6 +175,7 @@ impl Code {
 
     fn title(self) -> &'static str {
         match self {
+            Self::NotHttp => "The request is not valid HTTP",
             Self::Malformed => "The body is not valid JSON",
             Self::Unauthenticated => "A valid bearer token is required",
             Self::Forbidden => "Not allowed, or no such tracking domain",
@@ -179,6 +190,7 @@ impl Code {
             Self::MediaType => "The media type or charset is not read here",
             Self::Invalid => "Fields of the request broke rules",
             Self::TooManyHeaders => "The request has too many header fields",
+            Self::HeadTooLarge => "The request's head is too large",
             Self::Internal => "Something went wrong here",
             Self::Overloaded => "More at once than is allowed",
             Self::Unavailable => "Something that is needed does not answer",

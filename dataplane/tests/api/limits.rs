@@ -124,7 +124,57 @@ fn too_many_header_fields_are_refused() {
     let (status, word, body) = with(62).send(server.address).problem();
     assert_eq!((status, word.as_str()), (431, "too-many-headers"));
     assert_eq!(body["limit"]["max"], 64);
-    assert_eq!(with(500).send(server.address).status, 431);
+    // These are too many for the parser too.
+    let (status, word, body) = with(500).send(server.address).problem();
+    assert_eq!((status, word.as_str()), (431, "head-too-large"));
+    assert_eq!(body["limit"]["name"], "head_max_bytes");
+}
+
+/// Reads an answer and leaves the connection as it is.
+fn read_one(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("a head");
+        head.extend_from_slice(&byte);
+    }
+    let head = String::from_utf8(head).expect("text");
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.and_then(|length| length.parse().ok());
+    let mut body = vec![0; length.expect("a length")];
+    stream.read_exact(&mut body).expect("a body");
+}
+
+#[test]
+fn what_never_becomes_a_request_is_refused_in_the_same_form() {
+    let server = World::open().start();
+    let long = "x".repeat(70_000);
+    for (sent, expected) in [
+        ("nonsense\r\n\r\n".to_owned(), (400, "not-http")),
+        (
+            "GET / HTTP/1.1\r\n: v\r\n\r\n".to_owned(),
+            (400, "not-http"),
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nx: {long}"),
+            (431, "head-too-large"),
+        ),
+        (format!("GET /{long}"), (431, "head-too-large")),
+    ] {
+        let mut stream = connect(server.address);
+        // Also behind a request that was answered.
+        let first = "GET /v1/domains HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        stream.write_all(first.as_bytes()).expect("written");
+        read_one(&mut stream);
+        stream.write_all(sent.as_bytes()).expect("written");
+        let answer = Answer::read(stream);
+        let (status, word, _) = answer.problem();
+        assert_eq!((status, word.as_str()), expected);
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert!(answer.whole);
+    }
 }
 
 #[test]

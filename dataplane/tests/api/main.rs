@@ -5,6 +5,7 @@ mod auth;
 mod client;
 mod document;
 mod filters;
+mod http2;
 mod limits;
 mod lists;
 mod refusals;
