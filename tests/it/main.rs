@@ -1,6 +1,7 @@
 //! The promises that need a running program or the whole tree: a file per promise.
 
 mod crash;
+mod full_disk;
 mod journal;
 mod running;
 mod tidy;

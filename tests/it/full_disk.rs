@@ -1,0 +1,109 @@
+//! A full disk stops the recording and nothing else, and says what it cost.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+
+use mailtrail_tests::{Flags, Program, follow, root};
+use serde_json::json;
+
+/// Size of the file system: a few segments' beginnings.
+const DISK: &str = "size=12m";
+/// Readers that click at the same time.
+const READERS: usize = 8;
+/// Clicks on the full disk: more than fit into what was filled ahead.
+const CLICKS: usize = 12_000;
+
+/// A small file system in memory; gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None where we may not mount one.
+    fn mount(at: &Path) -> Option<Self> {
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", DISK, "tmpfs"])
+            .arg(at)
+            .output();
+        mount
+            .is_ok_and(|mount| mount.status.success())
+            .then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// Writes a file until nothing more goes in.
+fn fill(path: &Path) {
+    let mut file = File::create(path).expect("a file");
+    let bytes = vec![1; 64 * 1024];
+    while file.write_all(&bytes).is_ok() {}
+    while file.write_all(&[1]).is_ok() {}
+}
+
+/// Clicks so often, with many readers; every click must lead home.
+fn click(program: &Program, url: &str, times: usize) {
+    let public = program.public();
+    thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                for _ in 0..times / READERS {
+                    assert_eq!(follow(public, url).expect("an answer").status, 302);
+                }
+            });
+        }
+    });
+}
+
+fn not_kept(program: &Program) -> usize {
+    let metrics = program.get(program.admin(), "/metrics").text();
+    let mut lines = metrics.lines();
+    let value = lines.find_map(|line| line.strip_prefix("mailtrail_events_not_kept_total "));
+    value.expect("counted").parse().expect("a number")
+}
+
+#[test]
+fn on_a_full_disk_links_and_pixels_go_on_what_is_lost_is_counted_and_recording_resumes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(disk) = SmallDisk::mount(folder.path()) else {
+        println!("skipped: a file system cannot be mounted here");
+        return;
+    };
+    let data = folder.path().join("data");
+    let program = Flags::new(root().join("examples/manifests"), &data).start();
+    let mail = json!({
+        "domain": "demo/links", "message_id": "m",
+        "html": "<p><a href=\"https://shop.example/offer\">Look</a></p>",
+    });
+    let report = program.rewrite(&mail)["report"].clone();
+    let link = report["links"][0]["url"].as_str().expect("a link");
+    let pixel = report["pixel"]["url"].as_str().expect("a pixel");
+    click(&program, link, READERS);
+
+    let ballast = folder.path().join("ballast");
+    fill(&ballast);
+    click(&program, link, CLICKS);
+    assert!(not_kept(&program) > 0, "the disk was not full");
+    assert_eq!(program.follow(pixel).status, 200);
+    assert_eq!(program.get(program.admin(), "/live").status, 200);
+
+    fs::remove_file(&ballast).expect("removed");
+    let mut clicks = READERS + CLICKS + 1;
+    // It tries again within a second.
+    program.until("recording goes on", |program| {
+        let before = not_kept(program);
+        click(program, link, READERS);
+        clicks += READERS;
+        not_kept(program) == before
+    });
+    program.until("every hit is listed or counted as lost", |program| {
+        program.events("demo/links").len() + not_kept(program) == clicks
+    });
+    assert!(program.stop().success());
+    drop(disk);
+}
