@@ -17,7 +17,7 @@ fi
 export RUSTC_BOOTSTRAP=1
 cd "$here"
 failed=0
-for target in token rewrite target_url request; do
+for target in token rewrite target_url request segment; do
   mkdir -p "corpus/$target"
   seeds=()
   if [ "$target" = rewrite ]; then seeds=(../corpus/made ../corpus/populated); fi

@@ -2,6 +2,8 @@
 //! journals. Nothing is locked and nothing is changed, so it may be done while
 //! the program runs; what is written meanwhile may then look like a torn tail.
 
+mod memory;
+
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -140,6 +142,39 @@ fn look(journal: &'static str, dir: &Path) -> io::Result<Check> {
     })?;
     check.damaged = damaged.get();
     Ok(check)
+}
+
+/// What reading one segment file gives.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SegmentRead {
+    /// The numbers of the records that hold, in their order.
+    pub numbers: Vec<u64>,
+    /// Whether something was passed over: damaged, torn, or the whole file.
+    pub skipped: bool,
+}
+
+/// Reads bytes as a segment file is read when a folder is opened, and every
+/// record that holds.
+pub fn read_segment(bytes: &[u8]) -> io::Result<SegmentRead> {
+    let file = memory::OneFile {
+        name: "0000000001.journal".to_owned(),
+        bytes: bytes.into(),
+    };
+    let damaged = Counter::default();
+    let (reader, opened) = Reader::open(Arc::new(file), Path::new(""), damaged.clone())?;
+    let mut read = SegmentRead::default();
+    reader.each_after(0, |head, payload| {
+        read.numbers.push(head.seq);
+        // Whatever it says is read without a panic; a checksum is no proof.
+        let _ = match head.kind {
+            record::EVENT => record::decode_event(payload).is_ok(),
+            record::MESSAGE => record::decode_message(payload).is_ok(),
+            _ => true,
+        };
+        ControlFlow::Continue(())
+    })?;
+    read.skipped = opened.unreadable > 0 || opened.torn_bytes > 0 || damaged.get() > 0;
+    Ok(read)
 }
 
 /// Lists the segment files of a data folder, oldest first.

@@ -9,6 +9,7 @@ mod check;
 mod documents;
 mod intact;
 mod job;
+mod made;
 mod mutate;
 mod random;
 mod steady;

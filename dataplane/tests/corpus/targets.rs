@@ -1,25 +1,29 @@
 //! What is fuzzed: each target takes any bytes and panics where a promise is
 //! broken. The fuzzer feeds them, and the tests what it once found.
 
+use std::ops::Range;
+
 use ada_url::Url;
 use http::Method;
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::target::{Target, TargetError};
 use mailtrail_core::token::{Claim, Kind, Link, Purpose};
 use mailtrail_dataplane::serve::route::route;
+use mailtrail_dataplane::store::inspect::read_segment;
 
-use crate::{job, steady};
+use crate::{job, made, steady};
 
 /// Takes any bytes.
 pub(crate) type Run = fn(&[u8]);
 
 /// All targets with the names of their folders.
 #[allow(dead_code, reason = "the fuzzer's binaries name one each")]
-pub(crate) const ALL: [(&str, Run); 4] = [
+pub(crate) const ALL: [(&str, Run); 5] = [
     ("token", token),
     ("rewrite", rewrite),
     ("target_url", target_url),
     ("request", request),
+    ("segment", segment),
 ];
 
 /// Nobody makes a token without the keys, and a mangled one opens to what was
@@ -112,4 +116,32 @@ pub(crate) fn request(data: &[u8]) {
                 .is_err()
         );
     }
+}
+
+/// Any bytes open as a segment of the journal. Of a sound one, whatever is
+/// written over it, the records that nothing touched are read, in order, and
+/// it says when something was passed over.
+pub(crate) fn segment(data: &[u8]) {
+    read_segment(data).expect("memory is read");
+    let sound = made::segment();
+    let mut bytes = sound.bytes.clone();
+    let mut touched = Vec::new();
+    for change in data.chunks_exact(4) {
+        let at = usize::from(u16::from_le_bytes([change[0], change[1]])) % bytes.len();
+        let to = (at + usize::from(change[2] % 64)).min(bytes.len());
+        bytes[at..to].fill(change[3]);
+        touched.push(at..to);
+    }
+    let is_intact = |range: &Range<usize>| bytes[range.clone()] == sound.bytes[range.clone()];
+    let intact = sound.frames.iter().filter(|(_, range)| is_intact(range));
+    let intact: Vec<_> = intact.map(|(number, _)| *number).collect();
+    let read = read_segment(&bytes).expect("memory is read");
+    // Under one of the two headers; without both nothing can be told from chance.
+    if made::HEADERS.iter().any(is_intact) || read.numbers == intact {
+        assert_eq!(read.numbers, intact, "{touched:?}");
+    }
+    assert!(
+        read.skipped || read.numbers.len() == sound.frames.len(),
+        "{touched:?}"
+    );
 }

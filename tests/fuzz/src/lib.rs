@@ -5,6 +5,8 @@
 mod intact;
 #[path = "../../../dataplane/tests/corpus/job.rs"]
 mod job;
+#[path = "../../../dataplane/tests/corpus/made.rs"]
+mod made;
 #[path = "../../../dataplane/tests/corpus/random.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod random;
@@ -32,4 +34,9 @@ pub fn target_url(data: &[u8]) {
 /// See the target of this name.
 pub fn request(data: &[u8]) {
     targets::request(data);
+}
+
+/// See the target of this name.
+pub fn segment(data: &[u8]) {
+    targets::segment(data);
 }

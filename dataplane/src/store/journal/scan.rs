@@ -1,8 +1,7 @@
 //! Walks the frames of a segment file and gets over damage.
 //!
-//! A frame that does not hold is passed over. Where its length leads to a
-//! frame that holds, only this one is lost; otherwise the next frame that
-//! holds is looked for byte by byte. A stretch of zeros behind the last frame
+//! A frame that does not hold is passed over, and the next frame that holds is
+//! looked for byte by byte: only what is damaged is lost. A stretch of zeros behind the last frame
 //! is room that was not used. Nothing in a payload is taken for a frame: the
 //! checksum begins with the segment's salt, which no sender of data knows.
 
@@ -125,16 +124,9 @@ impl<'a> Scan<'a> {
         Ok(head.is_sound(frame, self.salt).then_some(head))
     }
 
-    /// The place of the next frame that holds, behind one that does not.
+    /// The place of the next frame that holds, behind one that does not: its
+    /// length is not believed, it may lead over others.
     fn find_next(&mut self) -> io::Result<Option<u64>> {
-        if let Some(head) = FrameHead::decode(self.window.get(self.at, FRAME_HEAD_BYTES)?)
-            && head.is_plausible()
-        {
-            let next = self.at + head.frame_bytes() as u64;
-            if self.frame_at(next)?.is_some() {
-                return Ok(Some(next));
-            }
-        }
         let mut at = self.at + 1;
         while at + FRAME_HEAD_BYTES as u64 <= self.window.stop {
             let zeros = self.window.zeros_at(at)?;

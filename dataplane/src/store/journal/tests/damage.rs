@@ -87,6 +87,14 @@ fn zeros_or_noise_over_any_stretch_take_only_what_they_cover() {
 }
 
 #[test]
+fn a_length_that_leads_to_a_later_frame_takes_no_other_record() {
+    let (mut bytes, starts) = five(true);
+    let length = (starts[3] - starts[1] - 24) as u32;
+    bytes[starts[1] + 4..starts[1] + 8].copy_from_slice(&length.to_le_bytes());
+    assert_eq!(open(&bytes).read(), [0, 2, 3, 4]);
+}
+
+#[test]
 fn noise_opens_and_holds_nothing() {
     let noise: Vec<u8> = (0..4000u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
