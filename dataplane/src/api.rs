@@ -7,6 +7,10 @@
 //! | `GET /v1/domains/{namespace}/{name}` | [`Verb::Read`] | one of them |
 //! | `GET …/events` | [`Verb::Read`] | who opened and clicked, oldest first |
 //! | `POST …/events/query` | [`Verb::Read`] | the same, asked in a body, where a reader may be named |
+//! | `GET …/messages`, `POST …/messages/query` | [`Verb::Read`] | mails that were rewritten, newest first |
+//! | `GET …/messages/{message_id}`, `POST …/messages/{message_id}/query` | [`Verb::Read`] | what became of one, of one reader's |
+//! | `GET …/stats` | [`Verb::Read`] | how many were sent, opened, clicked in each hour |
+//! | `POST …/recipients/erase` | [`Verb::Recipients`] | all that is held of one goes |
 //! | `POST …/resolve` | [`Verb::Read`] | what a tracking URL says |
 //! | `GET /openapi.json`, `GET /docs` | anybody | the description of all this |
 //!
@@ -37,15 +41,18 @@ mod examples;
 mod fields;
 mod gate;
 mod listen;
+mod messages;
 pub mod openapi;
 mod plan;
 mod problem;
 mod query;
+mod recipients;
 mod request;
 mod resolve;
 mod rewrite;
 mod schema;
 pub mod settings;
+mod stats;
 mod stream;
 
 pub use auth::{Authorizer, Caller, Denied, Verb};
@@ -112,6 +119,8 @@ pub fn router(mut context: Context) -> Router {
     });
     router
         .route("/docs", axum::routing::get(docs::show))
+        // A message may be called what a path beside it is.
+        .route(messages::NAMED_QUERY, axum::routing::get(messages::show))
         .fallback(problem::unknown_route)
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(

@@ -21,6 +21,7 @@
 //! [`Store::events`] belongs on a thread that may wait.
 
 mod budget;
+mod counts;
 mod cursor;
 pub mod disk;
 mod erase;
@@ -32,8 +33,11 @@ mod join;
 pub mod journal;
 mod list;
 mod narrow;
+mod newest;
 mod record;
 mod retain;
+mod search;
+mod summary;
 mod withdrawals;
 
 #[cfg(test)]
@@ -41,6 +45,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 pub(crate) mod simulated;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,6 +67,7 @@ use journal::{Hub, Journal, JournalMetrics, Limits};
 use withdrawals::Withdrawals;
 
 pub use budget::READ_MAX_BYTES;
+pub use counts::{HitCounts, HourCounts, StatsQuery};
 pub use cursor::Cursor;
 pub use erase::{EraseError, Erased};
 pub use filter::EventFilter;
@@ -69,6 +75,11 @@ pub use folder::OpenError;
 pub use journal::{NotKept, Pending};
 pub use list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
 pub use retain::{Retaining, Retention};
+pub use search::{MessagePage, MessageQuery, PAGE_MAX_MESSAGES};
+pub use summary::{
+    HitSummary, LinkSummary, MessageSummary, ReaderSummary, SUMMARY_MAX_EVENTS,
+    SUMMARY_MAX_READERS, SummaryQuery,
+};
 
 /// The journal's folder within the data folder.
 const JOURNAL: &str = "journal";
@@ -310,13 +321,33 @@ impl Store {
     /// Lists events, with tags and link names of their message record; waits
     /// for the disk, so call it off the runtime.
     pub fn events(&self, query: &EventQuery) -> Result<EventPage, QueryError> {
-        let sources = list::Sources {
+        self.ask(|sources| list::events(sources, query))
+    }
+
+    /// Looks for messages; waits for the disk, so call it off the runtime.
+    pub fn messages(&self, query: &MessageQuery) -> Result<MessagePage, QueryError> {
+        self.ask(|sources| search::messages(sources, query))
+    }
+
+    /// What became of a message, none where nothing is known of it; waits for
+    /// the disk, so call it off the runtime.
+    pub fn summary(&self, query: &SummaryQuery) -> Result<Option<MessageSummary>, QueryError> {
+        self.ask(|sources| summary::summary(sources, query))
+    }
+
+    /// What happened in each hour, since 1970, in which anything did; waits for
+    /// the disk, so call it off the runtime.
+    pub fn stats(&self, query: &StatsQuery) -> Result<BTreeMap<u32, HourCounts>, QueryError> {
+        self.ask(|sources| counts::stats(sources, query))
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(list::Sources<'_>) -> T) -> T {
+        question(list::Sources {
             reader: &self.inner.journal.reader(),
             lookup: &self.inner.index.lookup(),
             key: &self.inner.folder.key,
             budget: Budget::new(READ_MAX_BYTES),
-        };
-        list::events(sources, query)
+        })
     }
 
     /// How many records wait to be written.

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use mailtrail_core::event::{EventKind, Verdict};
-use mailtrail_core::id::{NameError, Realm};
+use mailtrail_core::id::{MessageId, NameError, Realm};
 use serde_json::Value;
 
 use super::fields::Fields;
 use super::query::Query;
 use super::settings::{CURSOR_MAX_BYTES, LIMIT_DEFAULT, LIMIT_MAX, TAGS_MAX, TAGS_MAX_BYTES};
-use crate::store::{Cursor, EventFilter, EventQuery};
+use crate::store::{Cursor, EventFilter, EventQuery, MessageQuery};
 
 /// Most words of a list: each verdict and group, twice over.
 const WORDS_MAX: usize = 16;
@@ -57,6 +57,23 @@ pub(super) fn events(domain: &Realm, from: &mut impl Source) -> EventQuery {
     EventQuery {
         domain: domain.clone(),
         filter,
+        after: from.parsed("after", cursor),
+        limit: limit(from),
+    }
+}
+
+/// Takes what searches for messages are asked for.
+pub(super) fn messages(domain: &Realm, from: &mut impl Source) -> MessageQuery {
+    MessageQuery {
+        domain: domain.clone(),
+        // A body alone has it: `recipient` is taken there.
+        recipient: None,
+        tags: from.tags(),
+        id_prefix: from.parsed("message_id", |text| {
+            name::<MessageId>(text).map(|id| id.to_string())
+        }),
+        since: from.parsed("since", time),
+        until: from.parsed("until", time),
         after: from.parsed("after", cursor),
         limit: limit(from),
     }

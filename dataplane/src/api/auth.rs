@@ -23,8 +23,10 @@ pub use tokens::{TOKEN_MAX_BYTES, TOKEN_MIN_BYTES, TokensError, TokensFile};
 pub enum Verb {
     /// Have mails rewritten.
     Rewrite,
-    /// Read its settings and events, resolve its URLs.
+    /// Read its settings, messages and events, resolve its URLs.
     Read,
+    /// Erase what is held of its recipients.
+    Recipients,
 }
 
 /// Somebody whose credentials are known.

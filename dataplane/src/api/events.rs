@@ -219,7 +219,9 @@ impl From<QueryError> for Problem {
             QueryError::Expired => {
                 Self::new(Code::CursorExpired).detail("begin again without after")
             }
-            QueryError::Unavailable => Self::new(Code::Unavailable).detail(error.to_string()),
+            QueryError::IndexBehind | QueryError::Unavailable => {
+                Self::new(Code::Unavailable).detail(error.to_string())
+            }
         }
     }
 }

@@ -114,6 +114,73 @@ pub(super) fn events_query() -> Value {
     json!({"recipient": "ada@example.org", "verdict": ["people"], "since": "2026-11-23T00:00:00Z"})
 }
 
+pub(super) fn message() -> Value {
+    json!({
+        "message_id": MESSAGE_ID,
+        "recipient": "ada@example.org",
+        "rewritten_at": "2026-11-23T18:00:00.000Z",
+        "sent_at": "2026-11-23T18:00:00.000Z",
+        "subject": "Your order is on its way",
+        "tags": {"kind": "shipping", "order": "4711"},
+        "links": 1,
+        "pixel": true
+    })
+}
+
+pub(super) fn messages() -> Value {
+    json!({"messages": [message()], "next": null})
+}
+
+pub(super) fn messages_query() -> Value {
+    json!({"recipient": "ada@example.org", "tags": {"kind": "shipping"}})
+}
+
+pub(super) fn to_recipient() -> Value {
+    json!({"recipient": "ada@example.org"})
+}
+
+pub(super) fn summary() -> Value {
+    json!({
+        "message_id": MESSAGE_ID,
+        "message": message(),
+        "opens": {"total": 3, "people": 1, "machines": 2, "unknown": 0, "first": 1, "unique": 1, "first_at": "2026-11-23T18:04:01.007Z", "last_at": "2026-11-23T18:04:01.007Z"},
+        "derived_opens": 0,
+        "clicks": {"total": 4, "people": 1, "machines": 3, "unknown": 0, "first": 1, "unique": 1, "first_at": "2026-11-23T18:04:05.120Z", "last_at": "2026-11-23T18:04:05.120Z"},
+        "links": [{
+            "position": 1,
+            "target": "https://shop.example/orders/4711",
+            "name": "order",
+            "clicks": {"total": 4, "people": 1, "machines": 3, "unknown": 0, "first": 1, "unique": 1, "first_at": "2026-11-23T18:04:05.120Z", "last_at": "2026-11-23T18:04:05.120Z"}
+        }],
+        "recipients": [{
+            "recipient": "ada@example.org",
+            "opens": {"total": 3, "people": 1, "machines": 2, "unknown": 0, "first": 1},
+            "clicks": {"total": 4, "people": 1, "machines": 3, "unknown": 0, "first": 1},
+            "derived_open": false,
+            "first_at": "2026-11-23T18:04:01.007Z",
+            "last_at": "2026-11-23T18:04:05.120Z"
+        }],
+        "more_recipients": false,
+        "test_hits": 0,
+        "complete": true
+    })
+}
+
+pub(super) fn erased() -> Value {
+    json!({"events": 14, "messages": 3})
+}
+
+pub(super) fn stats() -> Value {
+    let opened = json!({"total": 812, "people": 407, "machines": 398, "unknown": 7, "first": 389});
+    let clicked = json!({"total": 96, "people": 51, "machines": 45, "unknown": 0, "first": 40});
+    json!({
+        "since": "2026-11-23T18:00:00Z",
+        "until": "2026-11-23T20:00:00Z",
+        "total": {"sent": 1000, "opened": opened, "clicked": clicked},
+        "hours": [{"hour": "2026-11-23T18:00:00Z", "sent": 1000, "opened": opened, "clicked": clicked}]
+    })
+}
+
 pub(super) fn resolve() -> Value {
     json!({"url": LINK})
 }

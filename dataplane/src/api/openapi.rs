@@ -17,14 +17,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
-use super::{App, domains, events, resolve, rewrite};
+use super::{App, domains, events, messages, recipients, resolve, rewrite, stats};
 
 /// The document's frame.
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "Mailtrail",
-        description = "Open and click tracking for any mail sender: have a mail rewritten, send it, read who opened and clicked.\n\nEvery refusal is `application/problem+json` (RFC 9457): `type` says which kind, `errors` name fields and the rules they broke, `limit` names a limit that was exceeded. No value that you sent is repeated. Unknown fields and parameters are refused.\n\nTimes are RFC 3339 in UTC. Lists are oldest first.",
+        description = "Open and click tracking for any mail sender: have a mail rewritten, send it, read who opened and clicked.\n\nEvery refusal is `application/problem+json` (RFC 9457): `type` says which kind, `errors` name fields and the rules they broke, `limit` names a limit that was exceeded. No value that you sent is repeated. Unknown fields and parameters are refused.\n\nTimes are RFC 3339 in UTC. Lists of events are oldest first, of messages newest first.",
         license(name = "Apache-2.0", identifier = "Apache-2.0")
     ),
     components(schemas(Problem)),
@@ -33,7 +33,10 @@ use super::{App, domains, events, resolve, rewrite};
     tags(
         (name = "mails", description = "Before a mail is sent."),
         (name = "domains", description = "Tracking domains: hosts with their toggles."),
-        (name = "events", description = "What became of it."),
+        (name = "messages", description = "Mails that were rewritten, and what became of each."),
+        (name = "events", description = "Who opened and clicked, one by one."),
+        (name = "statistics", description = "How many did."),
+        (name = "recipients", description = "What is held of a reader."),
         (name = "description", description = "This document.")
     )
 )]
@@ -64,6 +67,12 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(domains::show))
         .routes(routes!(events::list))
         .routes(routes!(events::query))
+        .routes(routes!(messages::list))
+        .routes(routes!(messages::query))
+        .routes(routes!(messages::show))
+        .routes(routes!(messages::show_to))
+        .routes(routes!(stats::show))
+        .routes(routes!(recipients::erase))
         .routes(routes!(resolve::resolve))
         .routes(routes!(show))
 }
@@ -157,6 +166,8 @@ problems! {
     Common [Unauthenticated, Forbidden, NotLocal, TooManyHeaders, Internal, Overloaded, Unavailable];
     /// Those of operations on one tracking domain.
     NotFound [UnknownDomain];
+    /// Those of operations on one message.
+    MessageNotFound [UnknownDomain, UnknownMessage];
     /// Those of `resolve`.
     ResolveNotFound [UnknownDomain, OtherDomain];
     /// Those of operations with a body.

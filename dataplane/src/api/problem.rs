@@ -74,6 +74,8 @@ pub(super) enum Code {
     UnknownRoute,
     /// No such tracking domain.
     UnknownDomain,
+    /// Nothing is known of such a message.
+    UnknownMessage,
     /// The tracking URL is another domain's.
     OtherDomain,
     /// The path has no such method.
@@ -102,7 +104,7 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 19] = [
+    pub(super) const ALL: [Self; 20] = [
         Self::NotHttp,
         Self::Malformed,
         Self::Unauthenticated,
@@ -110,6 +112,7 @@ impl Code {
         Self::NotLocal,
         Self::UnknownRoute,
         Self::UnknownDomain,
+        Self::UnknownMessage,
         Self::OtherDomain,
         Self::MethodNotAllowed,
         Self::SlowBody,
@@ -134,7 +137,9 @@ impl Code {
             Self::NotHttp | Self::Malformed => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::NotLocal => StatusCode::FORBIDDEN,
-            Self::UnknownRoute | Self::UnknownDomain | Self::OtherDomain => StatusCode::NOT_FOUND,
+            Self::UnknownRoute | Self::UnknownDomain | Self::UnknownMessage | Self::OtherDomain => {
+                StatusCode::NOT_FOUND
+            }
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::CursorExpired => StatusCode::GONE,
@@ -158,6 +163,7 @@ impl Code {
             Self::NotLocal => "not-local",
             Self::UnknownRoute => "unknown-route",
             Self::UnknownDomain => "unknown-domain",
+            Self::UnknownMessage => "unknown-message",
             Self::OtherDomain => "other-domain",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::SlowBody => "slow-body",
@@ -182,6 +188,7 @@ impl Code {
             Self::NotLocal => "Without tokens, only programs on this machine are answered",
             Self::UnknownRoute => "There is no such path",
             Self::UnknownDomain => "There is no such tracking domain",
+            Self::UnknownMessage => "Nothing is known of such a message",
             Self::OtherDomain => "The URL does not stand on a host of this tracking domain",
             Self::MethodNotAllowed => "The path does not take this method",
             Self::SlowBody => "The body did not arrive in time",

@@ -5,6 +5,7 @@
 //! compile until it is described.
 
 mod event;
+mod message;
 mod report;
 
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
@@ -12,6 +13,7 @@ use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 use super::settings::TAGS_MAX;
 
 pub(in crate::api) use event::{Event, EventKind, VerdictOrGroup};
+pub(in crate::api) use message::{HitTotals, Message, Summary};
 pub(in crate::api) use report::Report;
 
 /// Tags as an object.

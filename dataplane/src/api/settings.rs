@@ -26,6 +26,10 @@ pub const SMALL_BODY_MAX_BYTES: usize = 16 * 1024;
 pub const LIMIT_DEFAULT: usize = 100;
 /// Most entries of a list.
 pub const LIMIT_MAX: usize = 1000;
+/// Most hours of statistics: 31 days, a page of some 250 KB.
+pub const STATS_MAX_HOURS: u32 = 31 * 24;
+/// Hours of statistics when the caller does not say.
+pub const STATS_DEFAULT_HOURS: u32 = 24;
 /// Longest cursor, in bytes; ours are shorter.
 pub const CURSOR_MAX_BYTES: usize = 512;
 /// Most header fields of a request.

@@ -4,9 +4,9 @@
 /// Bytes of the journal that a question reads at most: some four segments,
 /// 0.1 s where they are in memory, seconds on a slow disk.
 pub const READ_MAX_BYTES: u64 = 128 * 1024 * 1024;
-/// What a record costs that is read from a place of its own, in bytes: a page
-/// of the disk.
-const PLACE_BYTES: u64 = 4096;
+/// What a record costs at least that is read from a place of its own, in bytes:
+/// as much is read at once.
+const PLACE_BYTES: u64 = 1024;
 /// What a message costs whose record is looked for in every segment, in bytes:
 /// some 0.1 ms with 80 of them.
 const SEARCH_BYTES: u64 = 32 * 1024;

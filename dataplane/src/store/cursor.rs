@@ -28,6 +28,8 @@ pub struct Cursor(pub String);
 pub(super) enum Listed {
     /// Events, oldest first.
     Events = 1,
+    /// Message records, newest first.
+    Messages = 2,
 }
 
 /// What a cursor says.

@@ -7,6 +7,10 @@ use mailtrail_core::message::{MessageRecord, RecordedLink};
 use mailtrail_core::target::Target;
 use uuid::Uuid;
 
+use super::journal::Limits;
+use super::{Settings, Store};
+use crate::metrics::Metrics;
+
 /// A click on a link of this message.
 pub(crate) fn event(domain: &str, message: &str) -> Event {
     Event {
@@ -49,4 +53,17 @@ pub(crate) fn message(domain: &str, id: &str, recipient: Option<&str>, tag: &str
         subject: None,
         sent_at: None,
     }
+}
+
+/// A store of segments of 4 KiB, and its folder.
+pub(crate) fn small_store() -> (Store, tempfile::TempDir) {
+    let dir = tempfile::tempdir().expect("dir");
+    let settings = Settings::at(dir.path().to_owned());
+    let limits = Limits {
+        segment_bytes: 4096,
+        total_bytes: u64::MAX,
+        fill_bytes: 4096,
+    };
+    let store = Store::open_with(settings, limits, &Metrics::new()).expect("opens");
+    (store, dir)
 }

@@ -13,6 +13,7 @@
 //! 0x01 segment u32             → salt u32, end u64, buckets u32: the run is whole
 //! 0x02 segment u32 bucket u32  → (hash u64, place u32)*, sorted
 //! 0x03 segment u32             → hashes of its domains, u64 each, sorted
+//! 0x04 segment u32             → what happened in each hour of each domain (super::counts)
 //! ```
 //!
 //! Hashes are SipHash-1-3 under a key made from the folder's: nothing personal
@@ -62,6 +63,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::counts::HourCounts;
 use super::journal::{FRAMES_START, Part, Reader, Segment};
 use base::Base;
 use run::{Builder, Run};
@@ -106,6 +108,14 @@ pub(super) struct Found {
     pub(super) covered: u64,
 }
 
+/// What the index counted in one segment.
+pub(super) struct Counted {
+    /// What happened in each hour since 1970.
+    pub(super) hours: Vec<(u32, HourCounts)>,
+    /// From here on it has not counted.
+    pub(super) covered: u64,
+}
+
 /// Asks the index some questions in a row.
 pub(super) struct Lookup<'a> {
     shared: &'a Shared,
@@ -146,6 +156,12 @@ impl Index {
         }
     }
 
+    /// Loses what it knows of all segments but the one that is written.
+    #[cfg(test)]
+    pub(super) fn lose(&self) {
+        *self.shared.base() = None;
+    }
+
     /// Whether every segment but the one that is written has its run.
     #[cfg(test)]
     pub(super) fn is_caught_up(&self, reader: &Reader) -> bool {
@@ -178,6 +194,24 @@ impl Lookup<'_> {
         let places = |base: &Base| base.places(segment, key);
         Some(Found {
             places: self.shared.ask(self.base.as_ref(), places)??,
+            covered: segment.summary.end,
+        })
+    }
+
+    /// What happened in a segment in the hours of a domain; none where the
+    /// index does not know the segment.
+    pub(super) fn counts(&self, segment: &Segment, domain: KeyHash) -> Option<Counted> {
+        let tail = self.shared.tail();
+        if let Some(tail) = tail.as_ref().filter(|tail| tail.is_of(segment)) {
+            return Some(Counted {
+                hours: tail.builder.counts(domain),
+                covered: tail.end,
+            });
+        }
+        drop(tail);
+        let counts = |base: &Base| base.counts(segment, domain);
+        Some(Counted {
+            hours: self.shared.ask(self.base.as_ref(), counts)??,
             covered: segment.summary.end,
         })
     }

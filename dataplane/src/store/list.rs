@@ -62,6 +62,9 @@ pub enum QueryError {
     /// What follows the cursor is no longer kept.
     #[error("the cursor is older than what is kept")]
     Expired,
+    /// The index is being made, and without it too much would be read.
+    #[error("the index is being made")]
+    IndexBehind,
     /// The disk does not answer.
     #[error("the store cannot be read")]
     Unavailable,
@@ -104,7 +107,7 @@ pub(super) fn events(sources: Sources<'_>, query: &EventQuery) -> Result<EventPa
     let mut page = Page {
         query,
         limit: query.limit.clamp(1, PAGE_MAX_EVENTS),
-        narrow: narrow(query, sources.lookup),
+        narrow: narrow(&query.domain, &query.filter, sources.lookup),
         budget: sources.budget,
         events: Vec::new(),
         seen: after,
@@ -117,13 +120,14 @@ pub(super) fn events(sources: Sources<'_>, query: &EventQuery) -> Result<EventPa
     })
 }
 
-fn narrow(query: &EventQuery, lookup: &Lookup<'_>) -> Narrow {
-    let (hasher, domain) = (lookup.hasher(), query.domain.as_str());
+/// What need be read for a filter.
+pub(super) fn narrow(domain: &Realm, filter: &EventFilter, lookup: &Lookup<'_>) -> Narrow {
+    let (hasher, domain) = (lookup.hasher(), domain.as_str());
     let mut narrow = Narrow::default();
-    if let Some(message) = &query.filter.message {
+    if let Some(message) = &filter.message {
         narrow.keep_any_of(vec![hasher.message_events(domain, message.as_str())]);
     }
-    if let Some(recipient) = &query.filter.recipient {
+    if let Some(recipient) = &filter.recipient {
         narrow.keep_any_of(vec![hasher.recipient_events(domain, recipient.as_str())]);
     }
     narrow

@@ -72,6 +72,23 @@ pub(crate) struct EventKey<'a> {
     pub(crate) recipient: Option<&'a str>,
 }
 
+/// What the index keeps of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EventFacts<'a> {
+    /// What it is found under.
+    pub(crate) key: EventKey<'a>,
+    /// Its own tags; hits have none.
+    pub(crate) tags: Vec<(&'a str, &'a str)>,
+    /// When, in milliseconds since 1970.
+    pub(crate) time_ms: i64,
+    /// Who caused it.
+    pub(crate) verdict: Verdict,
+    /// The first by a person.
+    pub(crate) first: bool,
+    /// A hit of a test mail.
+    pub(crate) test: bool,
+}
+
 /// What a message record is found under.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct MessageKey {
@@ -81,6 +98,14 @@ pub(crate) struct MessageKey {
     pub(crate) message_id: MessageId,
     /// The reader, when named.
     pub(crate) recipient: Option<Recipient>,
+    /// When it was rewritten.
+    pub(crate) rewritten_at: Timestamp,
+    /// The sender's tags.
+    #[serde(default)]
+    pub(crate) tags: BTreeMap<String, String>,
+    /// A test mail.
+    #[serde(default)]
+    pub(crate) test: bool,
 }
 
 // === Writing ===
@@ -226,6 +251,29 @@ pub(crate) fn peek_event(payload: &[u8]) -> Result<EventKey<'_>, Unreadable> {
         message_id: message_id.ok_or(Unreadable)?,
         recipient,
     })
+}
+
+/// Reads of an event what the index keeps.
+pub(crate) fn event_facts(payload: &[u8]) -> Result<EventFacts<'_>, Unreadable> {
+    let mut facts = EventFacts {
+        key: peek_event(payload)?,
+        tags: Vec::new(),
+        time_ms: 0,
+        verdict: Verdict::Unknown,
+        first: false,
+        test: false,
+    };
+    for field in Fields(payload) {
+        match field? {
+            (TIME, bytes) => facts.time_ms = time(bytes)?.as_millisecond(),
+            (TAG, bytes) => facts.tags.push(tag_pair(bytes)?),
+            (VERDICT, bytes) => facts.verdict = verdict_of(bytes),
+            (TEST, bytes) => facts.test = bytes == [1],
+            (FIRST, bytes) => facts.first = bytes == [1],
+            _ => {}
+        }
+    }
+    Ok(facts)
 }
 
 /// Reads of a message record what it is found under.
@@ -468,6 +516,27 @@ mod tests {
             let _ = (decode_event(&changed).is_ok(), peek_event(&changed).is_ok());
         }
         assert_eq!(decode_event(&[]), Err(Unreadable));
+    }
+
+    #[test]
+    fn the_index_sees_of_an_event_what_it_counts() {
+        let event = Event {
+            tags: BTreeMap::from([("k".into(), "v".into())]),
+            client: Client {
+                verdict: Verdict::Proxy,
+                ..Client::default()
+            },
+            first: true,
+            test: true,
+            ..event("shop/links", "m-1")
+        };
+        let payload = encode_event(&event);
+        let facts = event_facts(&payload).expect("facts");
+        assert_eq!(facts.key, peek_event(&payload).expect("a key"));
+        assert_eq!(facts.time_ms, event.time.as_millisecond());
+        assert_eq!(facts.tags, [("k", "v")]);
+        assert_eq!(facts.verdict, Verdict::Proxy);
+        assert!(facts.first && facts.test);
     }
 
     #[test]

@@ -166,6 +166,30 @@ fn unknown_and_forbidden_domains_cannot_be_told_apart() {
 }
 
 #[test]
+fn who_may_read_may_not_erase() {
+    let server = per_namespace().start();
+    let erase = "/v1/domains/shop/links/recipients/erase";
+    let request = post(erase, &json!({"recipient": "ada@example.org"})).token("shop");
+    let (status, word, _) = request.send(server.address).problem();
+    assert_eq!((status, word.as_str()), (403, "forbidden"));
+}
+
+#[test]
+fn every_operation_on_a_domain_is_refused_to_those_of_another() {
+    let server = per_namespace().start();
+    for (operation, request) in guarded() {
+        if !operation.path.contains("{namespace}") {
+            continue;
+        }
+        let theirs = request
+            .to("/v1/domains/shop/", "/v1/domains/toys/")
+            .token("shop");
+        let (status, word, _) = theirs.send(server.address).problem();
+        assert_eq!((status, word.as_str()), (403, "forbidden"), "{operation:?}");
+    }
+}
+
+#[test]
 fn a_list_shows_only_what_may_be_read() {
     let server = per_namespace().start();
     let list = get("/v1/domains").token("shop").send(server.address).json();

@@ -75,6 +75,12 @@ impl Request {
         self.header(name, value)
     }
 
+    /// The same to another path.
+    pub(crate) fn to(mut self, part: &str, other: &str) -> Self {
+        self.line = self.line.replace(part, other);
+        self
+    }
+
     pub(crate) fn token(self, token: &str) -> Self {
         self.header("authorization", format!("Bearer {token}"))
     }

@@ -57,6 +57,7 @@ impl Operation {
         self.path
             .replace("{namespace}", "shop")
             .replace("{name}", "links")
+            .replace("{message_id}", "m-1")
     }
 
     /// The examples of its JSON body.

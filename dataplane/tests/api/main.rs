@@ -8,6 +8,7 @@ mod filters;
 mod http2;
 mod limits;
 mod lists;
+mod messages;
 mod refusals;
 mod rewrite;
 mod schema;

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::KeyHash;
 use super::run::{self, Run};
+use crate::store::counts::{self, HourCounts};
 use crate::store::journal::Segment;
 
 /// The format that [`super`] tells.
@@ -20,6 +21,7 @@ const VERSION_KEY: [u8; 1] = [0];
 const WHOLE: u8 = 1;
 const BUCKET: u8 = 2;
 const DOMAINS: u8 = 3;
+const COUNTS: u8 = 4;
 
 /// The open database; a clone is another handle to it.
 #[derive(Clone)]
@@ -96,6 +98,7 @@ impl Base {
             batch.insert(bucket_key(number, n as u32), bucket.as_slice());
         }
         batch.insert(key(DOMAINS, number), run.domains.as_slice());
+        batch.insert(key(COUNTS, number), run.counts.as_slice());
         batch.insert(key(WHOLE, number), whole.encode());
         self.db.apply_batch(batch)?;
         self.db.flush()?;
@@ -125,6 +128,7 @@ impl Base {
             batch.remove(bucket_key(number, n).as_slice());
         }
         batch.remove(key(DOMAINS, number).as_slice());
+        batch.remove(key(COUNTS, number).as_slice());
         batch.remove(key(WHOLE, number).as_slice());
         self.db.apply_batch(batch)
     }
@@ -144,6 +148,18 @@ impl Base {
         self.whole_of(segment)?;
         let bytes = self.read(&key(DOMAINS, segment.number))?;
         Some(run::has_domain(&bytes, domain))
+    }
+
+    /// What happened in the hours of a domain in a segment; none when that is
+    /// not known.
+    pub(super) fn counts(
+        &self,
+        segment: &Segment,
+        domain: KeyHash,
+    ) -> Option<Vec<(u32, HourCounts)>> {
+        self.whole_of(segment)?;
+        let bytes = self.read(&key(COUNTS, segment.number))?;
+        Some(counts::decode(&bytes, domain))
     }
 
     fn read(&self, key: &[u8]) -> Option<sled::InlineArray> {

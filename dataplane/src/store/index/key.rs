@@ -52,6 +52,26 @@ impl KeyHasher {
         self.hash(b'M', [domain.as_str(), message.as_str(), recipient])
     }
 
+    /// Message records of a message, whoever reads it.
+    pub(in crate::store) fn records_of_message(&self, domain: &str, message: &str) -> KeyHash {
+        self.hash(b'N', [domain, message, ""])
+    }
+
+    /// Message records with a tag.
+    pub(in crate::store) fn records_of_tag(&self, domain: &str, tag: (&str, &str)) -> KeyHash {
+        self.hash(b'T', [domain, tag.0, tag.1])
+    }
+
+    /// Events with a tag of their own.
+    pub(in crate::store) fn events_of_tag(&self, domain: &str, tag: (&str, &str)) -> KeyHash {
+        self.hash(b't', [domain, tag.0, tag.1])
+    }
+
+    /// Message records of a domain.
+    pub(in crate::store) fn records_of_domain(&self, domain: &str) -> KeyHash {
+        self.hash(b'D', [domain, "", ""])
+    }
+
     /// A domain.
     pub(in crate::store) fn domain(&self, domain: &str) -> KeyHash {
         self.hash(b'd', [domain, "", ""])

@@ -3,7 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{KeyHash, KeyHasher};
-use crate::store::record;
+use crate::store::counts::{DomainHours, HourCounts};
+use crate::store::record::{self, EventFacts, MessageKey};
 
 /// Bytes of an entry: hash and place.
 pub(super) const ENTRY_BYTES: usize = 12;
@@ -16,6 +17,8 @@ pub(super) struct Run {
     pub(super) buckets: Vec<Vec<u8>>,
     /// The hashes of its domains, sorted.
     pub(super) domains: Vec<u8>,
+    /// What happened in each hour of each domain.
+    pub(super) counts: Vec<u8>,
 }
 
 /// Gathers the entries of a segment.
@@ -23,6 +26,7 @@ pub(super) struct Run {
 pub(super) struct Builder {
     places: HashMap<KeyHash, Vec<u32>>,
     domains: BTreeSet<KeyHash>,
+    counts: DomainHours,
 }
 
 impl Builder {
@@ -32,34 +36,60 @@ impl Builder {
         let Ok(at) = u32::try_from(at) else { return };
         match kind {
             record::EVENT => {
-                let Ok(key) = record::peek_event(payload) else {
-                    return;
-                };
-                self.add(hasher.message_events(key.domain, key.message_id), at);
-                if let Some(recipient) = key.recipient {
-                    self.add(hasher.recipient_events(key.domain, recipient), at);
+                if let Ok(facts) = record::event_facts(payload) {
+                    self.take_event(at, &facts, hasher);
                 }
-                self.domains.insert(hasher.domain(key.domain));
             }
             record::MESSAGE => {
                 if let Ok(key) = record::peek_message(payload) {
-                    let recipient = key.recipient.as_ref();
-                    let hash = hasher.message_records(&key.domain, &key.message_id, recipient);
-                    self.add(hash, at);
-                    if let Some(recipient) = recipient {
-                        let domain = key.domain.as_str();
-                        self.add(hasher.recipient_messages(domain, recipient.as_str()), at);
-                    }
+                    self.take_message(at, &key, hasher);
                 }
             }
             _ => {}
         }
     }
 
+    fn take_event(&mut self, at: u32, facts: &EventFacts<'_>, hasher: &KeyHasher) {
+        let key = facts.key;
+        self.add(hasher.message_events(key.domain, key.message_id), at);
+        if let Some(recipient) = key.recipient {
+            self.add(hasher.recipient_events(key.domain, recipient), at);
+        }
+        for tag in &facts.tags {
+            self.add(hasher.events_of_tag(key.domain, *tag), at);
+        }
+        let domain = hasher.domain(key.domain);
+        self.domains.insert(domain);
+        self.counts.count_event(domain, facts);
+    }
+
+    fn take_message(&mut self, at: u32, key: &MessageKey, hasher: &KeyHasher) {
+        let (domain, message) = (key.domain.as_str(), key.message_id.as_str());
+        let recipient = key.recipient.as_ref();
+        self.add(
+            hasher.message_records(&key.domain, &key.message_id, recipient),
+            at,
+        );
+        self.add(hasher.records_of_message(domain, message), at);
+        self.add(hasher.records_of_domain(domain), at);
+        if let Some(recipient) = recipient {
+            self.add(hasher.recipient_messages(domain, recipient.as_str()), at);
+        }
+        for (name, value) in &key.tags {
+            self.add(hasher.records_of_tag(domain, (name, value)), at);
+        }
+        self.counts.count_message(hasher.domain(domain), key);
+    }
+
     /// Where the records with this key are.
     pub(super) fn places(&self, key: KeyHash) -> Vec<u64> {
         let places = self.places.get(&key).map_or(&[][..], Vec::as_slice);
         places.iter().map(|at| u64::from(*at)).collect()
+    }
+
+    /// What happened in the hours of a domain.
+    pub(super) fn counts(&self, domain: KeyHash) -> Vec<(u32, HourCounts)> {
+        self.counts.of(domain)
     }
 
     /// Sorts and cuts.
@@ -80,6 +110,7 @@ impl Builder {
         Run {
             buckets,
             domains: domains.collect(),
+            counts: self.counts.encode(),
         }
     }
 

@@ -7,10 +7,8 @@ use mailtrail_core::message::MessageRecord;
 use uuid::Uuid;
 
 use super::*;
-use crate::metrics::Metrics;
-use crate::store::fixtures::event;
-use crate::store::journal::Limits;
-use crate::store::{READ_MAX_BYTES, Settings, Store};
+use crate::store::fixtures::{event, small_store};
+use crate::store::{READ_MAX_BYTES, Store};
 
 const DOMAIN: &str = "shop/links";
 const VERDICTS: [Verdict; 5] = [
@@ -30,14 +28,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let dir = tempfile::tempdir().expect("dir");
-        let settings = Settings::at(dir.path().to_owned());
-        let limits = Limits {
-            segment_bytes: 4096,
-            total_bytes: u64::MAX,
-            fill_bytes: 4096,
-        };
-        let store = Store::open_with(settings, limits, &Metrics::new()).expect("opens");
+        let (store, dir) = small_store();
         for n in 0..6 {
             drop(store.append_message(&record(n)));
         }

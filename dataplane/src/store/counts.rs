@@ -1,0 +1,290 @@
+//! What happened in each hour of a domain. Each run of the index has it of its
+//! segment, so that a question adds up some small tables and reads no events.
+//!
+//! Test mails are not counted. A mail counts as sent with each rewrite that was
+//! recorded. Of a domain and hour a run keeps 48 bytes, sorted: the domain's
+//! hash (u64), hours since 1970 (u32), and nine numbers (u32 each): sent, and
+//! people, machines, unknown, first of opens, then of clicks; all big-endian.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::ops::ControlFlow;
+
+use mailtrail_core::event::{EventKind, Verdict};
+use mailtrail_core::id::Realm;
+
+use super::QueryError;
+use super::budget::Budget;
+use super::filter::may_be_in;
+use super::index::{KeyHash, Lookup};
+use super::journal::{FRAMES_START, Part};
+use super::list::{Sources, unavailable};
+use super::record::{self, EventFacts, MessageKey};
+
+/// Milliseconds of an hour.
+const HOUR_MS: i64 = 60 * 60 * 1000;
+/// Bytes of an entry.
+const ENTRY_BYTES: usize = 48;
+/// Numbers of an entry.
+const NUMBERS: usize = 9;
+
+/// Hits of one kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HitCounts {
+    /// By people.
+    pub people: u64,
+    /// By machines.
+    pub machines: u64,
+    /// By who is not known.
+    pub unknown: u64,
+    /// Those by people that were the first of their message, reader and link.
+    pub first: u64,
+}
+
+/// What happened in an hour.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HourCounts {
+    /// Rewrites that were recorded.
+    pub sent: u64,
+    /// Pixels loaded.
+    pub opened: HitCounts,
+    /// Links followed.
+    pub clicked: HitCounts,
+}
+
+/// What happened in the hours of some domains.
+#[derive(Debug, Default)]
+pub(super) struct DomainHours(HashMap<(KeyHash, u32), HourCounts>);
+
+// === Counting ===
+
+impl HitCounts {
+    /// All hits.
+    pub fn total(&self) -> u64 {
+        self.people + self.machines + self.unknown
+    }
+
+    /// Counts a hit.
+    pub(super) fn count(&mut self, verdict: Verdict, first: bool) {
+        if verdict.is_person() {
+            self.people += 1;
+        } else if verdict.is_machine() {
+            self.machines += 1;
+        } else {
+            self.unknown += 1;
+        }
+        self.first += u64::from(first);
+    }
+
+    fn numbers(&self) -> [u64; 4] {
+        let Self {
+            people,
+            machines,
+            unknown,
+            first,
+        } = *self;
+        [people, machines, unknown, first]
+    }
+
+    fn of([people, machines, unknown, first]: [u64; 4]) -> Self {
+        Self {
+            people,
+            machines,
+            unknown,
+            first,
+        }
+    }
+}
+
+impl HourCounts {
+    /// Adds what happened in another stretch.
+    pub fn add(&mut self, other: &Self) {
+        let (mine, other) = (self.numbers(), other.numbers());
+        *self = Self::of(std::array::from_fn(|n| mine[n] + other[n]));
+    }
+
+    fn numbers(&self) -> [u64; NUMBERS] {
+        let ([a, b, c, d], [e, f, g, h]) = (self.opened.numbers(), self.clicked.numbers());
+        [self.sent, a, b, c, d, e, f, g, h]
+    }
+
+    fn of([sent, a, b, c, d, e, f, g, h]: [u64; NUMBERS]) -> Self {
+        Self {
+            sent,
+            opened: HitCounts::of([a, b, c, d]),
+            clicked: HitCounts::of([e, f, g, h]),
+        }
+    }
+}
+
+impl DomainHours {
+    /// Counts an event.
+    pub(super) fn count_event(&mut self, domain: KeyHash, facts: &EventFacts<'_>) {
+        if facts.test {
+            return;
+        }
+        let hour = self.0.entry((domain, hour_of(facts.time_ms))).or_default();
+        let hits = match facts.key.kind {
+            EventKind::Opened => &mut hour.opened,
+            EventKind::Clicked => &mut hour.clicked,
+        };
+        hits.count(facts.verdict, facts.first);
+    }
+
+    /// Counts a message record.
+    pub(super) fn count_message(&mut self, domain: KeyHash, key: &MessageKey) {
+        if !key.test {
+            let hour = hour_of(key.rewritten_at.as_millisecond());
+            self.0.entry((domain, hour)).or_default().sent += 1;
+        }
+    }
+
+    /// The hours of a domain.
+    pub(super) fn of(&self, domain: KeyHash) -> Vec<(u32, HourCounts)> {
+        let own = self.0.iter().filter(|((of, _), _)| *of == domain);
+        own.map(|((_, hour), counts)| (*hour, *counts)).collect()
+    }
+
+    /// As a run keeps it.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut entries: Vec<_> = self.0.iter().collect();
+        entries.sort_unstable_by_key(|(of, _)| **of);
+        let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+        for ((domain, hour), counts) in entries {
+            bytes.extend_from_slice(&domain.0.to_be_bytes());
+            bytes.extend_from_slice(&hour.to_be_bytes());
+            for number in counts.numbers() {
+                // A segment holds far fewer records than 2^32.
+                bytes.extend_from_slice(&(number as u32).to_be_bytes());
+            }
+        }
+        bytes
+    }
+}
+
+/// The hours of a domain in what a run keeps.
+pub(super) fn decode(bytes: &[u8], domain: KeyHash) -> Vec<(u32, HourCounts)> {
+    let wanted = domain.0.to_be_bytes();
+    let (entries, _) = bytes.as_chunks::<ENTRY_BYTES>();
+    let first = entries.partition_point(|entry| entry[..8] < wanted[..]);
+    entries[first..]
+        .iter()
+        .take_while(|entry| entry[..8] == wanted[..])
+        .map(|entry| {
+            let (words, _) = entry[8..].as_chunks::<4>();
+            let word = |n: usize| words.get(n).map_or(0, |word| u32::from_be_bytes(*word));
+            let numbers = std::array::from_fn(|n| u64::from(word(n + 1)));
+            (word(0), HourCounts::of(numbers))
+        })
+        .collect()
+}
+
+/// Hours since 1970; what is before counts as then.
+fn hour_of(ms: i64) -> u32 {
+    u32::try_from(ms / HOUR_MS).unwrap_or(0)
+}
+
+// === Asking ===
+
+/// Which hours of a domain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatsQuery {
+    /// The domain.
+    pub domain: Realm,
+    /// The first hour since 1970.
+    pub from: u32,
+    /// The hour behind the last.
+    pub to: u32,
+}
+
+/// What happened in the hours in which anything did.
+pub(super) fn stats(
+    sources: Sources<'_>,
+    query: &StatsQuery,
+) -> Result<BTreeMap<u32, HourCounts>, QueryError> {
+    let mut adding = Adding {
+        query,
+        domain: sources.lookup.hasher().domain(query.domain.as_str()),
+        budget: sources.budget,
+        hours: BTreeMap::new(),
+    };
+    for part in sources.reader.parts() {
+        adding.part(part, sources.lookup).map_err(unavailable)?;
+        if adding.budget.is_spent() {
+            // Half of the truth would be none.
+            return Err(QueryError::IndexBehind);
+        }
+    }
+    Ok(adding.hours)
+}
+
+struct Adding<'a> {
+    query: &'a StatsQuery,
+    domain: KeyHash,
+    budget: Budget,
+    hours: BTreeMap<u32, HourCounts>,
+}
+
+impl Adding<'_> {
+    fn part(&mut self, part: Part<'_>, lookup: &Lookup<'_>) -> io::Result<()> {
+        let time = |hour: u32| jiff::Timestamp::from_millisecond(i64::from(hour) * HOUR_MS).ok();
+        if !may_be_in(part.segment, time(self.query.from), time(self.query.to)) {
+            return Ok(());
+        }
+        let counted = lookup.counts(part.segment, self.domain);
+        let from = counted
+            .as_ref()
+            .map_or(FRAMES_START, |counted| counted.covered);
+        for (hour, counts) in counted.into_iter().flat_map(|counted| counted.hours) {
+            self.add(hour, &counts);
+        }
+        if from < part.segment.summary.end {
+            self.read(part, from)?;
+        }
+        Ok(())
+    }
+
+    /// Counts what the index has not.
+    fn read(&mut self, part: Part<'_>, from: u64) -> io::Result<()> {
+        let own = self.query.domain.as_str();
+        let mut hours = DomainHours::default();
+        let (domain, budget) = (self.domain, &mut self.budget);
+        let _ = part.each_from(&*part.file()?, from, |_, head, payload| {
+            budget.read(head.frame_bytes());
+            match head.kind {
+                record::EVENT => {
+                    if let Ok(facts) = record::event_facts(payload)
+                        && facts.key.domain == own
+                    {
+                        hours.count_event(domain, &facts);
+                    }
+                }
+                record::MESSAGE => {
+                    if let Ok(key) = record::peek_message(payload)
+                        && key.domain.as_str() == own
+                    {
+                        hours.count_message(domain, &key);
+                    }
+                }
+                _ => {}
+            }
+            match budget.is_spent() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+        for (hour, counts) in hours.of(domain) {
+            self.add(hour, &counts);
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, hour: u32, counts: &HourCounts) {
+        if (self.query.from..self.query.to).contains(&hour) {
+            self.hours.entry(hour).or_default().add(counts);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
