@@ -1,6 +1,8 @@
 //! Signs of the user agent: all texts looked for are found in one pass.
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, BuildError, MatchKind};
+use aho_corasick::automaton::{Automaton as _, StateID};
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, BuildError, MatchError, MatchKind};
 
 use super::set::Signs;
 
@@ -33,10 +35,22 @@ pub(super) struct Wanted {
     pub(super) sign: Signs,
 }
 
+/// Why there is no finder for these texts.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FinderError {
+    /// They are too large.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// It cannot begin anywhere in a user agent.
+    #[error(transparent)]
+    Start(#[from] MatchError),
+}
+
 /// Finds the signs of user agents.
 #[derive(Debug)]
 pub(super) struct Agents {
-    finder: AhoCorasick,
+    finder: DFA,
+    start: StateID,
     /// By the finder's numbers.
     found: Vec<Found>,
     /// Signs of an absent or empty user agent.
@@ -59,7 +73,7 @@ struct Found {
 impl Agents {
     /// Looks for these. It fails only where they are larger than the bounds of a
     /// rules file allow by far.
-    pub(super) fn new(wanted: Vec<Wanted>) -> Result<Self, BuildError> {
+    pub(super) fn new(wanted: Vec<Wanted>) -> Result<Self, FinderError> {
         let mut texts: Vec<String> = Vec::new();
         let mut found: Vec<Found> = Vec::new();
         let mut empty = Signs::NONE;
@@ -77,15 +91,16 @@ impl Agents {
             });
             found[at].add(place, sign);
         }
-        let finder = AhoCorasick::builder()
+        // All texts that end at a place are to be found, also within others.
+        let finder = DFA::builder()
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
             .ascii_case_insensitive(true)
             // Nearly every user agent holds some of the texts: skipping ahead
             // to the first costs more than it saves.
             .prefilter(false)
             .build(&texts)?;
         Ok(Self {
+            start: finder.start_state(Anchored::No)?,
             finder,
             found,
             empty,
@@ -100,13 +115,28 @@ impl Agents {
         }
         let looked_at = &text[..text.len().min(LOOKED_AT_MAX_BYTES)];
         let mut signs = Signs::NONE;
-        for hit in self.finder.find_overlapping_iter(looked_at) {
-            let Some(found) = self.found.get(hit.pattern().as_usize()) else {
+        let mut state = self.start;
+        for (at, byte) in looked_at.iter().enumerate() {
+            state = self.finder.next_state(Anchored::No, state, *byte);
+            if self.finder.is_special(state) && self.finder.is_match(state) {
+                signs |= self.ending_at(state, text, at + 1);
+            }
+        }
+        signs
+    }
+
+    /// The signs of the texts that end at this place.
+    fn ending_at(&self, state: StateID, text: &[u8], end: usize) -> Signs {
+        let mut signs = Signs::NONE;
+        for at in 0..self.finder.match_len(state) {
+            let pattern = self.finder.match_pattern(state, at);
+            let Some(found) = self.found.get(pattern.as_usize()) else {
                 continue;
             };
             signs |= found.anywhere;
             if found.placed {
-                signs |= found.at(text, hit.start(), hit.end());
+                let start = end.saturating_sub(self.finder.pattern_len(pattern));
+                signs |= found.at(text, start, end);
             }
         }
         signs

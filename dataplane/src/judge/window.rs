@@ -34,7 +34,6 @@
 //! clock was set back, and what waits behind it should not wait for it.
 
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use hashbrown::HashTable;
@@ -59,8 +58,8 @@ pub struct Waiting {
     pub seq: u64,
     /// Its own time, in milliseconds since 1970.
     pub time_ms: u64,
-    /// A hash of domain, message and recipient; none without recipient: such a
-    /// mail has many readers, and is exempt.
+    /// A hash of domain, message and recipient, all its bits as good as random;
+    /// none without recipient: such a mail has many readers, and is exempt.
     pub mail: Option<u64>,
     /// A hash of the target; none for a pixel.
     pub target: Option<u64>,
@@ -88,7 +87,6 @@ pub struct Window {
     first: u32,
     /// The place of each mail's newest hit.
     newest: HashTable<u32>,
-    hasher: RandomState,
     limit: usize,
 }
 
@@ -126,7 +124,6 @@ impl Window {
             waiting: 0,
             first: 0,
             newest: HashTable::new(),
-            hasher: RandomState::new(),
             limit: limit.clamp(1, WAITING_MAX),
         }
     }
@@ -285,17 +282,14 @@ impl Window {
 
     /// Notes a mail's newest hit, and says which it was before.
     fn replace_newest(&mut self, mail: u64, place: u32) -> Option<u32> {
-        let (hits, first, hasher) = (&self.hits, self.first, &self.hasher);
+        let (hits, first) = (&self.hits, self.first);
         let mail_at = |place: u32| {
             let index = place.wrapping_sub(first) as usize;
             hits.get(index).map_or(mail, |hit| hit.mail)
         };
-        let hash = hasher.hash_one(mail);
-        let entry = self.newest.entry(
-            hash,
-            |at| mail_at(*at) == mail,
-            |at| hasher.hash_one(mail_at(*at)),
-        );
+        // What a mail is known by is a hash already.
+        let is_mail = |at: &u32| mail_at(*at) == mail;
+        let entry = self.newest.entry(mail, is_mail, |at| mail_at(*at));
         match entry {
             hashbrown::hash_table::Entry::Occupied(mut found) => {
                 Some(std::mem::replace(found.get_mut(), place))
@@ -336,11 +330,10 @@ impl Window {
 
     fn drop_oldest(&mut self) {
         let place = self.first;
-        if let Some(oldest) = self.hits.front().filter(|hit| hit.has_mail) {
-            let hash = self.hasher.hash_one(oldest.mail);
-            if let Ok(found) = self.newest.find_entry(hash, |at| *at == place) {
-                found.remove();
-            }
+        if let Some(oldest) = self.hits.front().filter(|hit| hit.has_mail)
+            && let Ok(found) = self.newest.find_entry(oldest.mail, |at| *at == place)
+        {
+            found.remove();
         }
         self.hits.pop_front();
         self.first = self.first.wrapping_add(1);
@@ -356,10 +349,10 @@ impl Window {
             return;
         }
         self.hits.shrink_to(places / 2);
-        let (hits, first, hasher) = (&self.hits, self.first, &self.hasher);
+        let (hits, first) = (&self.hits, self.first);
         self.newest.shrink_to(places / 2, |at| {
             let index = at.wrapping_sub(first) as usize;
-            hasher.hash_one(hits.get(index).map_or(0, |hit| hit.mail))
+            hits.get(index).map_or(0, |hit| hit.mail)
         });
     }
 }
