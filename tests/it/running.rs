@@ -130,6 +130,61 @@ fn a_changed_manifest_is_applied_and_a_bad_one_keeps_the_last_good() {
     program.until("the toggle is on again", |p| opens(p) == true);
 }
 
+const RULES: &str = "version: 1
+signs:
+  - name: browser
+    userAgent: {contains: [Firefox/]}
+rules:
+  - {name: browser, when: {any: [browser]}, verdict: human}
+";
+
+#[test]
+fn bad_rules_are_refused_at_start_by_file_line_and_field() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules.yaml");
+    write(&rules, &RULES.replace("any: [browser]", "any: [brwoser]"));
+    let flags = Flags::new(
+        root().join("examples/manifests"),
+        folder.path().join("data"),
+    )
+    .with("--rules", rules.to_str().expect("text"));
+    let (status, said) = flags.refused();
+    let told = "rules.yaml: line 6: rules[0].when.any[0]: names no sign: brwoser";
+    assert!(!status.success() && said.contains(told), "{said}");
+    fs::remove_file(&rules).expect("removed");
+    let (status, said) = flags.refused();
+    assert!(!status.success() && said.contains("--rules"), "{said}");
+}
+
+#[test]
+fn changed_rules_are_taken_and_bad_ones_keep_the_last_good() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules.yaml");
+    write(&rules, RULES);
+    let program = Flags::new(
+        root().join("examples/manifests"),
+        folder.path().join("data"),
+    )
+    .with("--rules", rules.to_str().expect("text"))
+    .start();
+    let says = |p: &Program, line: &str| {
+        let metrics = p.get(p.admin(), "/metrics").text();
+        metrics.lines().any(|l| l == format!("mailtrail_{line}"))
+    };
+    assert!(says(&program, "rules_last_reload_ok 1"));
+
+    write(&rules, &RULES.replace("human", "scanner"));
+    program.until("the rules are taken", |p| says(p, "rules_reloads_total 1"));
+
+    write(&rules, &RULES.replace("human", "robot"));
+    program.until("the log names file and line", |p| {
+        p.log().contains("rules.yaml: line 6: ")
+    });
+    program.until("the metrics say so", |p| {
+        says(p, "rules_last_reload_ok 0") && says(p, "rules_reload_failures_total 1")
+    });
+}
+
 #[test]
 fn live_ready_and_metrics_answer_and_name_nobody() {
     let folder = tempfile::tempdir().expect("a folder");
