@@ -241,7 +241,14 @@ fn bounded_text(
     if text.is_empty() || text.len() > max_bytes {
         return Err(NameError { what, rule: length });
     }
-    if text.chars().any(char::is_control) {
+    // Nearly all are ASCII, whose bytes are looked at many at once.
+    let has_control = match text.is_ascii() {
+        true => text
+            .bytes()
+            .fold(false, |found, b| found | b.is_ascii_control()),
+        false => text.chars().any(char::is_control),
+    };
+    if has_control {
         return Err(NameError {
             what,
             rule: "must not hold control characters",

@@ -19,9 +19,9 @@ const LOOKED_AT_MAX_BYTES: usize = 512;
 /// Words and what they stand for; the first that is found decides.
 struct Table<const N: usize> {
     words: [(&'static str, &'static str); N],
-    /// Which of the words begin with a byte, a bit for each: a text is gone
-    /// through once for all of them.
-    begin: [u32; 128],
+    /// Which of the words begin with a byte, a bit for each, and which have it
+    /// in the second place: a text is gone through once for all of them.
+    begin: [[u32; 256]; 2],
 }
 
 /// Words and the family they stand for. Programs name the ones they are like,
@@ -98,27 +98,32 @@ pub fn classify(user_agent: &str) -> Agent {
 impl<const N: usize> Table<N> {
     const fn new(words: [(&'static str, &'static str); N]) -> Self {
         assert!(N <= 32, "a bit for each word");
-        let mut begin = [0; 128];
+        let mut begin = [[0; 256]; 2];
         let mut at = 0;
         while at < N {
-            // Words are ASCII, which the index checks when this is compiled.
-            begin[words[at].0.as_bytes()[0] as usize] |= 1 << at;
+            let [first, second, ..] = *words[at].0.as_bytes() else {
+                panic!("a word has two bytes at least");
+            };
+            begin[0][first as usize] |= 1 << at;
+            begin[1][second as usize] |= 1 << at;
             at += 1;
         }
         Self { words, begin }
     }
 
     fn first_in(&self, text: &str) -> Option<&'static str> {
+        let bytes = text.as_bytes();
+        let [begin, second] = &self.begin;
         let mut found = None;
         // The words before the one that was found.
         let mut wanted = u32::MAX;
-        for (at, byte) in text.bytes().enumerate() {
-            let begin = self.begin.get(usize::from(byte)).copied();
-            let mut left = begin.unwrap_or(0) & wanted;
+        for (at, pair) in bytes.windows(2).enumerate() {
+            let (a, b) = (usize::from(pair[0]), usize::from(pair[1]));
+            let mut left = begin[a] & second[b] & wanted;
             while left != 0 {
                 let bit = left.trailing_zeros();
                 let (word, name) = self.words[bit as usize];
-                if text.as_bytes()[at..].starts_with(word.as_bytes()) {
+                if bytes[at..].starts_with(word.as_bytes()) {
                     found = Some(name);
                     wanted = (1 << bit) - 1;
                     break;

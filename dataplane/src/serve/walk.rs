@@ -207,8 +207,14 @@ impl Walk<'_> {
 
 /// Whether JSON is asked for by name, and no page is: an app, not a browser.
 fn wants_json(headers: &HeaderMap) -> bool {
-    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok());
-    let mut kinds = accept.unwrap_or_default().split(',').map(|range| {
+    let Some(accept) = headers.get(ACCEPT) else {
+        return false;
+    };
+    // Browsers ask for nothing with this letter in it, or for an image.
+    if memchr::memchr2(b'j', b'J', accept.as_bytes()).is_none() {
+        return false;
+    }
+    let mut kinds = accept.to_str().unwrap_or_default().split(',').map(|range| {
         let kind = range.split(';').next().unwrap_or_default();
         kind.trim()
     });
