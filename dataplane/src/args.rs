@@ -11,6 +11,8 @@ use std::time::Duration;
 use clap::Parser;
 use ipnet::IpNet;
 
+/// Longest settling time: what waits is held in memory, as far as verdicts need it.
+const SETTLE_MAX: Duration = Duration::from_secs(120);
 /// Least bound on the journal, in bytes: two segments.
 const JOURNAL_MAX_LEAST_BYTES: u64 = 64 << 20;
 
@@ -95,6 +97,10 @@ pub struct Args {
     /// Rules for verdicts, read again when changed; without this flag those that come with the program.
     #[arg(long, env = "MAILTRAIL_RULES", value_name = "FILE")]
     rules: Option<PathBuf>,
+
+    /// How long a hit waits for its verdict, when bursts and repeats are known; its event is listed then.
+    #[arg(long, env = "MAILTRAIL_SETTLE", value_name = "TIME", default_value = "10s", value_parser = settle_time)]
+    settle: Duration,
 
     /// How long requests are still accepted once a stop is asked for, each answered with
     /// `Connection: close`: load balancers need a moment to learn that this replica leaves.
@@ -189,6 +195,8 @@ pub struct Settings {
     pub public_threads: Option<NonZeroUsize>,
     /// Rules for verdicts; absent: those that come with the program.
     pub rules: Option<PathBuf>,
+    /// How long a hit waits for its verdict.
+    pub settle: Duration,
     /// How long requests are still accepted once a stop is asked for.
     pub leave: Duration,
     /// Bound on draining.
@@ -275,9 +283,18 @@ impl Args {
                 .public_threads
                 .and_then(|count| NonZeroUsize::new(count.into())),
             rules: self.rules,
+            settle: self.settle,
             leave: self.leave,
             drain: self.drain,
         })
+    }
+}
+
+/// A duration of [`SETTLE_MAX`] at most.
+fn settle_time(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if time <= SETTLE_MAX => Ok(time),
+        _ => Err(format!("must be at most {}s", SETTLE_MAX.as_secs())),
     }
 }
 
@@ -388,6 +405,8 @@ mod tests {
     fn times_have_units() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(settle_time("0s"), Ok(Duration::ZERO));
+        assert!(settle_time("3m").is_err_and(|said| said.contains("120s")));
         assert!(duration("20").is_err() && duration("s").is_err() && duration("1h").is_err());
     }
 }

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 
 use crate::config::ConfigMetrics;
+use crate::store::SettleMetrics;
 use crate::store::journal::JournalMetrics;
 use crate::{api, serve};
 
@@ -24,8 +25,12 @@ pub struct Metrics {
     pub serve: serve::Counts,
     /// What is counted of configuration.
     pub config: ConfigMetrics,
-    /// What the journal counts.
+    /// What the journal of settled events and message records counts.
     pub journal: JournalMetrics,
+    /// What the journal of hits counts.
+    pub hits: JournalMetrics,
+    /// What is counted of settling.
+    pub settle: SettleMetrics,
 }
 
 impl Default for Metrics {
@@ -48,7 +53,10 @@ impl Metrics {
             "Answers whose event was not on disk within the bounded wait",
         );
         let events_not_kept = counter("events_not_kept", "Events that could not be kept");
-        let journal = JournalMetrics::new(events_not_kept.clone());
+        let hits = JournalMetrics::new(events_not_kept.clone());
+        hits.register(registry.sub_registry_with_prefix("hits"));
+        // Settled events are tried again until they are kept.
+        let journal = JournalMetrics::new(Counter::default());
         journal.register(&mut registry);
         Self {
             events_deferred,
@@ -56,7 +64,9 @@ impl Metrics {
             config: ConfigMetrics::new(&mut registry),
             api: api::Counts::new(&mut registry),
             serve: serve::Counts::new(&mut registry),
+            settle: SettleMetrics::new(&mut registry),
             journal,
+            hits,
             registry,
         }
     }

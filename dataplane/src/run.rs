@@ -161,6 +161,7 @@ fn open(settings: &Settings) -> Result<(Shared, Baselines), RunError> {
     let used_before = store::was_used(&settings.data_dir);
     let store = Store::open(
         store::Settings {
+            settle: settings.settle,
             journal_max_bytes: settings.journal_max_bytes,
             ..store::Settings::at(settings.data_dir.clone())
         },

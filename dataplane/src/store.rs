@@ -2,10 +2,12 @@
 //!
 //! # Flow
 //!
-//! A hit becomes an event, [`Store::append_event`] queues it, and the answer
-//! waits for the [`Pending`], a bounded time. The [`journal`] writes and syncs
-//! what is queued and tells all who wait. Events are listed from the journal,
-//! whose places the [`index`] knows.
+//! [`Store::append_hit`] queues a hit, and the answer waits for the
+//! [`Pending`], a bounded time. A [`journal`] of hits writes and syncs what is
+//! queued and tells all who wait. Some seconds later the hit settles
+//! ([`settle`]): its event is appended to a second journal, which holds message
+//! records too. Events are listed from that one, whose places the [`index`]
+//! knows.
 //!
 //! # Guarantees
 //!
@@ -37,6 +39,7 @@ mod newest;
 mod record;
 mod retain;
 mod search;
+mod settle;
 mod summary;
 mod withdrawals;
 
@@ -49,9 +52,9 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mailtrail_core::event::Event;
+use mailtrail_core::event::{Event, Unsettled};
 use mailtrail_core::id::{Realm, Recipient};
 use mailtrail_core::message::MessageRecord;
 use prometheus_client::metrics::counter::Counter;
@@ -63,7 +66,8 @@ use disk::{Disk, RealDisk};
 use erase::Whom;
 use folder::Folder;
 use index::{Index, KeyHasher};
-use journal::{Hub, Journal, JournalMetrics, Limits};
+use journal::{Hub, Journal, JournalMetrics, Limits, Opened};
+use settle::{RealClock, Settle};
 use withdrawals::Withdrawals;
 
 pub use budget::READ_MAX_BYTES;
@@ -76,13 +80,18 @@ pub use journal::{NotKept, Pending};
 pub use list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
 pub use retain::{Retaining, Retention};
 pub use search::{MessagePage, MessageQuery, PAGE_MAX_MESSAGES};
+pub use settle::SettleMetrics;
 pub use summary::{
     HitSummary, LinkSummary, MessageSummary, ReaderSummary, SUMMARY_MAX_EVENTS,
     SUMMARY_MAX_READERS, SummaryQuery,
 };
 
-/// The journal's folder within the data folder.
+/// The folder of settled events and message records within the data folder.
 const JOURNAL: &str = "journal";
+/// The folder of hits that are not settled.
+const HITS: &str = "hits";
+/// How long a hit waits for its verdict, where nobody says otherwise.
+pub const SETTLE_DEFAULT: Duration = Duration::from_secs(10);
 
 /// Where and how much is kept.
 #[derive(Debug, Clone)]
@@ -92,6 +101,9 @@ pub struct Settings {
     /// Most bytes of the journal; above it the disk counts as full. None: as
     /// many as the disk takes.
     pub journal_max_bytes: Option<u64>,
+    /// How long a hit waits for its verdict: bursts and repeats are known by
+    /// then. Zero settles at once.
+    pub settle: Duration,
 }
 
 impl Settings {
@@ -100,6 +112,15 @@ impl Settings {
         Self {
             data_dir: data_dir.into(),
             journal_max_bytes: None,
+            settle: SETTLE_DEFAULT,
+        }
+    }
+
+    /// The same, but that hits settle at once.
+    pub fn settling_at_once(self) -> Self {
+        Self {
+            settle: Duration::ZERO,
+            ..self
         }
     }
 }
@@ -119,12 +140,15 @@ pub enum Withdrawn {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
-    hub: Arc<Hub>,
+    hits: Arc<Hub>,
+    messages: Arc<Hub>,
 }
 
 struct Inner {
     // Dropped in this order: the folder is unlocked last.
+    settle: Settle,
     index: Index,
+    hits: Arc<Journal>,
     journal: Arc<Journal>,
     withdrawals: Withdrawals,
     folder: Arc<Folder>,
@@ -132,7 +156,8 @@ struct Inner {
 
 /// Whether a data folder holds anything of an earlier run.
 pub fn was_used(data_dir: &Path) -> bool {
-    folder::has_files(&data_dir.join(JOURNAL))
+    let holds = |journal| folder::has_files(&data_dir.join(journal));
+    holds(JOURNAL) || holds(HITS)
 }
 
 impl Store {
@@ -167,23 +192,19 @@ impl Store {
             dir: settings.data_dir.clone(),
             source,
         };
-        let (journal, opened) = Journal::open(
-            Arc::clone(&disk),
-            &folder.dir.join(JOURNAL),
-            limits,
-            metrics.journal.clone(),
-        )
-        .map_err(not_readable)?;
-        tracing::info!(
-            segments = opened.segments,
-            records = opened.records,
-            damaged = opened.damaged,
-            torn_bytes = opened.torn_bytes,
-            unreadable = opened.unreadable,
-            "journal open"
-        );
+        let open = |name, metrics: &JournalMetrics| {
+            let dir = folder.dir.join(name);
+            let (journal, opened) =
+                Journal::open(Arc::clone(&disk), &dir, limits, metrics.clone())?;
+            tell(name, &opened);
+            io::Result::Ok(Arc::new(journal))
+        };
+        let journal = open(JOURNAL, &metrics.journal).map_err(not_readable)?;
+        let hits = open(HITS, &metrics.hits).map_err(not_readable)?;
+        let resumed = settle::resume(&journal.reader(), settle::oldest_ms(&hits.reader()));
+        hits.skip_to(resumed.up_to);
         let withdrawals = Withdrawals::open(
-            disk,
+            Arc::clone(&disk),
             Arc::clone(&folder),
             JournalMetrics {
                 others_not_kept: metrics.journal.others_not_kept.clone(),
@@ -191,16 +212,30 @@ impl Store {
             },
         )
         .map_err(not_readable)?;
-        let journal = Arc::new(journal);
+        let settle = Settle::start(
+            settle::Parts {
+                hits: Arc::clone(&hits),
+                journal: Arc::clone(&journal),
+                settle: settings.settle,
+                withdrawals: Some(withdrawals.clone()),
+                clock: Box::new(RealClock::default()),
+                metrics: metrics.settle.clone(),
+            },
+            resumed,
+        )
+        .map_err(not_readable)?;
         let read = Arc::downgrade(&journal);
         let index = Index::start(&folder.dir, KeyHasher::new(&folder.key), move || {
             read.upgrade().map(|journal| journal.reader())
         })
         .map_err(not_readable)?;
         Ok(Self {
-            hub: journal.hub(),
+            hits: hits.hub(),
+            messages: journal.hub(),
             inner: Arc::new(Inner {
+                settle,
                 index,
+                hits,
                 journal,
                 withdrawals,
                 folder,
@@ -214,44 +249,57 @@ impl Store {
     pub fn local(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
-            hub: self.inner.journal.hub(),
+            hits: self.inner.hits.hub(),
+            messages: self.inner.journal.hub(),
         }
     }
 
-    /// The same, for a runtime that answers many requests in turn: what it
-    /// hands in is written together, once it [`Store::ring`]s or has handed in
+    /// The same, for a runtime that answers many requests in turn: the hits
+    /// it hands in are written together, once it [`Store::ring`]s or has handed in
     /// enough.
     pub fn local_with_bell(&self) -> Self {
         Self {
             inner: Arc::clone(&self.inner),
-            hub: self.inner.journal.hub_with_bell(),
+            hits: self.inner.hits.hub_with_bell(),
+            messages: self.inner.journal.hub(),
         }
     }
 
-    /// What was handed in through this handle and its clones is to be written now.
+    /// The hits that were handed in through this handle and its clones are to be written now.
     pub fn ring(&self) {
-        self.inner.journal.ring(&self.hub);
+        self.inner.hits.ring(&self.hits);
     }
 
     /// Wakes those of this handle and its clones who wait no longer, and says
     /// when the next of them does ([`Pending::poll_until`]).
     pub fn wake_overdue(&self, now: Instant) -> Option<Instant> {
-        self.hub.wake_overdue(now)
+        self.hits.wake_overdue(now)
     }
 
-    /// Keeps an event. Of a recipient who has withdrawn nothing is kept: that
-    /// is as good as done.
-    pub fn append_event(&self, event: &Event) -> Pending {
+    /// Keeps a hit, whose event is listed once it is settled. Of a recipient who
+    /// has withdrawn nothing is kept: that is as good as done.
+    pub fn append_hit(&self, hit: &Unsettled) -> Pending {
+        let event = &hit.event;
         let withdrawn = self.inner.withdrawals.hold();
         let recipient = event.recipient.as_ref();
         if recipient.is_some_and(|recipient| withdrawn.has(&event.domain, recipient)) {
             return Pending::known(Ok(()));
         }
         let time_ms = u64::try_from(event.time.as_millisecond()).unwrap_or(0);
+        let payload = record::encode_hit(hit);
+        self.inner
+            .hits
+            .append(&self.hits, record::HIT, time_ms, &payload)
+    }
+
+    /// Keeps an event as if its hit had settled, for tests of what is listed.
+    #[cfg(test)]
+    pub(crate) fn append_settled(&self, event: &Event) -> Pending {
+        let time_ms = u64::try_from(event.time.as_millisecond()).unwrap_or(0);
         let payload = record::encode_event(event);
         self.inner
             .journal
-            .append(&self.hub, record::EVENT, time_ms, &payload)
+            .append(&self.messages, record::EVENT, time_ms, &payload)
     }
 
     /// Keeps a message record; of a recipient who has withdrawn none.
@@ -266,7 +314,7 @@ impl Store {
             Some(payload) => {
                 self.inner
                     .journal
-                    .append(&self.hub, record::MESSAGE, time_ms, &payload)
+                    .append(&self.messages, record::MESSAGE, time_ms, &payload)
             }
             None => self.inner.journal.refuse(record::MESSAGE),
         }
@@ -286,6 +334,9 @@ impl Store {
         self.withdraw(realm, recipient).wait()?;
         let whom = Whom { realm, recipient };
         let lookup = self.inner.index.lookup();
+        // Those that are being settled meanwhile end up in neither: whoever
+        // appends looks at the list.
+        erase::erase(&self.inner.hits, None, whom)?;
         let removed = erase::erase(&self.inner.journal, Some(&lookup), whom)?;
         let erased = Erased::from(removed);
         tracing::info!(
@@ -350,17 +401,49 @@ impl Store {
         })
     }
 
-    /// How many records wait to be written.
-    pub fn queued(&self) -> usize {
-        self.inner.journal.queued()
+    /// The events of a domain that are not settled yet, oldest first, with
+    /// what can be said of their verdict at once; so many at most, and among
+    /// the oldest hits only. One may be listed as settled by the time this
+    /// answers: ask this first, then [`Store::events`], and know them by their
+    /// ids. Waits for the disk.
+    pub fn provisional(&self, domain: &Realm, limit: usize) -> Result<Vec<Event>, QueryError> {
+        let found = self.inner.settle.provisional(domain, limit);
+        found.map_err(|error| {
+            tracing::error!(%error, "hits: cannot be read");
+            QueryError::Unavailable
+        })
     }
 
-    /// Takes nothing more from this call on; ready when what is queued is kept.
-    pub fn close(&self) -> impl Future<Output = Result<(), NotKept>> + Send + use<> {
-        let withdrawals = self.inner.withdrawals.close();
-        let events = self.inner.journal.close(&self.hub);
-        async { withdrawals.await.and(events.await) }
+    /// Whether every hit that was appended is settled, or could not be kept.
+    pub fn is_settled(&self) -> bool {
+        self.inner.settle.is_done()
     }
+
+    /// How many records wait to be written.
+    pub fn queued(&self) -> usize {
+        self.inner.hits.queued() + self.inner.journal.queued()
+    }
+
+    /// Takes nothing more from this call on; ready when what is queued is
+    /// kept. Hits that are not settled by then settle after the next start.
+    pub fn close(&self) -> impl Future<Output = Result<(), NotKept>> + Send + use<> {
+        self.inner.settle.close();
+        let withdrawals = self.inner.withdrawals.close();
+        let hits = self.inner.hits.close(&self.hits);
+        let journal = self.inner.journal.close(&self.messages);
+        async { withdrawals.await.and(hits.await).and(journal.await) }
+    }
+}
+
+fn tell(name: &str, opened: &Opened) {
+    tracing::info!(
+        segments = opened.segments,
+        records = opened.records,
+        damaged = opened.damaged,
+        torn_bytes = opened.torn_bytes,
+        unreadable = opened.unreadable,
+        "{name} open"
+    );
 }
 
 /// The time, in milliseconds since 1970.

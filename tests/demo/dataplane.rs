@@ -32,6 +32,9 @@ impl Dataplane {
             API,
             "--admin",
             ADMIN,
+            // Nobody wants to wait ten seconds for a demo.
+            "--settle",
+            "1s",
         ];
         if shown {
             crate::tell::started(&flags, folder);

@@ -15,7 +15,7 @@ mod tell;
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -26,6 +26,8 @@ use dataplane::{API, Dataplane};
 const FOLDER: &str = ".demo";
 /// The namespace and name in `examples/manifests`.
 const DOMAIN: &str = "demo/links";
+/// Longest wait for the events.
+const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 /// What a desktop mail client says it is.
 const MAIL_CLIENT: &str =
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Thunderbird/140.2.0";
@@ -53,7 +55,8 @@ fn main() -> Result<()> {
         .context("a link is tracked")?;
     open_and_click(pixel, link)?;
 
-    tell::heading("Who did what");
+    tell::heading("Who did what: listed once their verdict is settled, here after a second");
+    wait_until_settled(&before.next)?;
     let after = events(Some(&before.next))?;
     tell::events(&after.list);
     ensure!(
@@ -127,6 +130,19 @@ fn open_and_click(pixel: &str, link: &Value) -> Result<()> {
         said.trim_end().ends_with(target),
         "the link was expected to lead to {target}"
     );
+    Ok(())
+}
+
+/// Waits until the open and the click are listed.
+fn wait_until_settled(from: &str) -> Result<()> {
+    let begun = Instant::now();
+    while quiet_events(Some(from))?.list.len() < 2 {
+        ensure!(
+            begun.elapsed() < SETTLED_WITHIN,
+            "the events are not listed after {SETTLED_WITHIN:?}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
     Ok(())
 }
 

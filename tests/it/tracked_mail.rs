@@ -46,7 +46,7 @@ fn a_mail_is_rewritten_opened_and_clicked_and_the_events_say_who_did() {
         (302, link["target"].as_str())
     );
 
-    let events = program.events("demo/links");
+    let events = program.events_once_settled("demo/links", 2);
     let said: Vec<_> = events
         .iter()
         .map(|e| (e["type"].as_str(), e["recipient"].as_str()))
@@ -77,9 +77,9 @@ fn what_was_answered_is_found_again_after_a_stop_and_after_a_kill() {
     let program = start(&folder);
     // Another port, so the URL's authority differs; the token still opens.
     assert_eq!(program.follow(&url).status, 302);
-    assert_eq!(program.events("demo/links").len(), 2);
+    assert_eq!(program.events_once_settled("demo/links", 2).len(), 2);
     program.kill();
 
     let program = start(&folder);
-    assert_eq!(program.events("demo/links").len(), 2);
+    assert_eq!(program.events_once_settled("demo/links", 2).len(), 2);
 }

@@ -46,7 +46,7 @@ pub struct Answer {
 // === Flags ===
 
 impl Flags {
-    /// These folders, nothing else.
+    /// These folders; ports of the system's choice, and hits settle at once.
     pub fn new(manifests: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
         Self {
             manifests: manifests.into(),
@@ -67,6 +67,9 @@ impl Flags {
             if !self.more.iter().any(|given| given == flag) {
                 command.args([flag, "127.0.0.1:0"]);
             }
+        }
+        if !self.more.iter().any(|given| given == "--settle") {
+            command.args(["--settle", "0s"]);
         }
         command
             .args(["--log-format", "json", "--manifests"])
@@ -221,6 +224,20 @@ impl Program {
                 page["next"].as_str().expect("a cursor is always given")
             );
         }
+    }
+
+    /// All events of a domain, as soon as there are so many: they are listed
+    /// once they are settled.
+    ///
+    /// # Panics
+    /// If there are fewer after 30 seconds.
+    pub fn events_once_settled(&self, domain: &str, count: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        self.until(&format!("{count} events are settled"), |program| {
+            events = program.events(domain);
+            events.len() >= count
+        });
+        events
     }
 
     /// Asks for a stop (SIGTERM) and gives the exit status.

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
     use crate::metrics::Metrics;
     use crate::serve::EVENT_WAIT;
-    use crate::store::fixtures::event;
+    use crate::store::fixtures::hit;
     use crate::store::journal::Limits;
     use crate::store::simulated::SimulatedDisk;
     use crate::store::{NotKept, Settings};
@@ -76,7 +76,7 @@ mod tests {
         let waits = Waits::default();
         let one = async || {
             let begin = Instant::now();
-            let mut pending = store.append_event(&event("shop/links", "m-1"));
+            let mut pending = store.append_hit(&hit("shop/links", "m-1"));
             waits.begin();
             let kept = poll_fn(|cx| pending.poll_until(cx, begin + longest)).await;
             (kept, begin.elapsed())

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, Method, Response, StatusCode};
 use mailtrail_core::config::Domain;
-use mailtrail_core::event::Unsettled;
 use mailtrail_core::id::Host;
 use mailtrail_core::proof::{self, Challenge};
 use mailtrail_core::token::{Keys, Kind, OpenError};
@@ -183,8 +182,8 @@ impl Walk<'_> {
             rules: &context.rules.load(),
         };
         let random = self.runtime.random();
-        let Unsettled { event, .. } = hit::event(hit, opened.claim(), self.domain, (now, random));
-        let pending = context.store.append_event(&event);
+        let hit = hit::event(hit, opened.claim(), self.domain, (now, random));
+        let pending = context.store.append_hit(&hit);
         self.runtime.waits.begin();
         State::Event(EventFirst::new(pending, route, reply))
     }

@@ -3,7 +3,7 @@
 //! # Flow
 //!
 //! First they are put on the list of those who have withdrawn, under a keyed
-//! hash: from then on nothing of theirs is appended ([`super::Store::append_event`]
+//! hash: from then on nothing of theirs is appended ([`super::Store::append_hit`]
 //! looks at the list while it stands still), so that an old pixel does not bring
 //! the data back. Then each journal ends the segment that it writes, and every
 //! segment that holds a record of theirs is rewritten without those
@@ -140,6 +140,7 @@ impl Whom<'_> {
                 let named = message.recipient.as_ref().map(Recipient::as_str);
                 is(message.domain.as_str(), named)
             }),
+            record::HIT => record::peek_hit(payload).map(|hit| is(hit.domain, hit.recipient)),
             _ => Ok(false),
         };
         known.unwrap_or_else(|_| memchr::memmem::find(payload, recipient.as_bytes()).is_some())

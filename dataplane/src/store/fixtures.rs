@@ -1,7 +1,7 @@
 //! Events by meaning, for tests.
 
 use jiff::Timestamp;
-use mailtrail_core::event::{Client, Event, EventKind, EventLink};
+use mailtrail_core::event::{Client, Event, EventKind, EventLink, Unsettled};
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::message::{MessageRecord, RecordedLink};
 use mailtrail_core::target::Target;
@@ -66,4 +66,25 @@ pub(crate) fn small_store() -> (Store, tempfile::TempDir) {
     };
     let store = Store::open_with(settings, limits, &Metrics::new()).expect("opens");
     (store, dir)
+}
+
+/// A click that is not settled, of a mail that was sent within the hour.
+pub(crate) fn hit(domain: &str, message: &str) -> Unsettled {
+    unsettled(event(domain, message))
+}
+
+/// The hit that this event may become of.
+pub(crate) fn unsettled(event: Event) -> Unsettled {
+    Unsettled {
+        event,
+        signs: Vec::new(),
+        mail_sent: Timestamp::from_second(1_789_999_200).expect("a time"),
+    }
+}
+
+/// Waits until every hit that was acknowledged is settled.
+pub(crate) fn wait_until_settled(store: &Store) {
+    while !store.is_settled() {
+        std::thread::yield_now();
+    }
 }

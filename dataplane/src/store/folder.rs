@@ -3,7 +3,9 @@
 //! ```text
 //! lock           held while a process uses the folder
 //! key            32 random bytes, mode 0600
-//! journal/       events and message records
+//! hits/          hits until they are settled
+//! journal/       settled events, message records
+//! index/         places in the journal, made from it
 //! withdrawals/   who has withdrawn, as keyed hashes
 //! ```
 //!
@@ -16,6 +18,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::{hmac, rand};
 
@@ -23,6 +26,11 @@ use aws_lc_rs::{hmac, rand};
 const KEY_BYTES: usize = 32;
 /// Mode of a data folder that we make.
 const DIR_MODE: u32 = 0o700;
+
+/// How long another process may still hold the lock.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// How often it is tried.
+const LOCK_EVERY: Duration = Duration::from_millis(10);
 
 /// The data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,17 +83,30 @@ impl Folder {
             .truncate(false)
             .open(dir.join("lock"))
             .map_err(not_writable)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::InUse(dir.to_owned())),
-            Err(TryLockError::Error(source)) => return Err(not_writable(source)),
-        }
+        try_lock(&lock).map_err(|error| match error {
+            TryLockError::WouldBlock => OpenError::InUse(dir.to_owned()),
+            TryLockError::Error(source) => not_writable(source),
+        })?;
         let key = read_key(dir)?;
         Ok(Self {
             dir: dir.to_owned(),
             key,
             _lock: lock,
         })
+    }
+}
+
+/// Locks, with some patience: what held it may have ended a moment ago, and the
+/// system be late in noticing.
+fn try_lock(lock: &File) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_EVERY);
+            }
+            locked => return locked,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::journal::{Opened, Reader, Segment};
 use super::record;
 
 /// The journals of a data folder; not every folder has each.
-const JOURNALS: [&str; 3] = [super::JOURNAL, "hits", "withdrawals"];
+const JOURNALS: [&str; 3] = [super::JOURNAL, super::HITS, "withdrawals"];
 /// A check that found damage looks so often before it says so: what is written,
 /// rewritten or removed meanwhile looks damaged, but not twice in the same way.
 const LOOKS: usize = 3;
@@ -51,7 +51,7 @@ pub struct Check {
     pub segments: usize,
     /// Segment files that could not be read at all.
     pub unreadable: usize,
-    /// Events that read well.
+    /// Events, or hits, that read well.
     pub events: u64,
     /// Message records that read well.
     pub messages: u64,
@@ -77,7 +77,7 @@ pub struct SegmentInfo {
     /// Whether it has its footer; all but the one that is written have, and
     /// those that the disk refused something of.
     pub sealed: bool,
-    /// Events in it.
+    /// Events, or hits, in it.
     pub events: u64,
     /// Message records in it.
     pub messages: u64,
@@ -133,8 +133,9 @@ fn look(journal: &'static str, dir: &Path) -> io::Result<Check> {
     reader.each_after(0, |head, payload| {
         let count = match head.kind {
             record::EVENT if record::decode_event(payload).is_ok() => &mut check.events,
+            record::HIT if record::decode_hit(payload).is_ok() => &mut check.events,
             record::MESSAGE if record::decode_message(payload).is_ok() => &mut check.messages,
-            record::EVENT | record::MESSAGE => &mut check.undecodable,
+            record::EVENT | record::HIT | record::MESSAGE => &mut check.undecodable,
             _ => &mut check.others,
         };
         *count += 1;
@@ -168,6 +169,7 @@ pub fn read_segment(bytes: &[u8]) -> io::Result<SegmentRead> {
         // Whatever it says is read without a panic; a checksum is no proof.
         let _ = match head.kind {
             record::EVENT => record::decode_event(payload).is_ok(),
+            record::HIT => record::decode_hit(payload).is_ok(),
             record::MESSAGE => record::decode_message(payload).is_ok(),
             _ => true,
         };

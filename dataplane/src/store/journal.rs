@@ -216,6 +216,21 @@ impl Journal {
         Ok((journal, opened))
     }
 
+    /// Gives no number up to this one to any record from now on. Call it
+    /// before anything is appended: they were given to records that the disk
+    /// has lost, and others know them.
+    pub(crate) fn skip_to(&self, seq: u64) {
+        self.shared.queue.skip_to(seq);
+        self.shared.progress.settle(seq);
+    }
+
+    /// Whether every record that was appended is on the disk, or lost.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.shared
+            .progress
+            .reaches(self.shared.queue.next_seq() - 1)
+    }
+
     /// Makes a hub for the waiters of one runtime.
     pub fn hub(&self) -> Arc<Hub> {
         self.shared.progress.hub(None)
@@ -385,7 +400,9 @@ impl Shared {
 
     fn count_not_kept(&self, kind: u16) {
         match kind {
-            record::EVENT => self.metrics.events_not_kept.inc(),
+            record::HIT => self.metrics.events_not_kept.inc(),
+            // Settling tries again until they are kept.
+            record::EVENT | record::SETTLED => 0,
             _ => self.metrics.others_not_kept.inc(),
         };
     }

@@ -11,7 +11,11 @@
 //! A message record is written once for each rewrite, which costs a hundred
 //! times more than its JSON.
 //!
+//! A hit is an event with what its verdict needs beside it ([`hit`]).
+//!
 //! A record of a kind that is not known is passed over and kept.
+
+mod hit;
 
 use std::collections::BTreeMap;
 
@@ -29,9 +33,16 @@ pub(crate) const EVENT: u16 = 1;
 pub(crate) const MESSAGE: u16 = 2;
 /// A withdrawal: its keyed hash of 16 bytes.
 pub(crate) const WITHDRAWAL: u16 = 3;
+/// A hit that is not settled, in the form of [`hit`].
+pub(crate) const HIT: u16 = 4;
+/// Up to which number all hits are settled, u64. Nothing personal.
+pub(crate) const SETTLED: u16 = 5;
+
 /// What stands where the last record of a segment was taken away, so that its
 /// number is not given again; one byte that says nothing.
 pub(crate) const GONE: u16 = 6;
+
+pub(crate) use hit::{HitKey, decode_hit, encode_hit, peek_hit};
 
 const DOMAIN: u8 = 1;
 const KIND: u8 = 2;
@@ -228,6 +239,27 @@ pub(crate) fn decode_event(payload: &[u8]) -> Result<Event, Unreadable> {
         read.take(tag, bytes)?;
     }
     read.finish()
+}
+
+/// Reads of an event, or a hit, its id.
+pub(crate) fn peek_id(payload: &[u8]) -> Result<Uuid, Unreadable> {
+    for field in Fields(payload) {
+        if let (ID, bytes) = field? {
+            return Uuid::from_slice(bytes).map_err(|_| Unreadable);
+        }
+    }
+    Err(Unreadable)
+}
+
+/// The payload of a mark: all hits up to this number are settled.
+pub(crate) fn encode_settled(up_to: u64) -> [u8; 8] {
+    up_to.to_le_bytes()
+}
+
+/// Reads a mark.
+pub(crate) fn decode_settled(payload: &[u8]) -> Result<u64, Unreadable> {
+    let bytes = payload.try_into().map_err(|_| Unreadable)?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 /// Reads of an event what filters ask for.

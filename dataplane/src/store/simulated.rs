@@ -122,6 +122,13 @@ impl SimulatedDisk {
         Self(Arc::new(Mutex::new(state)))
     }
 
+    /// What is there when the process was killed, the machine not.
+    pub(crate) fn after_kill(&self) -> Self {
+        let mut state = self.lock().clone();
+        (state.off, state.fault, state.full, state.calls) = (false, None, false, 0);
+        Self(Arc::new(Mutex::new(state)))
+    }
+
     /// The bytes of a file.
     pub(crate) fn bytes(&self, path: &Path) -> Vec<u8> {
         let state = self.lock();

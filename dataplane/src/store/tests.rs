@@ -4,12 +4,15 @@ use std::collections::BTreeSet;
 
 use mailtrail_core::event::EventKind;
 
-use super::fixtures::event;
+use super::fixtures::{event, hit, unsettled, wait_until_settled};
 use super::*;
 
 fn open(dir: &std::path::Path) -> Store {
-    let settings = Settings::at(dir.to_owned());
-    Store::open(settings, Arc::new(Metrics::new())).expect("opens")
+    let settings = Settings::at(dir).settling_at_once();
+    let store = Store::open(settings, Arc::new(Metrics::new())).expect("opens");
+    // Until then the folder may be in use a little longer than the store.
+    wait_until_loaded(&store);
+    store
 }
 
 fn query(domain: &str) -> EventQuery {
@@ -28,9 +31,14 @@ fn an_acknowledged_event_is_found_after_opening_again() {
     let dir = tempfile::tempdir().expect("dir");
     let sent = event("shop/links", "m-1");
     let store = open(dir.path());
-    store.append_event(&sent).wait().expect("kept");
+    store
+        .append_hit(&unsettled(sent.clone()))
+        .wait()
+        .expect("kept");
     drop(store);
-    let page = open(dir.path()).events(&query("shop/links")).expect("list");
+    let store = open(dir.path());
+    wait_until_settled(&store);
+    let page = store.events(&query("shop/links")).expect("list");
     assert_eq!(page.events, [sent]);
 }
 
@@ -38,7 +46,7 @@ fn an_acknowledged_event_is_found_after_opening_again() {
 fn a_second_process_is_told_that_the_folder_is_in_use() {
     let dir = tempfile::tempdir().expect("dir");
     let _store = open(dir.path());
-    let settings = Settings::at(dir.path().to_owned());
+    let settings = Settings::at(dir.path());
     let error = Store::open(settings, Arc::default())
         .err()
         .expect("refused");
@@ -74,13 +82,14 @@ fn pages_miss_nothing_and_repeat_nothing_whatever_the_filter() {
         if n % 5 == 0 {
             (event.kind, event.link) = (EventKind::Opened, None);
         }
-        drop(store.append_event(&event));
+        drop(store.append_hit(&unsettled(event.clone())));
         sent.push(event);
     }
     store
-        .append_event(&event("shop/last", "m-1"))
+        .append_hit(&hit("shop/last", "m-1"))
         .wait()
         .expect("kept");
+    wait_until_settled(&store);
     for (kind, message) in [
         (None, None),
         (Some(EventKind::Opened), None),
@@ -114,7 +123,11 @@ fn pages_miss_nothing_and_repeat_nothing_whatever_the_filter() {
         assert_eq!(found, expected);
         // The last cursor goes on where new events come.
         let late = event("shop/links", "m-2");
-        store.append_event(&late).wait().expect("kept");
+        store
+            .append_hit(&unsettled(late.clone()))
+            .wait()
+            .expect("kept");
+        wait_until_settled(&store);
         let more = store.events(&asked).expect("page").events;
         assert_eq!(more.len(), usize::from(kind != Some(EventKind::Opened)));
         sent.push(late);
@@ -145,10 +158,13 @@ fn a_cursor_of_another_folder_or_of_nobody_is_refused() {
 fn a_cursor_ahead_of_an_older_copy_has_expired() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(dir.path());
-    store.append_event(&event("a/b", "m")).wait().expect("kept");
+    store.append_hit(&hit("a/b", "m")).wait().expect("kept");
+    wait_until_settled(&store);
     let next = store.events(&query("a/b")).expect("page").next;
     drop(store);
-    std::fs::remove_dir_all(dir.path().join("journal")).expect("removed");
+    for journal in ["journal", "hits"] {
+        std::fs::remove_dir_all(dir.path().join(journal)).expect("removed");
+    }
     let asked = EventQuery {
         after: Some(next),
         ..query("a/b")
@@ -199,7 +215,7 @@ fn withdrawals_without_their_key_are_not_forgotten_silently() {
         .expect("kept");
     drop(store);
     std::fs::remove_file(dir.path().join("key")).expect("removed");
-    let settings = Settings::at(dir.path().to_owned());
+    let settings = Settings::at(dir.path());
     let error = Store::open(settings, Arc::default())
         .err()
         .expect("refused");
@@ -210,26 +226,21 @@ fn withdrawals_without_their_key_are_not_forgotten_silently() {
 fn closing_keeps_what_is_queued_and_takes_nothing_more() {
     let dir = tempfile::tempdir().expect("dir");
     let metrics = Arc::new(Metrics::new());
-    let settings = Settings::at(dir.path().to_owned());
+    let settings = Settings::at(dir.path());
     let store = Store::open(settings, Arc::clone(&metrics)).expect("opens");
     let pending: Vec<_> = (0..50)
-        .map(|_| store.append_event(&event("a/b", "m")))
+        .map(|_| store.append_hit(&hit("a/b", "m")))
         .collect();
     drop(store.close());
-    assert_eq!(store.append_event(&event("a/b", "m")).wait(), Err(NotKept));
+    assert_eq!(store.append_hit(&hit("a/b", "m")).wait(), Err(NotKept));
     assert_eq!(metrics.events_not_kept.get(), 1);
     for pending in pending {
         pending.wait().expect("kept");
     }
     drop(store);
-    assert_eq!(
-        open(dir.path())
-            .events(&query("a/b"))
-            .expect("list")
-            .events
-            .len(),
-        50
-    );
+    let store = open(dir.path());
+    wait_until_settled(&store);
+    assert_eq!(store.events(&query("a/b")).expect("list").events.len(), 50);
 }
 
 /// Many tasks on several single-threaded runtimes, each awaiting its event.
@@ -254,8 +265,7 @@ fn every_event_of_many_runtimes_is_acknowledged_and_kept_once() {
                             let store = store.clone();
                             tokio::task::spawn_local(async move {
                                 for _ in 0..EACH {
-                                    let event = event("a/b", "m");
-                                    store.append_event(&event).await.expect("kept");
+                                    store.append_hit(&hit("a/b", "m")).await.expect("kept");
                                 }
                             })
                         })
@@ -270,6 +280,7 @@ fn every_event_of_many_runtimes_is_acknowledged_and_kept_once() {
     for thread in threads {
         thread.join().expect("thread");
     }
+    wait_until_settled(&store);
     let mut ids = BTreeSet::new();
     let mut asked = query("a/b");
     loop {
@@ -290,16 +301,22 @@ fn a_folder_is_checked_listed_and_exported_from_outside_while_it_is_used() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(dir.path());
     let sent = event("a/b", "m");
-    store.append_event(&sent).wait().expect("kept");
+    store
+        .append_hit(&unsettled(sent.clone()))
+        .wait()
+        .expect("kept");
+    wait_until_settled(&store);
     let checks = inspect::check(dir.path()).expect("checked");
     let names: Vec<_> = checks.iter().map(|check| check.journal).collect();
-    assert_eq!(names, ["journal", "withdrawals"]);
+    assert_eq!(names, ["journal", "hits", "withdrawals"]);
     assert!(checks.iter().all(inspect::Check::is_sound));
     assert_eq!((checks[0].events, checks[0].torn_bytes), (1, 0));
+    assert_eq!(checks[1].events, 1, "until its segment is removed");
     let listed = inspect::segments(dir.path()).expect("listed");
     assert_eq!(
         (listed.len(), listed[0].events, listed[0].sealed),
-        (1, 1, false)
+        (2, 1, false),
+        "one of each journal"
     );
     assert_eq!(listed[0].first_time, sent.time);
     let mut exported = Vec::new();
@@ -317,8 +334,9 @@ fn a_check_counts_what_is_damaged() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(dir.path());
     for _ in 0..3 {
-        store.append_event(&event("a/b", "m")).wait().expect("kept");
+        store.append_hit(&hit("a/b", "m")).wait().expect("kept");
     }
+    wait_until_settled(&store);
     drop(store);
     let path = dir.path().join("journal/0000000001.journal");
     let mut bytes = std::fs::read(&path).expect("read");
@@ -327,4 +345,28 @@ fn a_check_counts_what_is_damaged() {
     let check = inspect::check(dir.path()).expect("checked")[0];
     assert_eq!((check.events, check.damaged), (2, 1));
     assert!(!check.is_sound());
+}
+
+#[test]
+fn hits_that_are_not_settled_are_shown_apart_and_listed_nowhere_else() {
+    let dir = tempfile::tempdir().expect("dir");
+    let settings = Settings::at(dir.path());
+    let store = Store::open(settings, Arc::new(Metrics::new())).expect("opens");
+    let (one, other) = (hit("shop/links", "m-1"), hit("shop/links", "m-2"));
+    // Far ahead of the wall clock, so that they wait their whole time.
+    let later = |mut hit: Unsettled| {
+        hit.event.time = jiff::Timestamp::now();
+        hit.event.time =
+            jiff::Timestamp::from_millisecond(hit.event.time.as_millisecond()).expect("a time");
+        hit
+    };
+    let (one, other) = (later(one), later(other));
+    for hit in [&one, &hit("shop/other", "m-1"), &other] {
+        store.append_hit(hit).wait().expect("kept");
+    }
+    let realm = "shop/links".parse().expect("realm");
+    let shown = store.provisional(&realm, 10).expect("read");
+    assert_eq!(shown, [one.event.clone(), other.event]);
+    assert_eq!(store.provisional(&realm, 1).expect("read"), [one.event]);
+    assert_eq!(store.events(&query("shop/links")).expect("page").events, []);
 }

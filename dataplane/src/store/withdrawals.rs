@@ -42,7 +42,7 @@ pub(super) struct Withdrawals(Arc<Inner>);
 struct Inner {
     journal: Journal,
     hub: Arc<Hub>,
-    loaded: AtomicBool,
+    loaded: Arc<AtomicBool>,
     /// Whether anybody at all is on the list: most often nobody is, and then
     /// a hit needs no hash.
     any: AtomicBool,
@@ -71,14 +71,14 @@ impl Withdrawals {
             hub: journal.hub(),
             journal,
             folder,
-            loaded: AtomicBool::new(false),
+            loaded: Arc::default(),
             any: AtomicBool::new(false),
             list: RwLock::default(),
         });
-        let loading = Arc::downgrade(&inner);
+        let (loading, loaded) = (Arc::downgrade(&inner), Arc::clone(&inner.loaded));
         std::thread::Builder::new()
             .name("withdrawals".into())
-            .spawn(move || load(&loading))?;
+            .spawn(move || load(&loading, &loaded))?;
         Ok(Self(inner))
     }
 
@@ -181,18 +181,21 @@ impl Inner {
 }
 
 /// Reads the list until that succeeds or nobody wants it any more.
-fn load(withdrawals: &Weak<Inner>) {
+fn load(withdrawals: &Weak<Inner>, loaded: &AtomicBool) {
     while let Some(inner) = withdrawals.upgrade() {
-        match inner.read() {
+        let read = inner.read();
+        // Before it is said that they are loaded: from then on the folder is in
+        // use no longer than the store.
+        drop(inner);
+        match read {
             Ok(()) => {
-                inner.loaded.store(true, Ordering::SeqCst);
+                loaded.store(true, Ordering::SeqCst);
                 return;
             }
             Err(error) => {
                 tracing::error!(%error, "withdrawals cannot be read; nothing is recorded until they are");
             }
         }
-        drop(inner);
         std::thread::sleep(RELOAD_AFTER);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mailtrail_core::config::{Clicks, Domain, Opens, Snapshot};
-use mailtrail_core::event::{Client, Event, EventKind, EventLink};
+use mailtrail_core::event::{Client, Event, EventKind, EventLink, Unsettled};
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::keyring::Keyring;
 use mailtrail_core::target::Target;
@@ -141,7 +141,7 @@ impl World {
     pub(crate) fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::new());
-        let settings = store::Settings::at(dir.path().to_owned());
+        let settings = store::Settings::at(dir.path()).settling_at_once();
         let store = Store::open(settings, Arc::clone(&metrics)).expect("a store");
         let mut random = [7; 35];
         random[3..].iter_mut().zip(1..).for_each(|(b, at)| *b = at);
@@ -189,11 +189,19 @@ impl World {
 }
 
 impl Server {
-    /// Keeps an event and waits for the disk.
+    /// Keeps the hit of an event and waits until it is settled.
     pub(crate) fn keep(&self, event: &Event) {
+        let hit = Unsettled {
+            event: event.clone(),
+            signs: Vec::new(),
+            mail_sent: event.time,
+        };
         self.runtime
-            .block_on(self.store.append_event(event))
+            .block_on(self.store.append_hit(&hit))
             .expect("kept");
+        while !self.store.is_settled() {
+            std::thread::yield_now();
+        }
     }
 
     /// Keeps a withdrawal and waits for the disk.

@@ -19,7 +19,10 @@ fn at(hour: u32, ms: i64) -> jiff::Timestamp {
 }
 
 fn nth(n: usize) -> Event {
-    let mut event = event([DOMAIN, "shop/other"][usize::from(n.is_multiple_of(7))], "m");
+    let mut event = event(
+        [DOMAIN, "shop/other"][usize::from(n.is_multiple_of(7))],
+        "m",
+    );
     event.time = at(n as u32 % 3, [0, HOUR_MS - 1][n % 2]);
     event.client.verdict = [
         Verdict::Human,
@@ -78,7 +81,7 @@ fn hours_are_the_same_with_the_index_without_it_and_after_opening_again() {
     let (store, dir) = small_store();
     let events: Vec<_> = (0..300).map(nth).collect();
     for event in &events {
-        store.append_event(event).wait().expect("kept");
+        store.append_settled(event).wait().expect("kept");
     }
     let mut expected = expected(&events);
     for (n, test) in [(0, false), (1, false), (1, true), (2, false)] {
@@ -135,7 +138,7 @@ fn what_a_run_keeps_reads_back() {
 fn where_too_much_would_be_read_it_says_so_and_gives_no_half_truth() {
     let (store, _dir) = small_store();
     for n in 0..50 {
-        store.append_event(&nth(n)).wait().expect("kept");
+        store.append_settled(&nth(n)).wait().expect("kept");
     }
     store.inner.index.lose();
     let sources = Sources {

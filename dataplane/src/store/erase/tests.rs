@@ -1,10 +1,15 @@
 //! Erasing on a real disk, as users of the store see it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mailtrail_core::event::Event;
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::store::fixtures::{event, message};
+use crate::store::fixtures::{event, hit, message, unsettled, wait_until_settled};
 use crate::store::journal::Limits;
 use crate::store::{Cursor, EventQuery, Settings, Store, Withdrawn};
 
@@ -18,7 +23,7 @@ const SMALL: Limits = Limits {
 const ADA: &str = "ada-lovelace@example.org";
 
 fn open(dir: &Path) -> Store {
-    let settings = Settings::at(dir.to_owned());
+    let settings = Settings::at(dir).settling_at_once();
     let store = Store::open_with(settings, SMALL, &Metrics::new()).expect("opens");
     while !store.withdrawals_loaded() {
         std::thread::yield_now();
@@ -47,7 +52,7 @@ fn fill(store: &Store) {
             drop(store.append_message(&message(domain, &id, Some(name), "tag")));
             let mut event = event(domain, &id);
             event.recipient = Some(recipient(name));
-            store.append_event(&event).wait().expect("kept");
+            store.append_settled(&event).wait().expect("kept");
         }
     }
 }
@@ -137,10 +142,12 @@ fn nothing_of_an_erased_recipient_is_recorded_any_more_in_that_domain() {
         .expect("erased");
     let mut theirs = event("shop/links", "m-9");
     theirs.recipient = Some(recipient(ADA));
-    store.append_event(&theirs).wait().expect("nothing to keep");
+    let append = |hit: &Event| store.append_hit(&unsettled(hit.clone()));
+    append(&theirs).wait().expect("nothing to keep");
     drop(store.append_message(&message("shop/links", "m-9", Some(ADA), "t")));
     theirs.domain = realm("shop/other");
-    store.append_event(&theirs).wait().expect("kept");
+    append(&theirs).wait().expect("kept");
+    wait_until_settled(&store);
     assert_eq!(list(&store, "shop/links", None).0, [""; 0]);
     assert_eq!(list(&store, "shop/other", None).0.len(), 1);
     assert_eq!(
@@ -160,7 +167,7 @@ fn a_cursor_from_before_goes_on_where_it_was() {
         .expect("erased");
     assert_eq!(list(&store, "shop/links", Some(next.clone())).0, [""; 0]);
     store
-        .append_event(&event("shop/links", "late"))
+        .append_settled(&event("shop/links", "late"))
         .wait()
         .expect("kept");
     drop(store);
@@ -231,11 +238,11 @@ fn what_is_appended_while_it_is_erased_does_not_stay() {
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 let store = store.local();
-                let mut theirs = event("shop/links", "m");
-                theirs.recipient = Some(recipient(&name));
+                let mut theirs = hit("shop/links", "m");
+                theirs.event.recipient = Some(recipient(&name));
                 scope.spawn(move || {
                     for _ in 0..200 {
-                        drop(store.append_event(&theirs));
+                        drop(store.append_hit(&theirs));
                     }
                 });
             }
@@ -245,9 +252,42 @@ fn what_is_appended_while_it_is_erased_does_not_stay() {
         });
         // All that was appended is on the disk.
         store
-            .append_event(&event("shop/links", "last"))
+            .append_hit(&hit("shop/links", "last"))
             .wait()
             .expect("kept");
+        wait_until_settled(&store);
         assert_nowhere(dir.path(), &name);
+    }
+}
+
+#[test]
+fn hits_that_wait_for_their_verdict_or_have_just_settled_go_too() {
+    for settle in [Duration::from_secs(100), Duration::ZERO] {
+        let dir = tempfile::tempdir().expect("dir");
+        let settings = Settings {
+            settle,
+            ..Settings::at(dir.path())
+        };
+        let store = Store::open(settings, Arc::new(Metrics::new())).expect("opens");
+        while !store.withdrawals_loaded() {
+            std::thread::yield_now();
+        }
+        for name in [ADA, "bob", ADA, "bob"] {
+            let mut theirs = hit("shop/links", "m");
+            theirs.event.time = Timestamp::now();
+            theirs.event.recipient = Some(recipient(name));
+            store.append_hit(&theirs).wait().expect("kept");
+        }
+        if settle.is_zero() {
+            wait_until_settled(&store);
+        }
+        store
+            .erase(&realm("shop/links"), &recipient(ADA))
+            .expect("erased");
+        assert_nowhere(dir.path(), ADA);
+        drop(store);
+        let store = open(dir.path());
+        wait_until_settled(&store);
+        assert_eq!(list(&store, "shop/links", None).0, ["m bob", "m bob"]);
     }
 }

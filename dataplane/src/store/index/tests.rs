@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::store::fixtures::{event, message};
+use crate::store::fixtures::{event, message, unsettled, wait_until_settled};
 use crate::store::journal::Limits;
 use crate::store::{EventQuery, Settings, Store};
 
@@ -16,7 +16,7 @@ const SMALL: Limits = Limits {
 };
 
 fn open(dir: &Path) -> Store {
-    let settings = Settings::at(dir.to_owned());
+    let settings = Settings::at(dir).settling_at_once();
     Store::open_with(settings, SMALL, &Metrics::new()).expect("opens")
 }
 
@@ -62,12 +62,14 @@ fn fill(store: &Store) -> Expected {
             drop(store.append_message(&message(domain, &id, None, &id)));
         }
         let event = event(domain, &id);
-        store.append_event(&event).wait().expect("kept");
+        let hit = unsettled(event.clone());
+        store.append_hit(&hit).wait().expect("kept");
         expected
             .entry((domain.into(), id))
             .or_default()
             .push(event.id);
     }
+    wait_until_settled(store);
     expected
 }
 
@@ -129,7 +131,9 @@ fn an_index_of_another_journal_is_not_believed() {
     fill(&store);
     wait_until_caught_up(&store);
     drop(store);
-    std::fs::remove_dir_all(dir.path().join("journal")).expect("removed");
+    for journal in ["journal", "hits"] {
+        std::fs::remove_dir_all(dir.path().join(journal)).expect("removed");
+    }
     let store = open(dir.path());
     let expected = fill(&store);
     check(&store, &expected);
@@ -151,8 +155,9 @@ fn an_event_carries_tags_and_link_name_of_the_last_record_of_its_reader() {
     for recipient in ["ada", "bob", "eve"] {
         let mut event = event("a/b", "m");
         event.recipient = Some(recipient.parse().expect("recipient"));
-        store.append_event(&event).wait().expect("kept");
+        store.append_hit(&unsettled(event)).wait().expect("kept");
     }
+    wait_until_settled(&store);
     let query = EventQuery::of("a/b".parse().expect("realm"));
     let events = store.events(&query).expect("page").events;
     let tags: Vec<_> = events

@@ -119,6 +119,11 @@ impl Progress {
         (seq <= self.settled()).then(|| self.outcome(seq).is_err())
     }
 
+    /// Whether the outcome of all up to a number is known.
+    pub(super) fn reaches(&self, seq: u64) -> bool {
+        seq <= self.settled()
+    }
+
     pub(super) fn settled(&self) -> u64 {
         self.settled.load(Ordering::SeqCst)
     }

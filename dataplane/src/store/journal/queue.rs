@@ -313,6 +313,12 @@ impl Queue {
         seq
     }
 
+    /// The next record gets a number behind this one.
+    pub(super) fn skip_to(&self, seq: u64) {
+        let mut state = self.lock();
+        state.next_seq = state.next_seq.max(seq.saturating_add(1));
+    }
+
     /// How many records wait.
     pub(super) fn len(&self) -> usize {
         self.lock().batch.records

@@ -49,7 +49,7 @@ const NOTHING: &[u8] = &[0xff];
 /// How many records were taken away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Removed {
-    /// Events.
+    /// Events, or hits.
     pub(crate) events: u64,
     /// Message records.
     pub(crate) messages: u64,
@@ -305,7 +305,7 @@ fn holds(file: &dyn DiskFile, bytes: &[u8]) -> io::Result<bool> {
 impl Removed {
     fn count(&mut self, kind: u16) {
         let count = match kind {
-            record::EVENT => &mut self.events,
+            record::EVENT | record::HIT => &mut self.events,
             record::MESSAGE => &mut self.messages,
             _ => &mut self.others,
         };

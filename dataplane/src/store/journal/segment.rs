@@ -185,7 +185,7 @@ impl Summary {
         self.first_ms = self.first_ms.min(head.time_ms);
         self.last_ms = self.last_ms.max(head.time_ms);
         match head.kind {
-            record::EVENT => self.events += 1,
+            record::EVENT | record::HIT => self.events += 1,
             record::MESSAGE => self.messages += 1,
             // It stands for no record.
             record::GONE => {}

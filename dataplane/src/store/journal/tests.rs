@@ -58,7 +58,7 @@ impl Bench {
 
     fn append_through(&self, hub: &Arc<Hub>, n: u32) -> super::Pending {
         self.journal
-            .append(hub, record::EVENT, u64::from(n), &payload(n))
+            .append(hub, record::HIT, u64::from(n), &payload(n))
     }
 
     /// Appends these, all before the first is awaited; gives which are kept.

@@ -35,7 +35,7 @@ impl World {
         let events: Vec<_> = (0..200).map(nth).collect();
         for event in &events {
             // Each waits, so that there are many segments.
-            store.append_event(event).wait().expect("kept");
+            store.append_settled(event).wait().expect("kept");
         }
         Self {
             store,

@@ -50,7 +50,7 @@ fn fill(store: &Store, at_ms: u64, count: u32) {
             drop(store.append_message(&message));
             let mut event = event(domain, &id);
             event.time = time;
-            store.append_event(&event).wait().expect("kept");
+            store.append_settled(&event).wait().expect("kept");
         }
     }
 }

@@ -40,7 +40,7 @@ fn first(mut event: Event) -> Event {
 
 fn keep(store: &Store, events: &[Event]) {
     for event in events {
-        store.append_event(event).wait().expect("kept");
+        store.append_settled(event).wait().expect("kept");
     }
 }
 

@@ -1,0 +1,81 @@
+//! What is counted of settling.
+
+use std::sync::atomic::AtomicU64;
+
+use mailtrail_core::event::Verdict;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+/// Counters of settling; cheap to clone, all clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct SettleMetrics {
+    /// Hits that wait for their verdict.
+    pub waiting: Gauge,
+    /// How long ago the oldest of them happened, in seconds.
+    pub oldest_seconds: Gauge<f64, AtomicU64>,
+    /// Hits that could not be read any more when they were due.
+    pub gone: Counter,
+    /// How often the journal refused a batch, which is tried again.
+    pub retries: Counter,
+    settled: [Counter; VERDICTS.len()],
+}
+
+/// Every verdict, by the name it has in the API.
+const VERDICTS: [(Verdict, &str); 5] = [
+    (Verdict::Human, "human"),
+    (Verdict::Proxy, "proxy"),
+    (Verdict::Prefetch, "prefetch"),
+    (Verdict::Scanner, "scanner"),
+    (Verdict::Unknown, "unknown"),
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VerdictLabel {
+    verdict: &'static str,
+}
+
+impl SettleMetrics {
+    /// All at zero, registered.
+    pub fn new(registry: &mut Registry) -> Self {
+        let settled = Family::<VerdictLabel, Counter>::default();
+        let metrics = Self {
+            settled: VERDICTS.map(|(_, verdict)| {
+                let counter = settled.get_or_create(&VerdictLabel { verdict });
+                counter.clone()
+            }),
+            ..Self::default()
+        };
+        registry.register("events_settled", "Settled events by verdict", settled);
+        registry.register(
+            "hits_waiting",
+            "Hits that wait for their verdict to settle",
+            metrics.waiting.clone(),
+        );
+        registry.register(
+            "hits_oldest_seconds",
+            "Age of the oldest hit that waits for its verdict",
+            metrics.oldest_seconds.clone(),
+        );
+        registry.register(
+            "hits_gone",
+            "Hits that were damaged, or erased, before they were settled",
+            metrics.gone.clone(),
+        );
+        registry.register(
+            "settle_retries",
+            "How often the journal refused settled events, which are tried again",
+            metrics.retries.clone(),
+        );
+        metrics
+    }
+
+    pub(super) fn count(&self, verdict: Verdict) {
+        let known = VERDICTS.iter().position(|(known, _)| *known == verdict);
+        if let Some(counter) = known.and_then(|at| self.settled.get(at)) {
+            counter.inc();
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! One look after the other: follows the hits, settles what is due.
+
+use std::collections::VecDeque;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailtrail_core::event::{Event, Unsettled, Verdict};
+use mailtrail_core::id::{Realm, Recipient};
+
+use super::clock::{Clock, Schedule};
+use super::metrics::SettleMetrics;
+use super::queue::{Due, WAITING_MAX, Waiting, Window};
+use super::resume::Resumed;
+use super::spool::Place;
+use super::{Shared, record};
+use crate::store::journal::{FrameHead, Hub, Journal, Pending, Reader};
+use crate::store::withdrawals::Withdrawals;
+
+/// Most hits that are due together: what one look found.
+const LOOK_MAX_HITS: usize = 16 * 1024;
+/// Most events of a batch: some 2 MB, kept until they are on the disk.
+const BATCH_MAX_EVENTS: usize = 4096;
+/// How long a segment of settled hits is still kept: a start reads it for what
+/// belongs to the burst of a hit that waits.
+const CONTEXT_MS: u64 = 15_000;
+/// How often the segment that is written is ended, so that what is settled can
+/// be removed.
+const ROLL_EVERY_MS: u64 = 600_000;
+
+/// What a settler works with.
+pub(in crate::store) struct Parts {
+    /// Where hits are until they are settled.
+    pub(in crate::store) hits: Arc<Journal>,
+    /// Where settled events are.
+    pub(in crate::store) journal: Arc<Journal>,
+    /// How long a hit waits for its verdict.
+    pub(in crate::store) settle: Duration,
+    /// Of whom nothing may be recorded; tests of settling alone have none.
+    pub(in crate::store) withdrawals: Option<Withdrawals>,
+    pub(in crate::store) clock: Box<dyn Clock>,
+    pub(in crate::store) metrics: SettleMetrics,
+}
+
+/// Follows and settles.
+pub(super) struct Settler {
+    hits: Arc<Journal>,
+    journal: Arc<Journal>,
+    events: Arc<Hub>,
+    withdrawals: Option<Withdrawals>,
+    clock: Box<dyn Clock>,
+    metrics: SettleMetrics,
+    shared: Arc<Shared>,
+    settle_ms: u64,
+    resumed: Resumed,
+    /// Up to where hits were followed.
+    front: Place,
+    window: Window,
+    schedule: Schedule,
+    /// Due, and not read again yet.
+    due: VecDeque<Due>,
+    /// Judged, and not on the disk yet.
+    batch: Option<Batch>,
+    /// The number that the next mark names.
+    mark: Option<u64>,
+    spooled: Spooled,
+}
+
+/// Settled events on their way to the disk.
+struct Batch {
+    events: Vec<Judged>,
+    /// Its hits, and all before them, are settled with it.
+    end: Place,
+}
+
+struct Judged {
+    payload: Vec<u8>,
+    time_ms: u64,
+    verdict: Verdict,
+    /// Whose it is, where somebody is named.
+    reader: Option<(Realm, Recipient)>,
+    /// Whether it is on the disk, or must not get there.
+    done: bool,
+}
+
+/// Two moments and what was settled then, so that segments can be removed a
+/// while after that; and when the segment that is written was begun, about.
+struct Spooled {
+    before: (u64, u64),
+    lately: (u64, u64),
+    rolled_ms: u64,
+}
+
+impl Settler {
+    pub(super) fn new(parts: Parts, resumed: Resumed, shared: Arc<Shared>) -> Self {
+        let now_ms = parts.clock.steady_ms();
+        Self {
+            events: parts.journal.hub(),
+            hits: parts.hits,
+            journal: parts.journal,
+            withdrawals: parts.withdrawals,
+            clock: parts.clock,
+            metrics: parts.metrics,
+            shared,
+            settle_ms: u64::try_from(parts.settle.as_millis()).unwrap_or(u64::MAX),
+            mark: None,
+            resumed,
+            front: Place::default(),
+            window: Window::new(parts.settle),
+            schedule: Schedule::default(),
+            due: VecDeque::new(),
+            batch: None,
+            spooled: Spooled {
+                before: (now_ms, 0),
+                lately: (now_ms, 0),
+                rolled_ms: now_ms,
+            },
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.shared.is_closing()
+    }
+
+    /// Follows what is new and settles what is due. An error says that the
+    /// disk refused something: the next look goes on there.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        let reader = self.hits.reader();
+        let looked = self.follow_and_settle(&reader);
+        self.measure();
+        self.tidy(&reader);
+        looked
+    }
+
+    fn follow_and_settle(&mut self, reader: &Reader) -> io::Result<()> {
+        // All that is there first: a verdict knows its neighbours.
+        while self.follow(reader)? {}
+        let withdrawals = self.withdrawals.as_ref();
+        if withdrawals.is_some_and(|withdrawals| !withdrawals.loaded()) {
+            return Ok(());
+        }
+        while !self.shared.is_closing() {
+            if self.batch.is_none() {
+                self.batch = self.next_batch(reader)?;
+            }
+            let Some(batch) = self.batch.take() else {
+                break;
+            };
+            if let Some(refused) = self.keep(batch) {
+                self.batch = Some(refused);
+                self.metrics.retries.inc();
+                return Err(io::Error::other("the journal takes nothing"));
+            }
+        }
+        if self.window.len() == 0 && self.due.is_empty() && self.batch.is_none() {
+            // Behind the last hit there may be what is none.
+            self.shared.move_to(self.front);
+        }
+        Ok(())
+    }
+
+    // === Following ===
+
+    /// Takes hits into the window; says whether there may be more.
+    fn follow(&mut self, reader: &Reader) -> io::Result<bool> {
+        let room = WAITING_MAX
+            .saturating_sub(self.window.len())
+            .min(LOOK_MAX_HITS);
+        let (mut taken, mut newest_ms) = (0, 0);
+        let (window, resumed, metrics) = (&mut self.window, &self.resumed, &self.metrics);
+        let followed = self.front.each(reader, |head, payload| {
+            if taken == room {
+                return ControlFlow::Break(());
+            }
+            if head.kind != record::HIT {
+                return ControlFlow::Continue(());
+            }
+            match record::peek_hit(payload) {
+                Ok(hit) if is_settled(resumed, head.seq, &hit) => {}
+                Ok(_) => {
+                    window.push(Waiting {
+                        seq: head.seq,
+                        time_ms: head.time_ms,
+                    });
+                    taken += 1;
+                    newest_ms = head.time_ms;
+                }
+                Err(_) => _ = metrics.gone.inc(),
+            }
+            ControlFlow::Continue(())
+        });
+        self.schedule
+            .add(taken, newest_ms, self.settle_ms, &*self.clock);
+        followed.map(|()| taken == room && room > 0)
+    }
+
+    // === Settling ===
+
+    /// Reads what is due again and judges it.
+    fn next_batch(&mut self, reader: &Reader) -> io::Result<Option<Batch>> {
+        self.gather_due();
+        if self.due.is_empty() {
+            return Ok(None);
+        }
+        let mut end = self.shared.next();
+        let mut events = Vec::with_capacity(self.due.len());
+        let (due, metrics) = (&mut self.due, &self.metrics);
+        let read = end.each(reader, |head, payload| {
+            // What was due before this one is not there any more.
+            while due.pop_front_if(|due| due.seq < head.seq).is_some() {
+                metrics.gone.inc();
+            }
+            match due.front() {
+                None => return ControlFlow::Break(()),
+                Some(first) if first.seq > head.seq => {}
+                Some(_) => match judge(head, payload) {
+                    Some(judged) => events.push(judged),
+                    None => _ = metrics.gone.inc(),
+                },
+            }
+            due.pop_front_if(|due| due.seq == head.seq);
+            ControlFlow::Continue(())
+        });
+        match read {
+            Err(error) if events.is_empty() => return Err(error),
+            Err(_) => {}
+            Ok(()) => _ = metrics.gone.inc_by(due.drain(..).len() as u64),
+        }
+        if events.is_empty() {
+            self.shared.move_to(end);
+            return Ok(None);
+        }
+        Ok(Some(Batch { events, end }))
+    }
+
+    fn gather_due(&mut self) {
+        let now_ms = self.clock.steady_ms();
+        while self.due.len() < BATCH_MAX_EVENTS && self.schedule.take(now_ms) {
+            // The schedule says when; the window is asked for the moment at
+            // which its oldest comes out.
+            let next = self.window.due_at_ms();
+            let next = next.and_then(|at_ms| self.window.next_due(at_ms));
+            self.due.extend(next);
+        }
+    }
+
+    /// Puts a batch on the disk; gives it back where that is refused.
+    fn keep(&mut self, mut batch: Batch) -> Option<Batch> {
+        if let Some(up_to) = self.mark.take() {
+            let time_ms = batch.events.first().map_or(0, |event| event.time_ms);
+            let payload = record::encode_settled(up_to);
+            let mark = self
+                .journal
+                .append(&self.events, record::SETTLED, time_ms, &payload);
+            // It is needed only where the batch is on the disk, which is later.
+            drop(mark);
+        }
+        let mut pending = Vec::with_capacity(batch.events.len());
+        for event in batch.events.iter_mut().filter(|event| !event.done) {
+            let Some(one) = self.append(event) else {
+                continue;
+            };
+            let refused = one.seq().is_none();
+            pending.push((event, one));
+            if refused {
+                break;
+            }
+        }
+        for (event, one) in pending {
+            event.done = one.wait().is_ok();
+        }
+        if batch.events.iter().any(|event| !event.done) {
+            return Some(batch);
+        }
+        for event in &batch.events {
+            self.metrics.count(event.verdict);
+        }
+        self.shared.move_to(batch.end);
+        self.mark = Some(batch.end.seq);
+        None
+    }
+
+    /// Appends an event, unless its reader has withdrawn since the hit: then it
+    /// is done.
+    fn append(&self, event: &mut Judged) -> Option<Pending> {
+        // Held still, so that who erases a reader finds what was appended.
+        let withdrawn = self.withdrawals.as_ref().map(Withdrawals::hold);
+        let reader = event.reader.as_ref();
+        if let (Some(withdrawn), Some((realm, recipient))) = (withdrawn, reader)
+            && withdrawn.has(realm, recipient)
+        {
+            event.done = true;
+            return None;
+        }
+        Some(
+            self.journal
+                .append(&self.events, record::EVENT, event.time_ms, &event.payload),
+        )
+    }
+
+    // === Tidying ===
+
+    fn measure(&self) {
+        self.metrics.waiting.set(self.window.len() as i64);
+        let oldest_ms = self.window.due_at_ms();
+        let age_ms = oldest_ms.map_or(0, |due_ms| {
+            let time_ms = due_ms.saturating_sub(self.settle_ms);
+            self.clock.wall_ms().saturating_sub(time_ms)
+        });
+        self.metrics.oldest_seconds.set(age_ms as f64 / 1000.0);
+    }
+
+    /// Removes what is settled, some time after it was.
+    fn tidy(&mut self, reader: &Reader) {
+        let now_ms = self.clock.steady_ms();
+        let spooled = &mut self.spooled;
+        if now_ms - spooled.lately.0 < CONTEXT_MS {
+            return;
+        }
+        spooled.before = std::mem::replace(&mut spooled.lately, (now_ms, self.shared.up_to()));
+        let up_to = spooled.before.1;
+        let roll = now_ms - spooled.rolled_ms >= ROLL_EVERY_MS;
+        if roll {
+            spooled.rolled_ms = now_ms;
+        }
+        let tidied = self.remove_settled(up_to).and_then(|()| match roll {
+            true => self.roll(reader),
+            false => Ok(()),
+        });
+        if let Err(error) = tidied {
+            tracing::warn!(%error, "hits: what is settled could not be removed");
+        }
+    }
+
+    fn remove_settled(&self, up_to: u64) -> io::Result<()> {
+        // The last one may be written; and it keeps the count of numbers.
+        let closed = self.hits.closed_but_last()?;
+        for part in closed.parts() {
+            // One of no records stays; it is empty, or damaged as a whole.
+            if part.segment.summary.records() > 0 {
+                if part.last_seq() > up_to {
+                    break;
+                }
+                closed.remove(part)?;
+            }
+        }
+        closed.finish()
+    }
+
+    /// Ends the segment that is written, and begins a new one with a record
+    /// that says nothing of anybody.
+    fn roll(&self, reader: &Reader) -> io::Result<()> {
+        let last = reader.parts().next_back();
+        if last.is_none_or(|part| part.segment.summary.events == 0) {
+            return Ok(());
+        }
+        self.hits.closed()?.finish()?;
+        let up_to = record::encode_settled(self.shared.up_to());
+        let time_ms = self.clock.wall_ms();
+        let mark = self
+            .hits
+            .append(&self.hits.hub(), record::SETTLED, time_ms, &up_to);
+        // Where it is refused, the next hit begins the segment.
+        drop(mark);
+        Ok(())
+    }
+}
+
+/// Whether an earlier run has settled a hit.
+fn is_settled(resumed: &Resumed, seq: u64, hit: &record::HitKey<'_>) -> bool {
+    let stands_there = |id| resumed.ids.contains::<[u8; 16]>(&id);
+    seq <= resumed.up_to || (!resumed.ids.is_empty() && hit.id.try_into().is_ok_and(stands_there))
+}
+
+/// The settled event of a hit; none where it cannot be read.
+fn judge(head: FrameHead, payload: &[u8]) -> Option<Judged> {
+    let Unsettled { event, .. } = record::decode_hit(payload).ok()?;
+    let event = Event {
+        first: false,
+        ..event
+    };
+    Some(Judged {
+        payload: record::encode_event(&event),
+        time_ms: head.time_ms,
+        verdict: event.client.verdict,
+        reader: event.recipient.map(|recipient| (event.domain, recipient)),
+        done: false,
+    })
+}
