@@ -4,22 +4,23 @@
 //! fault, so that one reading tells all of them.
 
 mod document;
+mod networks;
+mod signs;
 
 use std::collections::{BTreeMap, HashMap};
 
-use http::HeaderName;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
 
-use super::agent::{Agents, LOOKED_AT_MAX_BYTES, Place, Wanted};
+use super::agent::{Agents, Wanted};
 use super::error::RulesError;
-use super::header::{Headers, Value};
+use super::header::Headers;
 use super::network::Networks;
 use super::set::Signs;
-use super::{BURST, DELIVERY_WINDOW, Rule, Rules};
+use super::{Rule, Rules};
 
-use document::{Document, Kinds, Network, Sign, Text};
+use document::{Document, Kinds, Text};
 
 /// Largest rules file, in bytes: [`RANGES_MAX`] ranges of the longest kind.
 pub const FILE_MAX_BYTES: usize = 2 << 20;
@@ -155,220 +156,6 @@ impl Reading {
                 self.fault(text.referenced, "deliveryWindow", rule);
                 DELIVERY_WINDOW_DEFAULT
             })
-    }
-
-    // === Networks ===
-
-    fn networks(&mut self, networks: &[Spanned<Network>]) {
-        if !self.has_room(networks, NETWORKS_MAX, "networks") {
-            return;
-        }
-        let mut ranges = 0;
-        for (at, network) in networks.iter().enumerate() {
-            let field = format!("networks[{at}]");
-            self.network(network, &field);
-            ranges += network.value.ranges.len();
-            if ranges > RANGES_MAX {
-                let rule = format!("makes more than {RANGES_MAX} ranges of all networks together");
-                return self.fault(network.referenced, format!("{field}.ranges"), rule);
-            }
-        }
-    }
-
-    fn network(&mut self, network: &Spanned<Network>, field: &str) {
-        let Network {
-            name,
-            source,
-            date,
-            ranges,
-        } = &network.value;
-        self.name(name, &format!("{field}.name"));
-        self.source(source.as_ref(), network.referenced, field);
-        self.date(date.as_ref(), network.referenced, field);
-        if ranges.is_empty() {
-            let rule = "must have ranges: a network that is not known is left out";
-            self.fault(network.referenced, format!("{field}.ranges"), rule);
-        }
-        let mut read = Vec::with_capacity(ranges.len());
-        for (at, range) in ranges.iter().enumerate() {
-            let rule = match range.value.parse::<IpNet>() {
-                Ok(net) if net.trunc() == net => {
-                    read.push(net);
-                    continue;
-                }
-                Ok(net) => format!("has bits beyond its prefix: {} is meant?", net.trunc()),
-                Err(_) => {
-                    "must be an address range such as 192.0.2.0/24 or 2001:db8::/32".to_owned()
-                }
-            };
-            self.fault(range.referenced, format!("{field}.ranges[{at}]"), rule);
-        }
-        if self.networks.insert(name.value.clone(), read).is_some() {
-            self.fault(name.referenced, format!("{field}.name"), "is there twice");
-        }
-    }
-
-    /// Case 90: a range without a published source is nobody's word.
-    fn source(&mut self, source: Option<&Text>, network_at: Location, field: &str) {
-        let is_web = |text: &str| text.starts_with("https://") && text.len() > "https://".len();
-        let good = |text: &&Text| is_web(&text.value) && text.value.len() <= SOURCE_MAX_BYTES;
-        if source.filter(good).is_none() {
-            let at = source.map_or(network_at, |source| source.referenced);
-            let rule = format!(
-                "must be the https:// address that the ranges are published at, of {SOURCE_MAX_BYTES} bytes at most"
-            );
-            self.fault(at, format!("{field}.source"), rule);
-        }
-    }
-
-    fn date(&mut self, date: Option<&Text>, network_at: Location, field: &str) {
-        let is_date = |text: &&Text| text.value.parse::<jiff::civil::Date>().is_ok();
-        if date.filter(is_date).is_none() {
-            let at = date.map_or(network_at, |date| date.referenced);
-            let rule = "must be the day they were published, such as 2026-09-21";
-            self.fault(at, format!("{field}.date"), rule);
-        }
-    }
-
-    // === Signs ===
-
-    fn signs(&mut self, signs: &[Spanned<Sign>]) {
-        for (name, sign) in [
-            (BURST, Signs::BURST),
-            (DELIVERY_WINDOW, Signs::DELIVERY_WINDOW),
-        ] {
-            self.names.push(name.to_owned());
-            self.signs.insert(name.to_owned(), sign);
-        }
-        if !self.has_room(signs, SIGNS_MAX, "signs") {
-            return;
-        }
-        for (at, sign) in signs.iter().enumerate() {
-            self.sign(sign, &format!("signs[{at}]"));
-        }
-        if self.agents.len() > TEXTS_MAX {
-            let rule = format!("look for more than {TEXTS_MAX} texts in the user agent");
-            self.faults.add(0, "signs".to_owned(), rule);
-        }
-        if self.headers.len() > HEADERS_MAX || self.values > VALUES_MAX {
-            let rule = format!(
-                "look at more than {HEADERS_MAX} different headers or for more than {VALUES_MAX} values"
-            );
-            self.faults.add(0, "signs".to_owned(), rule);
-        }
-    }
-
-    fn sign(&mut self, sign: &Spanned<Sign>, field: &str) {
-        let Sign {
-            name,
-            user_agent: _,
-            headers,
-            networks,
-        } = &sign.value;
-        self.name(name, &format!("{field}.name"));
-        let bit = Signs::of(self.names.len());
-        self.names.push(name.value.clone());
-        if self.signs.insert(name.value.clone(), bit).is_some() {
-            let rule = "is there twice, or is one of time (burst, delivery_window)";
-            self.fault(name.referenced, format!("{field}.name"), rule);
-        }
-        let texts = self.user_agent(&sign.value, bit, field);
-        if texts + headers.len() + networks.len() == 0 {
-            let rule = "must say what it looks for: userAgent, headers or networks";
-            self.fault(sign.referenced, field, rule);
-        }
-        self.sign_headers(&sign.value, bit, field);
-        self.sign_networks(networks, bit, field);
-    }
-
-    /// How many texts there are.
-    fn user_agent(&mut self, sign: &Sign, bit: Signs, field: &str) -> usize {
-        let document::UserAgent {
-            equals,
-            contains,
-            starts_with,
-            ends_with,
-            words,
-            words_ending_in,
-        } = &sign.user_agent;
-        let mut count = 0;
-        for (key, texts, place) in [
-            ("equals", equals, Place::Whole),
-            ("contains", contains, Place::Anywhere),
-            ("startsWith", starts_with, Place::Begin),
-            ("endsWith", ends_with, Place::End),
-            ("words", words, Place::Word),
-            ("wordsEndingIn", words_ending_in, Place::WordEnd),
-        ] {
-            for (at, text) in texts.iter().enumerate() {
-                let field = format!("{field}.userAgent.{key}[{at}]");
-                let may_be_empty = place == Place::Whole;
-                let limit = match place {
-                    // Whole user agents are longer than what is in them.
-                    Place::Whole => LOOKED_AT_MAX_BYTES,
-                    _ => TEXT_MAX_BYTES,
-                };
-                self.text(text, may_be_empty, limit, &field);
-                self.agents.push(Wanted {
-                    text: text.value.clone(),
-                    place,
-                    sign: bit,
-                });
-            }
-            count += texts.len();
-        }
-        count
-    }
-
-    fn sign_headers(&mut self, sign: &Sign, bit: Signs, field: &str) {
-        for (at, header) in sign.headers.iter().enumerate() {
-            let field = format!("{field}.headers[{at}]");
-            let document::Header {
-                name,
-                equals,
-                contains,
-            } = &header.value;
-            let Ok(header_name) = name.value.parse::<HeaderName>() else {
-                let rule = "must be a header's name, such as Sec-Purpose";
-                self.fault(name.referenced, format!("{field}.name"), rule);
-                continue;
-            };
-            if equals.is_empty() && contains.is_empty() {
-                let rule = "must say what its value is: equals or contains";
-                self.fault(header.referenced, &*field, rule);
-            }
-            type Kind = fn(String) -> Value;
-            let kinds: [(&str, &[Text], Kind); 2] = [
-                ("equals", equals, Value::Equals),
-                ("contains", contains, Value::Contains),
-            ];
-            for (key, values, kind) in kinds {
-                for (at, value) in values.iter().enumerate() {
-                    let field = format!("{field}.{key}[{at}]");
-                    self.text(value, key == "equals", TEXT_MAX_BYTES, &field);
-                    self.headers
-                        .add(header_name.clone(), kind(value.value.clone()), bit);
-                    self.values += 1;
-                }
-            }
-        }
-    }
-
-    fn sign_networks(&mut self, networks: &[Text], bit: Signs, field: &str) {
-        for (at, network) in networks.iter().enumerate() {
-            self.by_range |= bit;
-            match self.networks.get(&network.value) {
-                Some(ranges) => {
-                    let ranges = ranges.iter().map(|range| (*range, bit));
-                    self.ranges.extend(ranges);
-                }
-                None => self.fault(
-                    network.referenced,
-                    format!("{field}.networks[{at}]"),
-                    format!("names no network: {}", shown(&network.value)),
-                ),
-            }
-        }
     }
 
     // === Rules ===
