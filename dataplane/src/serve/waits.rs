@@ -3,7 +3,7 @@
 //! Two things are done once for many of them. The store is told to write when
 //! every request that was at hand has had its turn: a task that is woken by
 //! the first event runs after all that were woken before it. And one timer
-//! sees to all times, where one for each event would cost more than its token.
+//! sees to all times, instead of one for each event.
 
 use std::cell::Cell;
 use std::pin::pin;

@@ -16,8 +16,8 @@ use super::frame::{self, FRAME_HEAD_BYTES, PAYLOAD_MAX_BYTES};
 pub(super) const QUEUE_MAX_RECORDS: usize = 64 * 1024;
 /// Most bytes that wait: the above at 512 bytes each, and any one record.
 pub(super) const QUEUE_MAX_BYTES: usize = 32 * 1024 * 1024;
-/// So many records are worth a batch, whoever still hands in: a sync costs as
-/// much as answering some three requests, which is then one per cent of each.
+/// So many records are worth a batch, whoever still hands in: what a sync costs
+/// is by then spread over enough of them.
 pub(super) const BATCH_RECORDS: usize = 256;
 
 /// Records wait here between producers and the writer.
