@@ -87,8 +87,13 @@ pub fn escape(text: &str) -> String {
 }
 
 fn decode(raw: &[u8], place: Place) -> Cow<'_, str> {
-    let text = String::from_utf8_lossy(raw);
-    if !text.bytes().any(|b| matches!(b, b'&' | b'\0' | b'\r')) {
+    let text = match std::str::from_utf8(raw) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(raw),
+    };
+    // Most have none: to look at all bytes is faster than to stop at the first.
+    let special = |b: u8| matches!(b, b'&' | b'\0' | b'\r');
+    if !text.bytes().fold(false, |found, b| found | special(b)) {
         return text;
     }
     let mut out = String::with_capacity(text.len());
@@ -156,6 +161,11 @@ fn numbered(code: Option<u32>) -> char {
 }
 
 fn named<'a>(text: &'a str, place: Place, out: &mut String) -> Option<&'a str> {
+    // Nearly all references in addresses are this one.
+    if let Some(rest) = text.strip_prefix("amp;") {
+        out.push('&');
+        return Some(rest);
+    }
     let run = text
         .bytes()
         .take(NAME_MAX_CHARS + 1)

@@ -161,21 +161,23 @@ impl LinkPolicy<'_> {
         }
         let target = parsed?;
         let host = target.host();
-        let (target, foreign) = match self.own(&target, &host) {
-            Own::Elsewhere => (target, false),
-            Own::Foreign(behind) => (behind, true),
+        let behind = match self.own(&target, &host) {
+            Own::Elsewhere => {
+                self.doubts(facts, &target, &host)?;
+                None
+            }
+            Own::Foreign(behind) => Some(behind),
             Own::ThisMail | Own::Other => return Err(Reason::AlreadyTracked),
         };
-        if !foreign {
-            self.doubts(facts, &target, &host)?;
-        }
         if let Some(off) = self.off {
             return Err(off);
         }
         if facts.tracked_before >= self.domain.clicks.links_max {
             return Err(Reason::TooMany);
         }
-        Ok((target, foreign))
+        drop(host);
+        let foreign = behind.is_some();
+        Ok((behind.unwrap_or(target), foreign))
     }
 
     /// What speaks against a link that could be tracked. A tracking URL of
@@ -183,7 +185,7 @@ impl LinkPolicy<'_> {
     fn doubts(&self, facts: &LinkFacts<'_>, target: &Target, host: &str) -> Result<(), Reason> {
         let clicks = &self.domain.clicks;
         let wanted = |choice| facts.marks.track || choice == LinkChoice::Track;
-        if self.unsubscribes(target) {
+        if self.unsubscribes(target, host) {
             return Err(Reason::Unsubscribe);
         }
         if clicks.never_track_hosts.iter().any(|p| p.matches(host)) {
@@ -203,16 +205,18 @@ impl LinkPolicy<'_> {
 
     /// Whether the target is a `List-Unsubscribe` URL of the mail, as written or
     /// as the URL standard writes both.
-    fn unsubscribes(&self, target: &Target) -> bool {
+    fn unsubscribes(&self, target: &Target, host: &str) -> bool {
+        let same = |url: &Target| url.host() == host && url.url() == target.url();
         self.unsubscribe_urls
             .iter()
-            .any(|url| url == target || url.url() == target.url())
+            .any(|url| url == target || same(url))
     }
 }
 
 /// The value without its opt-out scheme suffix, where it has one.
 fn without_notrack(value: &str) -> Option<String> {
-    if !value.contains('+') {
+    // A scheme ends at the first `:`; most values with a `+` have it in a query.
+    if !value.split_once(':')?.0.contains('+') {
         return None;
     }
     let stripped = target::strip(value);

@@ -5,10 +5,13 @@
 //! WHATWG URL standard accepts, in printable ASCII, so it can stand in a
 //! `Location` header as it is.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
+
+use crate::id::HOST_MAX_BYTES;
 
 /// The URL behind a link: `http` or `https`, a host, bytes 0x21 to 0x7e only.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,8 +49,11 @@ impl Target {
     /// its bytes; anything else becomes what the standard serialises, so that
     /// no other parser reads another host.
     pub fn parse(value: &str) -> Result<Self, TargetError> {
+        if is_plain(value.as_bytes()) && plain_host(value).is_some() {
+            return Ok(Self(value.into()));
+        }
         let stripped = strip(value);
-        let text = stripped.as_str();
+        let text = &*stripped;
         if text.is_empty() {
             return Err(TargetError::Empty);
         }
@@ -113,10 +119,13 @@ impl Target {
     }
 
     /// The URL's host as the standard serialises it: lower case, punycode.
-    pub fn host(&self) -> String {
-        self.url()
-            .and_then(|url| url.host_str().map(str::to_owned))
-            .unwrap_or_default()
+    pub fn host(&self) -> Cow<'_, str> {
+        if let Some(host) = plain_host(&self.0) {
+            return Cow::Borrowed(host);
+        }
+        let url = self.url();
+        let host = url.as_ref().and_then(Url::host_str);
+        Cow::Owned(host.unwrap_or_default().to_owned())
     }
 
     /// The parsed URL. `None` never happens: construction parsed the same text.
@@ -145,12 +154,43 @@ impl<'de> Deserialize<'de> for Target {
 }
 
 /// The URL standard's first two steps of parsing.
-pub(crate) fn strip(value: &str) -> String {
-    value
-        .trim_matches(|c: char| c <= ' ')
-        .chars()
-        .filter(|c| !matches!(c, '\t' | '\n' | '\r'))
-        .collect()
+pub(crate) fn strip(value: &str) -> Cow<'_, str> {
+    const DROPPED: [char; 3] = ['\t', '\n', '\r'];
+    let trimmed = value.trim_matches(|c: char| c <= ' ');
+    match trimmed.contains(DROPPED) {
+        true => Cow::Owned(trimmed.replace(DROPPED, "")),
+        false => Cow::Borrowed(trimmed),
+    }
+}
+
+/// Whether all bytes are printable ASCII and none is a `\`.
+fn is_plain(bytes: &[u8]) -> bool {
+    // All of them are looked at, which goes faster than stopping at the first.
+    let odd = |b: u8| !(0x21..=0x7e).contains(&b) || b == b'\\';
+    !bytes.iter().fold(false, |found, b| found | odd(*b))
+}
+
+/// The host of a URL that every parser reads in the same way, without asking
+/// one: `http://` or `https://`, then labels of lower-case letters, digits and
+/// `-`, of which the last is of letters alone (else it may be an IP address)
+/// and none is in punycode (which may be wrong). With such a host and plain
+/// bytes behind it nothing in a URL can be invalid.
+fn plain_host(url: &str) -> Option<&str> {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"))?;
+    let ends = |b: &u8| matches!(b, b'/' | b'?' | b'#');
+    let end = rest.as_bytes().iter().position(ends);
+    let host = &rest[..end.unwrap_or(rest.len())];
+    let (before, last) = host.rsplit_once('.')?;
+    let is_label_byte = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let plain = before.len() + last.len() < HOST_MAX_BYTES
+        && !last.is_empty()
+        && last.bytes().all(|b| b.is_ascii_lowercase())
+        && before.split('.').all(|label| {
+            !label.is_empty() && !label.starts_with("xn--") && label.bytes().all(is_label_byte)
+        });
+    plain.then_some(host)
 }
 
 /// The scheme of a URL, if it has one: a letter, then letters, digits, `+`, `-`, `.`, then `:`.
@@ -228,6 +268,36 @@ mod tests {
             "http://[::1]/x",
         ] {
             check(url, url);
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_read_without_a_parser_is_what_the_parser_reads() {
+        for (url, plain) in [
+            ("https://e.com", true),
+            ("http://www.a-b.e1.com/x@y:z?u=//v", true),
+            ("https://e.com?x", true),
+            ("https://e.com#x", true),
+            ("https://-a-.b--c.com/", true),
+            ("https://E.com/", false),
+            ("https://e.com:443/", false),
+            ("https://1.2.3.4/", false),
+            ("https://a.0x1/", false),
+            ("https://e.com./", false),
+            ("https://e..com/", false),
+            ("https://.e.com/", false),
+            ("https://xn--bcher-kva.example/", false),
+            ("https://localhost/", false),
+            ("https://[::1]/", false),
+        ] {
+            assert_eq!(plain_host(url).is_some(), plain, "{url}");
+            let target = Target::parse(url).ok();
+            let parsed = Url::parse(url).ok();
+            assert_eq!(
+                target.as_ref().map(Target::host).as_deref(),
+                parsed.as_ref().and_then(Url::host_str),
+                "{url}"
+            );
         }
     }
 

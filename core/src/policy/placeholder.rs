@@ -9,6 +9,11 @@ use crate::percent;
 /// by an editor: `{{x}}`, `{% x %}`, `{x}`, `${x}`, `*|X|*`, `%x%`, `%%x%%`,
 /// `[[x]]`, `<%= x %>`.
 pub fn has_placeholder(value: &str) -> bool {
+    // Most values have none of these, and all bytes are looked at fastest.
+    let opens = |b: u8| matches!(b, b'{' | b'%' | b'[' | b'*' | b'<' | b'$');
+    if !value.bytes().fold(false, |found, b| found | opens(b)) {
+        return false;
+    }
     stands_in(value)
         || match percent::decode(value) {
             Cow::Borrowed(_) => false,

@@ -49,6 +49,16 @@ const BEFORE_CODE: [&str; 8] = [
     "security",
     "oob",
 ];
+/// What every word above, every name of a code and every JWT has in it, in
+/// lower case, and what any letter of it may hide behind. A URL without all of
+/// these carries no credential.
+const STEMS: [&[u8]; 15] = [
+    b"reset", b"magic", b"verif", b"confirm", b"passw", b"pwd", b"token", b"otp", b"sig", b"jwt",
+    b"secret", b"apikey", b"code", b"eyj", b"%",
+];
+/// By the first byte of a stem, in either case: a bit for each byte that may
+/// be the second, numbered by its lowest five bits.
+const STEM_BEGINS: [u32; 256] = stem_begins();
 /// Parameters about a campaign: their values are the sender's own words.
 const CAMPAIGN_PREFIX: &str = "utm_";
 /// Fewest characters of a JWT's header and payload: `{"a":1}` in base64url.
@@ -61,10 +71,44 @@ pub(super) fn carries_credential(url: &str) -> bool {
     let Some(start) = after_scheme.find(['/', '?', '#']) else {
         return false;
     };
+    if !has_stem(&after_scheme.as_bytes()[start..]) {
+        return false;
+    }
     let (before_fragment, fragment) = split(&after_scheme[start..], '#');
     has_jwt(&percent::decode(&after_scheme[start..]))
         || part_carries(before_fragment)
         || fragment_carries(fragment)
+}
+
+const fn stem_begins() -> [u32; 256] {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at < STEMS.len() {
+        let stem = STEMS[at];
+        let seconds = if stem.len() == 1 {
+            u32::MAX
+        } else {
+            1 << (stem[1] & 31)
+        };
+        table[stem[0] as usize] |= seconds;
+        table[stem[0].to_ascii_uppercase() as usize] |= seconds;
+        at += 1;
+    }
+    table
+}
+
+fn has_stem(bytes: &[u8]) -> bool {
+    bytes.windows(2).enumerate().any(|(at, pair)| {
+        let may_begin = STEM_BEGINS[usize::from(pair[0])] >> (pair[1] & 31) & 1 == 1;
+        may_begin && begins_with_stem(&bytes[at..])
+    })
+}
+
+fn begins_with_stem(rest: &[u8]) -> bool {
+    STEMS.iter().any(|stem| {
+        let begin = rest.get(..stem.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(stem))
+    })
 }
 
 /// A path with its query.
@@ -204,6 +248,15 @@ mod tests {
             let url = format!("https://e.com{rest}");
             assert!(carries_credential(&url), "{url}");
         }
+    }
+
+    #[test]
+    fn every_word_has_a_stem() {
+        for word in WORDS.iter().chain(&NAME_WORDS).chain(&["code", "eyJ"]) {
+            assert!(has_stem(word.as_bytes()), "{word}");
+            assert!(has_stem(word.to_uppercase().as_bytes()), "{word}");
+        }
+        assert!(!has_stem(b"/shop/spring?utm_source=mail"));
     }
 
     #[test]

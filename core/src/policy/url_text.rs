@@ -1,6 +1,8 @@
 //! Anchor texts that are themselves URLs (case 51): mail clients take a text
 //! that names another host than the link for phishing.
 
+use std::borrow::Cow;
+
 use url::Url;
 
 /// What stands around a URL in a sentence.
@@ -17,7 +19,7 @@ const INVISIBLE: [char; 6] = [
 /// it, if the text is a URL: with a scheme or `www.` its first word counts,
 /// without (`e.com/x`) the text must be nothing else.
 pub(super) fn host(text: &str) -> Option<String> {
-    let visible: String = text.chars().filter(|c| !INVISIBLE.contains(c)).collect();
+    let visible = visible(text);
     let mut words = visible.split_whitespace();
     let (first, alone) = (words.next()?, words.next().is_none());
     let word = first.trim_start_matches(OPENING).trim_end_matches(CLOSING);
@@ -28,22 +30,36 @@ pub(super) fn host(text: &str) -> Option<String> {
     if has("http://") || has("https://") {
         return parsed_host(word);
     }
+    let is_www = has("www.");
+    if !is_www && (!alone || !may_name_a_host(word)) {
+        return None;
+    }
     let host = parsed_host(&format!("https://{}", word.trim_start_matches('/')))?;
-    let shown = has("www.") || (alone && names_a_host(word, &host));
-    shown.then_some(host)
+    (is_www || has_known_suffix(&host)).then_some(host)
 }
 
-/// Whether a word without a scheme shows a host: it has a dot before any path,
-/// no `@` (a mail address), and a public suffix that is on the list.
-fn names_a_host(word: &str, host: &str) -> bool {
+/// The text as it is seen.
+fn visible(text: &str) -> Cow<'_, str> {
+    match text.is_ascii() || !text.contains(INVISIBLE) {
+        true => Cow::Borrowed(text),
+        false => Cow::Owned(text.replace(INVISIBLE, "")),
+    }
+}
+
+/// Whether a word without a scheme may show a host: it has a dot before any
+/// path, and no `@` (a mail address).
+fn may_name_a_host(word: &str) -> bool {
     let authority = word
         .trim_start_matches('/')
         .split(['/', '?', '#'])
         .next()
         .unwrap_or_default();
-    authority.contains('.')
-        && !authority.contains('@')
-        && psl::domain(host.as_bytes()).is_some_and(|domain| domain.suffix().is_known())
+    authority.contains('.') && !authority.contains('@')
+}
+
+/// Whether a host has a public suffix that is on the list.
+fn has_known_suffix(host: &str) -> bool {
+    psl::domain(host.as_bytes()).is_some_and(|domain| domain.suffix().is_known())
 }
 
 fn parsed_host(url: &str) -> Option<String> {
