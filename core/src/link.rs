@@ -37,7 +37,15 @@ impl UrlBase {
 
     /// The URL of a token.
     pub fn url(&self, kind: Kind, token: &str) -> String {
-        format!("{}/{}/{token}", self.0, kind.letter())
+        self.begun(kind, token.len()) + token
+    }
+
+    /// The URL up to its token, with room for one of so many characters.
+    pub fn begun(&self, kind: Kind, token_chars: usize) -> String {
+        let mut url = String::with_capacity(self.0.len() + 3 + token_chars);
+        url.push_str(&self.0);
+        url.extend(['/', kind.letter(), '/']);
+        url
     }
 
     /// The base without a path.

@@ -23,6 +23,7 @@
 //! common prefix, then the rest).
 
 mod claim;
+mod seal;
 mod text;
 
 use std::hash::{Hash, Hasher};
@@ -33,11 +34,13 @@ use aws_lc_rs::hmac;
 use quick_cache::Equivalent;
 use quick_cache::sync::Cache;
 
-pub use claim::{Claim, Hour, Link, Mail, Purpose};
-pub use text::{TOKEN_TEXT_MAX_BYTES, normalise};
-
 use crate::id::Realm;
 use crate::keyring::{KEY_BYTES, KeyId, KeyState, Keyring, RootKey};
+use seal::Frame;
+
+pub use claim::{Claim, Hour, Link, Mail, Purpose};
+pub use seal::LinkSealer;
+pub use text::{TOKEN_TEXT_MAX_BYTES, normalise};
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 4;
@@ -158,27 +161,13 @@ impl Keys {
         &self.keyring
     }
 
-    /// The token, as text, that says `claim` within `realm`.
+    /// The token, as text, that says `claim` within `realm`. The many links of
+    /// one mail are sealed by a [`LinkSealer`].
     pub fn seal(&self, realm: &Realm, claim: &Claim) -> String {
-        let root = self.keyring.active();
-        let kind = claim.kind();
-        let subkey = self.subkey(root, kind, realm);
-        let header = [kind.header(), root.id.0[0], root.id.0[1], root.id.0[2]];
-        let mut sealed = claim.to_bytes();
-        let nonce = subkey.nonce_of(header, realm, &sealed);
-        subkey
-            .aead
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(associated_data(header, realm)),
-                &mut sealed,
-            )
-            .expect("a claim is far below the cipher's limit of 2^36 bytes");
-        let mut token = Vec::with_capacity(HEADER_BYTES + NONCE_BYTES + sealed.len());
-        token.extend_from_slice(&header);
-        token.extend_from_slice(&nonce);
-        token.extend_from_slice(&sealed);
-        text::encode(&token)
+        let mut text = String::new();
+        let mut frame = Frame::new(self, realm, claim.kind());
+        frame.seal(&claim.to_bytes(), &mut text);
+        text
     }
 
     /// What the token says, if it was sealed for this realm and kind by a key
@@ -246,21 +235,6 @@ impl Subkey {
             aead: LessSafeKey::new(unbound),
             nonce: hmac::Key::new(hmac::HMAC_SHA256, &nonce),
         }
-    }
-
-    fn nonce_of(
-        &self,
-        header: [u8; HEADER_BYTES],
-        realm: &Realm,
-        plain: &[u8],
-    ) -> [u8; NONCE_BYTES] {
-        let mut hash = hmac::Context::with_key(&self.nonce);
-        hash.update(&associated_data(header, realm));
-        hash.update(b"\0");
-        hash.update(plain);
-        let mut nonce = [0; NONCE_BYTES];
-        nonce.copy_from_slice(&hash.sign().as_ref()[..NONCE_BYTES]);
-        nonce
     }
 }
 

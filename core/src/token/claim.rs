@@ -94,6 +94,37 @@ impl Mail {
     pub fn is_same(&self, other: &Self) -> bool {
         self.message == other.message && self.recipient == other.recipient
     }
+
+    /// What every token of the mail says first.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let Self {
+            message,
+            recipient,
+            sent,
+            test,
+            opens_on,
+        } = self;
+        let uuid = canonical_uuid(message.as_str());
+        let mut flags = 0;
+        for (flag, on) in [
+            (FLAG_TEST, *test),
+            (FLAG_OPENS_ON, *opens_on),
+            (FLAG_UUID, uuid.is_some()),
+            (FLAG_RECIPIENT, recipient.is_some()),
+        ] {
+            flags |= if on { flag } else { 0 };
+        }
+        let mut out = vec![flags];
+        out.extend_from_slice(&sent.0.to_be_bytes()[1..]);
+        match uuid {
+            Some(uuid) => out.extend_from_slice(uuid.as_bytes()),
+            None => put_short(&mut out, message.as_str()),
+        }
+        if let Some(recipient) = recipient {
+            put_short(&mut out, recipient.as_str());
+        }
+        out
+    }
 }
 
 // === Claim ===
@@ -118,34 +149,9 @@ impl Claim {
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
-        let Mail {
-            message,
-            recipient,
-            sent,
-            test,
-            opens_on,
-        } = &self.mail;
-        let uuid = canonical_uuid(message.as_str());
-        let mut flags = 0;
-        for (flag, on) in [
-            (FLAG_TEST, *test),
-            (FLAG_OPENS_ON, *opens_on),
-            (FLAG_UUID, uuid.is_some()),
-            (FLAG_RECIPIENT, recipient.is_some()),
-        ] {
-            flags |= if on { flag } else { 0 };
-        }
-        let mut out = vec![flags];
-        out.extend_from_slice(&sent.0.to_be_bytes()[1..]);
-        match uuid {
-            Some(uuid) => out.extend_from_slice(uuid.as_bytes()),
-            None => put_short(&mut out, message.as_str()),
-        }
-        if let Some(recipient) = recipient {
-            put_short(&mut out, recipient.as_str());
-        }
+        let mut out = self.mail.to_bytes();
         if let Some(link) = self.link() {
-            put_link(&mut out, link);
+            put_link(&mut out, link.position, &link.target);
         }
         out
     }
@@ -201,14 +207,14 @@ fn put_short(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn put_link(out: &mut Vec<u8>, link: &Link) {
-    let mut position = link.position.0;
+pub(super) fn put_link(out: &mut Vec<u8>, position: LinkPosition, target: &Target) {
+    let mut position = position.0;
     while position >= 0x80 {
         out.push((position & 0x7f) as u8 | 0x80);
         position >>= 7;
     }
     out.push(position as u8);
-    let target = link.target.as_str();
+    let target = target.as_str();
     let (code, prefix) = PREFIXES
         .into_iter()
         .find(|(_, prefix)| target.starts_with(prefix))

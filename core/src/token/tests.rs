@@ -256,11 +256,45 @@ fn a_million_forged_tokens_open_nothing() {
         if bytes == genuine {
             continue;
         }
-        let text = text::encode(&bytes);
+        let mut text = String::new();
+        text::encode(&bytes, &mut text);
         assert_eq!(
             keys.open(&realm, Kind::Click, &text),
             Err(OpenError::Forged)
         );
         forged += 1;
+    }
+}
+
+#[test]
+fn links_of_a_mail_sealed_in_a_row_are_those_sealed_alone() {
+    let keys = keys();
+    let mail = click("https://e.com/").mail;
+    let mut clicks = LinkSealer::clicks(&keys, &realm(), &mail);
+    let mut apps = LinkSealer::apps(&keys, &realm(), &mail);
+    for position in [1, 0, 127, 128, u32::MAX] {
+        for url in [
+            "https://e.com/a/longer/one",
+            "http://www.e.com/",
+            "HTTP://e.com",
+        ] {
+            let target = Target::parse(url).expect("a target");
+            let position = LinkPosition(position);
+            let link = Link {
+                position,
+                target: target.clone(),
+            };
+            for (sealer, purpose) in [
+                (&mut clicks, Purpose::Click(link.clone())),
+                (&mut apps, Purpose::App(link)),
+            ] {
+                let mut text = String::from("x");
+                sealer.seal(position, &target, &mut text);
+                let mail = mail.clone();
+                let alone = keys.seal(&realm(), &Claim { mail, purpose });
+                assert_eq!(text, format!("x{alone}"));
+                assert!(alone.len() <= sealer.text_chars(&target));
+            }
+        }
     }
 }

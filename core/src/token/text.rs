@@ -10,9 +10,10 @@ use crate::percent;
 /// characters, percent-encoded twice none of a token's are longer than 5.
 pub const TOKEN_TEXT_MAX_BYTES: usize = 8 * 1024;
 
-pub(super) fn encode(token: &[u8]) -> String {
+/// Appends a token's text.
+pub(super) fn encode(token: &[u8], out: &mut String) {
     // Base32 of the extended hex alphabet in lower case, decoding either case.
-    BASE32_DNSSEC.encode(token)
+    BASE32_DNSSEC.encode_append(token, out);
 }
 
 pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
