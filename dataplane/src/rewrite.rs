@@ -18,12 +18,14 @@
 //!
 //! Our own scanner reads what it does not show, and no more: the attributes of
 //! a tag that was found, the inside of conditional comments, the text of an
-//! anchor, and the stretches between two places where something in them can
-//! matter (comments, placeholders, an end tag without a start tag, what comes
-//! before the body's content, foreign content, `template`, `select`). It is held
-//! against lol_html's places: where the two differ, so will mail clients, and
-//! the mail passes unchanged from there on. `<noscript>` is markup in a mail and
-//! text to lol_html, which is therefore shown another name.
+//! anchor, and what stands between two places at [`sight`]s, where something in
+//! it can matter (comments, placeholders, end tags of the body, tags that
+//! lol_html should have shown); from one sight to the next it is skimmed
+//! ([`skim`]). All tokens are read before the body's content and in foreign
+//! content, `template` and `select`. The scanner is held against lol_html's
+//! places: where the two differ, so will mail clients, and the mail passes
+//! unchanged from there on. `<noscript>` is markup in a mail and text to
+//! lol_html, which is therefore shown another name.
 //!
 //! # Guarantees
 //!
@@ -44,7 +46,10 @@
 //! pixel may have to go: the last `</body>` so far when it goes to the bottom,
 //! else the body's begin (`Top`, `Both`, and `Auto`, which depends on the size),
 //! because a placeholder for it may follow. So the bound is the body limit of
-//! the caller. lol_html's own memory has a limit of its own (see [`find`]).
+//! the caller. Beside it stand the sights not passed yet, 8 bytes each: of an
+//! HTML that is there as a whole all of them, which a mail of nothing but `<!`
+//! makes 4 times its size. lol_html's memory has a limit of its own (see
+//! [`find`]).
 
 mod anchor;
 mod find;
@@ -56,10 +61,13 @@ mod outlook;
 mod pixel;
 pub mod report;
 mod scan;
+mod sight;
+mod skim;
 mod splice;
 mod tag;
 mod text;
 mod twin;
+mod urls;
 mod walk;
 
 #[cfg(test)]
@@ -73,8 +81,9 @@ use mailtrail_core::link::UrlBase;
 use mailtrail_core::message::RecordedLink;
 use mailtrail_core::policy::{LinkPolicy, Reason};
 use mailtrail_core::target::Target;
-use mailtrail_core::token::{Claim, Keys, Link, Mail, Purpose};
+use mailtrail_core::token::{Claim, Keys, Mail};
 
+use markup::Markup;
 use report::Report;
 use walk::{View, Walk};
 
@@ -124,6 +133,18 @@ pub struct Rewritten {
     pub report: Report,
     /// The tracked links, for the message record.
     pub links: Vec<RecordedLink>,
+    /// What the mail's other body goes on from.
+    pub counted: Counted,
+}
+
+/// What was counted in the bodies of a mail so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// The last link's place; 0 where there is none.
+    last_position: u32,
+    /// Links that are tracked, or were by an earlier rewrite: the domain's cap
+    /// is on these.
+    tracked: u32,
 }
 
 /// Rewrites HTML that comes in pieces.
@@ -139,18 +160,6 @@ pub struct HtmlRewriter {
 // === Job ===
 
 impl Job {
-    /// The tracking URL of a link.
-    fn link_url(&self, position: LinkPosition, target: &Target) -> String {
-        let claim = Claim {
-            mail: self.mail.clone(),
-            purpose: Purpose::Click(Link {
-                position,
-                target: target.clone(),
-            }),
-        };
-        self.url(&claim)
-    }
-
     /// The tracking URL that says `claim`.
     fn url(&self, claim: &Claim) -> String {
         let token = self.keys.seal(&self.domain.realm, claim);
@@ -178,13 +187,22 @@ impl Job {
     }
 }
 
+// === Counted ===
+
+impl Counted {
+    /// The place of the next link.
+    fn next_position(self) -> LinkPosition {
+        LinkPosition(self.last_position + 1)
+    }
+}
+
 // === HtmlRewriter ===
 
 impl HtmlRewriter {
     /// A rewriter of one mail.
     pub fn new(job: Job) -> Self {
         Self {
-            walk: Walk::new(job),
+            walk: Walk::new(job, Markup::new()),
             held: Vec::new(),
             base: 0,
             look_at: BLOCK_BYTES,
@@ -234,7 +252,7 @@ pub fn html(job: Job, input: &[u8]) -> (Vec<u8>, Rewritten) {
 }
 
 fn html_in_blocks(job: Job, input: &[u8], block_bytes: usize) -> (Vec<u8>, Rewritten) {
-    let mut walk = Walk::new(job);
+    let mut walk = Walk::new(job, Markup::of_whole(input));
     let mut look_at = block_bytes;
     while let Some(bytes) = input.get(..look_at) {
         let view = View {

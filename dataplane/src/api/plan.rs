@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use mailtrail_core::config::{Domain, Snapshot};
-use mailtrail_core::id::LinkPosition;
 use mailtrail_core::link::UrlBase;
 use mailtrail_core::message::{MessageRecord, RecordedLink};
 use mailtrail_core::token::{Hour, Keys, Mail};
@@ -16,7 +15,7 @@ use super::request::{Asked, AskedTracking, DomainName};
 use super::settings::INLINE_MAX_BYTES;
 use super::{Context, Shared};
 use crate::rewrite::report::{PixelReason, Report, Warning, WarningCode};
-use crate::rewrite::{self, Job, Rewritten, Tracking};
+use crate::rewrite::{self, Counted, Job, Rewritten, Tracking};
 use crate::store::Withdrawn;
 
 /// One rewrite that may be done.
@@ -96,12 +95,11 @@ impl Plan {
             None => (None, unmodified(PixelReason::NoHtml)),
         };
         let text = text_job.zip(bodies.text).map(|(job, text)| {
-            let last = done.report.links.iter().map(|link| link.position.0).max();
-            let first = LinkPosition(last.unwrap_or(0) + 1);
-            let (text, of_text) = rewrite::text(&job, first, &text);
+            let (text, of_text) = rewrite::text(&job, done.counted, &text);
             done.report.links.extend(of_text.report.links);
             done.report.warnings.extend(of_text.report.warnings);
             done.links.extend(of_text.links);
+            done.counted = of_text.counted;
             text
         });
         (Bodies { html, text }, done)
@@ -226,6 +224,7 @@ fn unmodified(why: PixelReason) -> Rewritten {
     Rewritten {
         report,
         links: Vec::new(),
+        counted: Counted::default(),
     }
 }
 

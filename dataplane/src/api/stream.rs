@@ -238,7 +238,9 @@ impl Flow {
 
 /// Adds the warnings that are not the rewriter's and has the record kept.
 async fn finish(plan: &Plan, context: &Context, done: Rewritten) -> Report {
-    let Rewritten { mut report, links } = done;
+    let Rewritten {
+        mut report, links, ..
+    } = done;
     report.warnings.extend(plan.narrowed());
     let not_recorded = plan.record(context, links, &report).await;
     report.warnings.extend(not_recorded);

@@ -9,17 +9,18 @@ use mailtrail_core::link::URL_MAX_CHARS;
 use mailtrail_core::message::RecordedLink;
 use mailtrail_core::policy::{Decision, LinkFacts, Reason};
 use mailtrail_core::target::Target;
-use mailtrail_core::token::{Claim, Link, Purpose};
+use mailtrail_core::token::{Claim, Purpose};
 use memchr::memmem;
 
-use crate::rewrite::Job;
 use crate::rewrite::anchor::{AnchorText, anchor_text};
 use crate::rewrite::mark::{Marked, OPTED_OUT_TRACE};
 use crate::rewrite::report::{Part, ReportedLink, Warning, WarningCode, warn_once};
 use crate::rewrite::scan::Scanner;
 use crate::rewrite::tag::Tag;
 use crate::rewrite::twin::{Half, Twins};
+use crate::rewrite::urls::Urls;
 use crate::rewrite::walk::{Edits, View};
+use crate::rewrite::{Counted, Job};
 
 /// The whole value of a link that lets the reader withdraw.
 const OPT_OUT_PLACEHOLDER: &str = "{{mailtrail:optout}}";
@@ -48,12 +49,10 @@ pub(super) struct Links {
     pub(super) reported: Vec<ReportedLink>,
     pub(super) recorded: Vec<RecordedLink>,
     pub(super) warnings: Vec<Warning>,
-    /// Links of this mail that are tracked, or were by an earlier rewrite.
-    tracked: u32,
-    last_position: u32,
+    pub(super) counted: Counted,
     /// Whether a link's text can matter.
     reads_text: bool,
-    claim: Claim,
+    urls: Urls,
 }
 
 /// A link's value as the sender meant it.
@@ -77,13 +76,9 @@ impl Links {
             reported: Vec::new(),
             recorded: Vec::new(),
             warnings: Vec::new(),
-            tracked: 0,
-            last_position: 0,
+            counted: Counted::default(),
             reads_text: job.tracking.clicks && job.domain.clicks.url_text == LinkChoice::Leave,
-            claim: Claim {
-                mail: job.mail.clone(),
-                purpose: Purpose::Withdraw,
-            },
+            urls: Urls::default(),
         }
     }
 
@@ -179,7 +174,7 @@ impl Links {
             Verdict::Left(..) => trimmed,
         };
         let twin = self.twins.take(shown);
-        let position = twin.unwrap_or_else(|| LinkPosition(self.last_position + 1));
+        let position = twin.unwrap_or_else(|| self.counted.next_position());
         let mut link = ReportedLink {
             position,
             part: Part::Html,
@@ -205,7 +200,7 @@ impl Links {
                 }
             }
         }
-        self.last_position = self.last_position.max(position.0);
+        self.counted.last_position = self.counted.last_position.max(position.0);
         if twin.is_none() {
             self.twins.remember(&link.target, position);
         }
@@ -228,7 +223,7 @@ impl Links {
             value: value.decoded,
             text,
             marks: marked.marks,
-            tracked_before: self.tracked,
+            tracked_before: self.counted.tracked,
         };
         match job.link_policy(job.tracking.clicks).decide(&facts) {
             Decision::Track { target, foreign } => {
@@ -258,7 +253,7 @@ impl Links {
                 "the mail has more links than the domain tracks: the rest is left",
             ),
             // An earlier rewrite tracked it: it counts against the cap again.
-            Reason::AlreadyTracked => self.tracked += 1,
+            Reason::AlreadyTracked => self.counted.tracked += 1,
             _ => {}
         }
     }
@@ -282,16 +277,14 @@ impl Links {
         if target.as_str().len() > URL_MAX_CHARS {
             return Err((Reason::TooLong, None));
         }
-        let link = Link { position, target };
-        self.claim.purpose = match app {
-            true => Purpose::App(link.clone()),
-            false => Purpose::Click(link.clone()),
+        let url = match app {
+            true => self.urls.app(job, position, &target),
+            false => self.urls.click(job, position, &target),
         };
-        let url = job.url(&self.claim);
         if url.len() > URL_MAX_CHARS {
             return Err((Reason::TooLong, None));
         }
-        Ok((link.target, url))
+        Ok((target, url))
     }
 
     fn record(&mut self, position: LinkPosition, target: Target, name: &Option<String>) {
@@ -307,7 +300,7 @@ impl Links {
         {
             return;
         }
-        self.tracked += 1;
+        self.counted.tracked += 1;
         self.recorded.push(RecordedLink {
             position,
             target,
@@ -324,8 +317,11 @@ impl Links {
             );
             return;
         }
-        self.claim.purpose = Purpose::Withdraw;
-        edits.add(value.range.clone(), job.url(&self.claim));
+        let claim = Claim {
+            mail: job.mail.clone(),
+            purpose: Purpose::Withdraw,
+        };
+        edits.add(value.range.clone(), job.url(&claim));
     }
 }
 

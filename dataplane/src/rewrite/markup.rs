@@ -3,20 +3,21 @@
 //!
 //! lol_html shows no end tag without a start tag (a second `</body>`), no
 //! comments and no text unless all of it is read slowly, and takes a mail's
-//! placeholders for text. So the stretch between two of its places is read by
-//! [`Scanner`], but only where something in it can matter: see [`is_plain`].
+//! placeholders for text. So what stands between two of its places is read by
+//! [`Scanner`], but only where something in it can matter: from one of the
+//! [`Sights`] to the next it is skimmed (see [`super::skim`]).
 //!
 //! Neither goes on alone. Where a token of the scanner runs over a place of
 //! lol_html, or the scanner meets a tag that lol_html should have shown, the
 //! two read the mail in different ways, as mail clients then will:
 //! [`Step::Ambiguous`]. The same tells where lol_html gave up.
 
-use std::sync::LazyLock;
+use std::ops::Range;
 
-use memchr::{memchr2_iter, memmem};
-
-use crate::rewrite::find::{self, Finder};
+use crate::rewrite::find::Finder;
 use crate::rewrite::scan::{Kind, Scanner, Step, Token};
+use crate::rewrite::sight::{Names, Sights};
+use crate::rewrite::skim::skim;
 use crate::rewrite::walk::View;
 
 /// How closely the walk looks.
@@ -24,7 +25,7 @@ use crate::rewrite::walk::View;
 pub(super) enum Look {
     /// At every token.
     Close,
-    /// What [`is_plain`] may come as one [`Kind::Plain`].
+    /// What has no sights may come as one [`Kind::Plain`].
     Over,
 }
 
@@ -32,16 +33,28 @@ pub(super) enum Look {
 pub(super) struct Markup {
     finder: Finder,
     scanner: Scanner,
-    /// Up to here every token is looked at: the stretch is not plain.
-    close_until: usize,
+    sights: Sights,
 }
 
 impl Markup {
+    /// The tokens of an input that comes in pieces.
     pub(super) fn new() -> Self {
+        Self::of(Sights::default(), Names::ALL)
+    }
+
+    /// The tokens of an input that is there as a whole.
+    pub(super) fn of_whole(input: &[u8]) -> Self {
+        let mut sights = Sights::default();
+        sights.look_through(input, 0, true);
+        let names = sights.names();
+        Self::of(sights, names)
+    }
+
+    fn of(sights: Sights, names: Names) -> Self {
         Self {
-            finder: Finder::new(),
+            finder: Finder::new(names),
             scanner: Scanner::default(),
-            close_until: 0,
+            sights,
         }
     }
 
@@ -55,10 +68,16 @@ impl Markup {
         self.scanner.enter_frameset();
     }
 
+    /// The first of the [`Sights`] at `at` or after it; those before are forgotten.
+    pub(super) fn next_sight(&mut self, at: usize) -> usize {
+        self.sights.next(at)
+    }
+
     /// Takes in what the view has more than the one before.
     pub(super) fn feed(&mut self, view: &View<'_>) {
         let from = self.finder.fed() - view.base;
         self.finder.feed(&view.bytes[from..], view.last);
+        self.sights.look_through(view.bytes, view.base, view.last);
     }
 
     /// The token at `at`, in bytes from the input's begin.
@@ -68,24 +87,33 @@ impl Markup {
         if here >= fed {
             return Step::Unfinished;
         }
-        match self.finder.next(at) {
-            None => self.between(&view.bytes[..fed], here, view.last),
-            Some(place) => {
-                let (start, end) = (place.range.start - view.base, place.range.end - view.base);
-                let is_end = place.is_end;
-                if start == here {
-                    return self.place(&view.bytes[..end], here, is_end);
-                }
-                let look = match at < self.close_until {
-                    true => Look::Close,
-                    false => look,
-                };
-                let step = self.gap(&view.bytes[..start], here, is_end, look);
-                if !matches!(&step, Step::Token(token) if token.kind == Kind::Plain) {
-                    self.close_until = view.base + start;
-                }
-                step
-            }
+        let Some(place) = self.finder.next(at) else {
+            let fed = View {
+                bytes: &view.bytes[..fed],
+                ..*view
+            };
+            return self.gap(&fed, at, look);
+        };
+        let (start, end) = (place.range.start - view.base, place.range.end - view.base);
+        let is_end = place.is_end;
+        if start == here {
+            return self.place(&view.bytes[..end], here, is_end);
+        }
+        if self.scanner.in_text_only() {
+            // lol_html says where the text ends: at the next place.
+            return match is_end {
+                true => token(Kind::Raw, here..start),
+                false => Step::Ambiguous,
+            };
+        }
+        let before_place = View {
+            bytes: &view.bytes[..start],
+            last: true,
+            ..*view
+        };
+        match self.gap(&before_place, at, look) {
+            Step::Unfinished => Step::Ambiguous,
+            step => step,
         }
     }
 
@@ -104,39 +132,23 @@ impl Markup {
         }
     }
 
-    /// A token of what stands before a place, where the window ends.
-    fn gap(&mut self, window: &[u8], at: usize, before_end: bool, look: Look) -> Step {
-        if self.scanner.in_text_only() {
-            // lol_html says where the text ends: at the next place.
-            return match before_end {
-                true => Step::Token(Token {
-                    kind: Kind::Raw,
-                    range: at..window.len(),
-                }),
-                false => Step::Ambiguous,
-            };
-        }
-        if look == Look::Over && is_plain(&window[at..]) {
-            return Step::Token(Token {
-                kind: Kind::Plain,
-                range: at..window.len(),
-            });
-        }
-        match self.between(window, at, true) {
-            Step::Unfinished => Step::Ambiguous,
-            step => step,
-        }
-    }
-
-    /// A token where lol_html shows none.
-    fn between(&mut self, window: &[u8], at: usize, last: bool) -> Step {
+    /// A token where lol_html shows none up to the view's end.
+    fn gap(&mut self, view: &View<'_>, at: usize, look: Look) -> Step {
         if self.scanner.in_text_only() {
             return Step::Unfinished;
         }
-        let step = self.scanner.next(window, at, last);
+        let here = at - view.base;
+        if look == Look::Over {
+            let until = (self.sights.next(at) - view.base).min(view.bytes.len());
+            let came = skim(view.bytes, here, until);
+            if came > here {
+                return token(Kind::Plain, here..came);
+            }
+        }
+        let step = self.scanner.next(view.bytes, here, view.last);
         if let Step::Token(token) = &step
-            && let Kind::Start { name_end, .. } = token.kind
-            && find::shows(&window[at + 1..name_end])
+            && let Kind::Start { tag, .. } = token.kind
+            && tag.is_shown()
         {
             return Step::Ambiguous;
         }
@@ -144,17 +156,6 @@ impl Markup {
     }
 }
 
-/// Whether markup holds nothing but text and tags that a walk over visible
-/// content passes over: no comment or declaration, no end tag of `body` or
-/// `html`, no placeholder, no pixel of ours.
-fn is_plain(markup: &[u8]) -> bool {
-    static PIXEL_PATH: LazyLock<memmem::Finder<'_>> = LazyLock::new(|| memmem::Finder::new("/o/"));
-    let shows = |at: usize| match &markup[at..] {
-        [b'{', b'{', ..] | [b'<', b'!', ..] => true,
-        [b'<', b'/', name @ ..] => name.get(..4).is_some_and(|name| {
-            name.eq_ignore_ascii_case(b"body") || name.eq_ignore_ascii_case(b"html")
-        }),
-        _ => false,
-    };
-    !memchr2_iter(b'<', b'{', markup).any(shows) && PIXEL_PATH.find(markup).is_none()
+fn token(kind: Kind, range: Range<usize>) -> Step {
+    Step::Token(Token { kind, range })
 }

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use memchr::memmem;
+use memchr::{memchr_iter, memmem};
 
 /// What a comment is to Outlook.
 #[derive(Debug, PartialEq, Eq)]
@@ -16,17 +16,26 @@ pub(super) enum Conditional {
     Closes,
 }
 
+const END: &[u8] = b"<![endif]";
+
 /// Reads a comment, delimiters and all; nothing if it is an ordinary one.
 pub(super) fn conditional(comment: &[u8]) -> Option<Conditional> {
     let Some(condition) = comment.strip_prefix(b"<!--[if") else {
-        let closes = memmem::find(comment.get(..16.min(comment.len()))?, b"<![endif]");
-        return closes.map(|_| Conditional::Closes);
+        let begin = &comment[..comment.len().min(16)];
+        let closes = begin.windows(END.len()).any(|part| part == END);
+        return closes.then_some(Conditional::Closes);
     };
-    let start = comment.len() - condition.len() + memmem::find(condition, b"]>")? + 2;
-    if let Some(length) = memmem::rfind(&comment[start..], b"<![endif]") {
+    let mut closings = memchr_iter(b']', condition);
+    let closing = closings.find(|at| condition.get(at + 1) == Some(&b'>'))?;
+    let start = comment.len() - condition.len() + closing + 2;
+    let inside = &comment[start..];
+    // Nearly all end so.
+    let end = match inside.strip_suffix(b"-->").filter(|i| i.ends_with(END)) {
+        Some(inside) => Some(inside.len() - END.len()),
+        None => memmem::rfind(inside, END),
+    };
+    if let Some(length) = end {
         return Some(Conditional::Holds(start..start + length));
     }
-    comment[start..]
-        .starts_with(b"<!")
-        .then_some(Conditional::Opens)
+    inside.starts_with(b"<!").then_some(Conditional::Opens)
 }

@@ -7,12 +7,15 @@
 //! and gets ranges of it. Whatever the bytes, every call returns a token that
 //! is not empty, or says that more input is needed.
 
+mod ends;
+
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memchr2, memmem};
+use memchr::{memchr, memchr2, memmem};
 
 use crate::rewrite::foreign::Foreign;
 use crate::rewrite::tag::{Attributes, Tag, is_space};
+use ends::{closes, comment_end, raw_end, script_end};
 
 /// What stands at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -329,82 +332,6 @@ pub(super) fn name_end(window: &[u8], from: usize) -> usize {
     let ends = |b: &u8| is_space(*b) || matches!(b, b'/' | b'>');
     let length = window[from..].iter().position(ends);
     length.map_or(window.len(), |length| from + length)
-}
-
-/// The end of a comment whose content begins at `from`.
-fn comment_end(window: &[u8], from: usize) -> Option<usize> {
-    let content = &window[from..];
-    if content.starts_with(b">") {
-        return Some(from + 1);
-    }
-    if content.starts_with(b"->") {
-        return Some(from + 2);
-    }
-    let ends = |gt: &usize| {
-        let before = &content[..*gt];
-        before.ends_with(b"--") || before.ends_with(b"--!")
-    };
-    let gt = memchr_iter(b'>', content).find(ends)?;
-    Some(from + gt + 1)
-}
-
-/// Where raw text from `at` ends: at the `<` of its end tag.
-fn raw_end(window: &[u8], at: usize, name: &[u8]) -> Option<usize> {
-    let mut from = at;
-    loop {
-        from += memchr(b'<', &window[from..])?;
-        if closes(&window[from..], name) {
-            return Some(from);
-        }
-        from += 1;
-    }
-}
-
-/// Whether `rest` begins with the end tag of `name`.
-fn closes(rest: &[u8], name: &[u8]) -> bool {
-    rest.get(1) == Some(&b'/') && is_named(rest, 2, name)
-}
-
-/// Whether the name at `from` is `name`, and ends there.
-fn is_named(rest: &[u8], from: usize, name: &[u8]) -> bool {
-    let end = from + name.len();
-    rest.get(from..end)
-        .is_some_and(|found| found.eq_ignore_ascii_case(name))
-        && rest
-            .get(end)
-            .is_some_and(|b| is_space(*b) || matches!(b, b'/' | b'>'))
-}
-
-/// Where a script from `at` ends: at the `<` of its end tag, which does not
-/// count between `<!--`, a further `<script` and `-->`.
-fn script_end(window: &[u8], at: usize) -> Option<usize> {
-    #[derive(PartialEq)]
-    enum Escape {
-        No,
-        Once,
-        Twice,
-    }
-    let mut escape = Escape::No;
-    let mut from = at;
-    loop {
-        from += memchr2(b'<', b'-', &window[from..])?;
-        let rest = &window[from..];
-        if rest.starts_with(b"-->") {
-            escape = Escape::No;
-        } else if escape == Escape::No && rest.starts_with(b"<!--") {
-            escape = Escape::Once;
-            // The two dashes may be those of a `-->`.
-            from += 1;
-        } else if closes(rest, b"script") {
-            if escape != Escape::Twice {
-                return Some(from);
-            }
-            escape = Escape::Once;
-        } else if escape == Escape::Once && rest[0] == b'<' && is_named(rest, 1, b"script") {
-            escape = Escape::Twice;
-        }
-        from += 1;
-    }
 }
 
 // === Names that change how bytes are read ===

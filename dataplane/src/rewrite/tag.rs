@@ -39,6 +39,36 @@ pub(super) enum Tag {
     Other,
 }
 
+/// Elements whose start tags lol_html shows, by name: links, and what changes
+/// how what follows is read. None of them is what a mail is made of, and each
+/// costs a comparison per tag.
+pub(super) const SHOWN: [(Tag, &str); 24] = [
+    (Tag::A, "a"),
+    (Tag::Area, "area"),
+    (Tag::Vml, "v:rect"),
+    (Tag::Vml, "v:roundrect"),
+    (Tag::Vml, "v:shape"),
+    (Tag::Vml, "v:oval"),
+    (Tag::Vml, "v:image"),
+    (Tag::Vml, "v:group"),
+    (Tag::Template, "template"),
+    (Tag::Select, "select"),
+    (Tag::Input, "input"),
+    (Tag::Input, "keygen"),
+    (Tag::Frameset, "frameset"),
+    (Tag::Svg, "svg"),
+    (Tag::Math, "math"),
+    (Tag::Script, "script"),
+    (Tag::Style, "style"),
+    (Tag::Title, "title"),
+    (Tag::Textarea, "textarea"),
+    (Tag::Xmp, "xmp"),
+    (Tag::Iframe, "iframe"),
+    (Tag::Noembed, "noembed"),
+    (Tag::Noframes, "noframes"),
+    (Tag::Plaintext, "plaintext"),
+];
+
 /// Longest name in [`Tag::of`], in bytes: `plaintext`.
 const TAG_NAME_MAX: usize = 9;
 
@@ -83,6 +113,11 @@ impl Tag {
         }
     }
 
+    /// Whether it is one of [`SHOWN`].
+    pub(super) fn is_shown(self) -> bool {
+        SHOWN.iter().any(|(shown, _)| *shown == self)
+    }
+
     /// Whether a body's content begins with this element at the latest.
     pub(super) fn is_content(self) -> bool {
         !matches!(
@@ -110,15 +145,9 @@ pub(super) fn one_of(name: &[u8], names: &[&'static str]) -> Option<&'static str
 
 /// Whether a name is one of those by which VML can carry a link.
 fn is_vml(name: &[u8]) -> bool {
-    const NAMES: [&str; 6] = [
-        "v:rect",
-        "v:roundrect",
-        "v:shape",
-        "v:oval",
-        "v:image",
-        "v:group",
-    ];
-    one_of(name, &NAMES).is_some()
+    SHOWN
+        .iter()
+        .any(|(tag, known)| *tag == Tag::Vml && name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// One attribute, as ranges of the bytes that [`Attributes`] walks.

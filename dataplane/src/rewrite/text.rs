@@ -1,14 +1,15 @@
 //! Plain text: links found and replaced (cases 72 to 77).
 //!
 //! Everything outside a replaced link and the markers behind links stays byte
-//! for byte. A tracking URL is never wrapped, so it stands on one line.
+//! for byte, but for the white space that an opt-out leaves at the end of its
+//! line (see [`trace`]). A tracking URL is never wrapped, so it stands on one line.
 
 mod find;
 mod marker;
 #[cfg(test)]
 mod tests;
+mod trace;
 
-use mailtrail_core::id::LinkPosition;
 use mailtrail_core::link::TEXT_URL_MAX_CHARS;
 use mailtrail_core::message::RecordedLink;
 use mailtrail_core::policy::{Decision, LinkFacts, Marks, Reason};
@@ -16,8 +17,10 @@ use mailtrail_core::target::Target;
 
 use super::report::{Part, Report, ReportedLink, WarningCode, warn_once};
 use super::splice::LINE_MAX_OCTETS;
-use super::{Job, Rewritten};
+use super::urls::Urls;
+use super::{Counted, Job, Rewritten};
 use find::{Found, Links};
+use trace::Line;
 
 /// A rewrite under way.
 struct Rewrite<'a> {
@@ -26,43 +29,41 @@ struct Rewrite<'a> {
     /// Where the input is copied up to.
     copied: usize,
     output: String,
+    /// The line of the last link.
+    line: Option<Line>,
+    urls: Urls,
     rewritten: Rewritten,
 }
 
-/// Rewrites a plain text; positions go on from `first_position`, where the
-/// HTML's ended. The domain's cap counts the links of this part alone.
-pub fn text(job: &Job, first_position: LinkPosition, input: &str) -> (String, Rewritten) {
+/// Rewrites a plain text; positions and the domain's cap go on from what was
+/// counted in the HTML.
+pub fn text(job: &Job, counted: Counted, input: &str) -> (String, Rewritten) {
     let mut rewrite = Rewrite {
         job,
         input,
         copied: 0,
         output: String::with_capacity(input.len()),
+        line: None,
+        urls: Urls::default(),
         rewritten: Rewritten {
             report: Report::default(),
             links: Vec::new(),
+            counted,
         },
     };
-    for (position, found) in (first_position.0..).map(LinkPosition).zip(Links::of(input)) {
-        rewrite.link(position, found);
+    for found in Links::of(input) {
+        rewrite.link(found);
     }
     rewrite.end()
 }
 
 impl Rewrite<'_> {
-    fn link(&mut self, position: LinkPosition, found: Found) {
+    fn link(&mut self, mut found: Found) {
+        let is_traced = self.line_of(&found).next_is_traced();
+        found.said.opted_out |= is_traced;
         let value = &self.input[found.url.clone()];
-        let facts = LinkFacts {
-            value,
-            text: None,
-            marks: Marks {
-                opted_out: found.said.opted_out,
-                track: false,
-                unsubscribe: found.said.unsubscribe,
-            },
-            // A cap beyond what a u32 counts is none.
-            tracked_before: u32::try_from(self.rewritten.links.len()).unwrap_or(u32::MAX),
-        };
-        let mut replacement = None;
+        let position = self.rewritten.counted.next_position();
+        self.rewritten.counted.last_position = position.0;
         let mut reported = ReportedLink {
             position,
             part: Part::Text,
@@ -73,30 +74,66 @@ impl Rewrite<'_> {
             reason: None,
             name: found.said.name.clone(),
         };
+        let replacement = self.decided(&found, value, &mut reported);
+        // Without its marker the link would be tracked by a second rewrite.
+        let opted_out = matches!(
+            reported.reason,
+            Some(Reason::OptedOut | Reason::Unsubscribe)
+        );
+        let unmarked = found.markers_end > found.url.end || replacement.is_some();
+        self.rewritten.report.links.push(reported);
+        self.write(&found, replacement);
+        if let Some(line) = &mut self.line {
+            line.add_link(is_traced || (opted_out && unmarked));
+        }
+    }
+
+    /// Decides about a link and puts it into its report; gives what it becomes.
+    fn decided(
+        &mut self,
+        found: &Found,
+        value: &str,
+        reported: &mut ReportedLink,
+    ) -> Option<String> {
+        let facts = LinkFacts {
+            value,
+            text: None,
+            marks: Marks {
+                opted_out: found.said.opted_out,
+                track: false,
+                unsubscribe: found.said.unsubscribe,
+            },
+            tracked_before: self.rewritten.counted.tracked,
+        };
         match self.job.link_policy(self.job.tracking.text).decide(&facts) {
             Decision::Leave { reason, cleaned } => {
                 reported.reason = Some(reason);
-                replacement = cleaned;
+                self.left(reason);
+                cleaned
             }
             Decision::Track { target, foreign } => {
                 reported.target = target.to_string();
-                let url = self.job.link_url(position, &target);
+                let url = self.urls.click(self.job, reported.position, &target);
                 if url.len() > TEXT_URL_MAX_CHARS {
                     reported.reason = Some(Reason::TooLong);
-                } else {
-                    self.tracked(&mut reported, target, url.clone(), foreign);
-                    replacement = Some(url);
+                    return None;
                 }
+                self.tracked(reported, target, url.clone(), foreign);
+                Some(url)
             }
         }
-        if reported.reason == Some(Reason::TooMany) {
-            self.warn(
+    }
+
+    fn left(&mut self, reason: Reason) {
+        match reason {
+            Reason::TooMany => self.warn(
                 WarningCode::TooManyLinks,
                 "more links than the domain's cap; the rest is left",
-            );
+            ),
+            // An earlier rewrite tracked it: it counts against the cap again.
+            Reason::AlreadyTracked => self.rewritten.counted.tracked += 1,
+            _ => {}
         }
-        self.rewritten.report.links.push(reported);
-        self.write(&found, replacement);
     }
 
     fn tracked(&mut self, reported: &mut ReportedLink, target: Target, url: String, foreign: bool) {
@@ -108,11 +145,39 @@ impl Rewrite<'_> {
         }
         reported.tracked = true;
         reported.url = Some(url);
+        self.rewritten.counted.tracked += 1;
         self.rewritten.links.push(RecordedLink {
             position: reported.position,
             target,
             name: reported.name.clone(),
         });
+    }
+
+    /// The line that a link stands in; the one before is ended.
+    fn line_of(&mut self, found: &Found) -> &Line {
+        if self
+            .line
+            .as_ref()
+            .is_some_and(|line| line.is_before(found.url.start))
+        {
+            self.end_line();
+        }
+        let input = self.input;
+        self.line
+            .get_or_insert_with(|| Line::of(input, &(found.url.start..found.markers_end)))
+    }
+
+    /// Copies up to the end of the last link's line and leaves its trace there.
+    fn end_line(&mut self) {
+        if let Some(line) = self.line.take()
+            && let Some(trace) = line.trace()
+            && self.job.domain.verified
+        {
+            let until = line.visible_end.max(self.copied);
+            self.output.push_str(&self.input[self.copied..until]);
+            self.output.push_str(&trace);
+            self.copied = until;
+        }
     }
 
     /// Copies up to the link and puts its replacement; markers are dropped. The
@@ -136,6 +201,7 @@ impl Rewrite<'_> {
     }
 
     fn end(mut self) -> (String, Rewritten) {
+        self.end_line();
         self.output.push_str(&self.input[self.copied..]);
         let long = |text: &str| {
             let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));

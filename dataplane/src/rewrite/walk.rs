@@ -1,20 +1,20 @@
 //! The walk over a mail's markup: what stands where, and what becomes of it.
 
+mod end;
+
 use std::borrow::Cow;
 use std::ops::Range;
 
+use crate::rewrite::Job;
 use crate::rewrite::link::{Flow, Links, Place};
 use crate::rewrite::markup::{Look, Markup};
 use crate::rewrite::outlook::{Conditional, conditional};
-use crate::rewrite::pixel::{self, Found, GMAIL_CLIPS_BYTES, Places};
-use crate::rewrite::report::{
-    PixelReason, Report, ReportedPixel, Warning, WarningCode, warn_once, warning,
-};
+use crate::rewrite::pixel::{self, Found, Places};
+use crate::rewrite::report::{Warning, WarningCode, warn_once, warning};
 use crate::rewrite::scan::{Kind, Scanner, Step, Token};
-use crate::rewrite::splice::{LINE_MAX_OCTETS, Splices};
+use crate::rewrite::splice::Splices;
 use crate::rewrite::tag::Tag;
 use crate::rewrite::twin::Half;
-use crate::rewrite::{Job, Rewritten};
 
 /// A window of the input.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +83,7 @@ impl Regions {
 // === Walk ===
 
 impl Walk {
-    pub(super) fn new(job: Job) -> Self {
+    pub(super) fn new(job: Job, markup: Markup) -> Self {
         let frozen = !job.domain.verified;
         let mut warnings = Vec::new();
         if frozen {
@@ -95,7 +95,7 @@ impl Walk {
         Self {
             links: Links::new(&job),
             job,
-            markup: Markup::new(),
+            markup,
             at: 0,
             edits: Edits {
                 splices: Splices::default(),
@@ -152,7 +152,7 @@ impl Walk {
 
     /// In visible content, text and most tags say nothing more.
     fn closeness(&self) -> Look {
-        match self.has_content() && self.holds_pixel() && !self.links.awaits_twin() {
+        match self.has_content() && self.holds_pixel() {
             true => Look::Over,
             false => Look::Close,
         }
@@ -175,9 +175,17 @@ impl Walk {
             Kind::End { name } => self.end_tag(view, token, &view.bytes[name.clone()]),
             Kind::Comment => self.comment(view, token),
             Kind::Hidden => self.hidden(&view.bytes[token.range.clone()]),
-            Kind::Raw | Kind::Plain => {}
+            Kind::Plain => self.plain(&view.bytes[token.range.clone()]),
+            Kind::Raw => {}
         }
         Flow::Next
+    }
+
+    /// Text and tags of no account part links that would be twins.
+    fn plain(&mut self, bytes: &[u8]) {
+        if self.links.awaits_twin() && !bytes.iter().all(u8::is_ascii_whitespace) {
+            self.links.twins.part();
+        }
     }
 
     /// Whether what stands here is no part of what the reader sees.
@@ -338,6 +346,9 @@ impl Walk {
     }
 
     fn markup_of_outlook(&mut self, view: &View<'_>, inside: Range<usize>) {
+        if self.markup.next_sight(view.base + inside.start) >= view.base + inside.end {
+            return;
+        }
         let view = View {
             bytes: &view.bytes[..inside.end],
             base: view.base,
@@ -397,127 +408,6 @@ impl Walk {
             .into_iter()
             .flatten()
             .min()
-    }
-
-    /// Places the pixel, puts out the rest, and reports.
-    pub(super) fn end(mut self, view: &View<'_>, out: &mut Vec<u8>) -> Rewritten {
-        let end = view.base + view.bytes.len();
-        let pixel = self.place_pixel(end);
-        self.edits.splices.flush(view.bytes, view.base, end, out);
-        self.closing_warnings(end);
-        let Links {
-            reported, recorded, ..
-        } = self.links;
-        Rewritten {
-            report: Report {
-                links: reported,
-                pixel,
-                warnings: self.warnings,
-            },
-            links: recorded,
-        }
-    }
-
-    /// Like [`Walk::end`], and gives the edits instead of the report.
-    #[cfg(test)]
-    pub(super) fn end_with_edits(
-        mut self,
-        view: &View<'_>,
-        out: &mut Vec<u8>,
-    ) -> Vec<crate::rewrite::splice::Edit> {
-        let end = view.base + view.bytes.len();
-        self.place_pixel(end);
-        self.edits.splices.flush(view.bytes, view.base, end, out);
-        self.edits.splices.log
-    }
-
-    fn place_pixel(&mut self, end: usize) -> ReportedPixel {
-        if let Some(reason) = self.no_pixel(end) {
-            return ReportedPixel {
-                placed: false,
-                url: None,
-                reason: Some(reason),
-            };
-        }
-        let url = self
-            .places
-            .placed
-            .take()
-            .unwrap_or_else(|| self.put_pixel(end));
-        ReportedPixel {
-            placed: true,
-            url: Some(url),
-            reason: None,
-        }
-    }
-
-    fn no_pixel(&mut self, end: usize) -> Option<PixelReason> {
-        let blank = !self.nonblank && self.at >= end;
-        if blank {
-            self.warnings
-                .push(warning(WarningCode::Empty, "the HTML is empty or blank"));
-        }
-        if self.edits.frozen {
-            Some(PixelReason::HostUnverified)
-        } else if !self.job.tracking.opens {
-            Some(PixelReason::OpensOff)
-        } else if self.places.placed.is_some() {
-            None
-        } else if blank {
-            Some(PixelReason::Empty)
-        } else if self.markup.scanner().in_frameset() {
-            Some(PixelReason::Frameset)
-        } else if self.places.top.is_none() && self.unclosed(end).is_some() {
-            // The reader sees nothing: a pixel before the region would end the
-            // head and be all that the body shows.
-            Some(PixelReason::UnclosedRegion)
-        } else {
-            self.given_up.then_some(PixelReason::Unparsable)
-        }
-    }
-
-    /// Where a region begins that is open at the end of the input.
-    fn unclosed(&self, end: usize) -> Option<usize> {
-        let unfinished = (self.at < end).then_some(self.at);
-        [unfinished, self.regions.first()]
-            .into_iter()
-            .flatten()
-            .min()
-    }
-
-    fn put_pixel(&mut self, end: usize) -> String {
-        let unclosed = self.unclosed(end);
-        let size = self.edits.splices.output_size(end);
-        let url = pixel::url(&self.job);
-        for place in self
-            .places
-            .choose(self.job.tracking.pixel, unclosed, end, size)
-        {
-            self.edits.add(place..place, pixel::markup(&url));
-        }
-        url
-    }
-
-    fn closing_warnings(&mut self, end: usize) {
-        self.warnings.append(&mut self.links.warnings);
-        let size = self.edits.splices.output_size(end);
-        if size > GMAIL_CLIPS_BYTES {
-            let added = size as i64 - end as i64;
-            self.warnings.push(Warning {
-                code: WarningCode::GmailClips,
-                detail: format!(
-                    "the HTML has {size} bytes, {added} of them by rewriting; Gmail clips after {GMAIL_CLIPS_BYTES}"
-                ),
-            });
-        }
-        if self.edits.splices.end_line() {
-            self.warnings.push(Warning {
-                code: WarningCode::LineOver998,
-                detail: format!(
-                    "a rewritten line is longer than {LINE_MAX_OCTETS} octets: encode the part"
-                ),
-            });
-        }
     }
 }
 

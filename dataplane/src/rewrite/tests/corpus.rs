@@ -8,6 +8,7 @@ use lol_html::html_content::Element;
 use lol_html::{Settings, doc_comments, element};
 
 use super::support::{in_chunks, job, lossy};
+use crate::rewrite::markup::Markup;
 use crate::rewrite::walk::{View, Walk};
 use crate::rewrite::{Job, html};
 
@@ -68,7 +69,7 @@ fn outside_of_the_edits_every_byte_of_the_corpus_stays() {
                 base: 0,
                 last: true,
             };
-            let mut walk = Walk::new(job());
+            let mut walk = Walk::new(job(), Markup::new());
             walk.advance(&view);
             let mut output = Vec::new();
             let edits = walk.end_with_edits(&view, &mut output);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mailtrail_core::config::{Clicks, Domain, PixelPlacement, Snapshot};
+use mailtrail_core::id::LinkPosition;
 use mailtrail_core::keyring::Keyring;
 use mailtrail_core::link::UrlBase;
 use mailtrail_core::token::{Hour, Keys, Kind, Mail};
@@ -55,7 +56,10 @@ fn changed(change: impl FnOnce(&mut Domain)) -> Job {
 }
 
 fn rewrite(job: &Job, input: &str) -> (String, Rewritten) {
-    text(job, LinkPosition(1), input)
+    let (output, rewritten) = text(job, Counted::default(), input);
+    let (again, _) = text(job, Counted::default(), &output);
+    assert_eq!(again, output, "rewritten twice");
+    (output, rewritten)
 }
 
 /// The text with every tracking URL opened and put back as `{target}`.
@@ -148,9 +152,44 @@ fn an_opted_out_link_is_left_and_loses_its_marker() {
     let job = job();
     let input = "https://e.com/x[[data-msys-clicktrack=\"0\"]], https+notrack://e.com/y.";
     let (output, rewritten) = rewrite(&job, input);
-    assert_eq!(output, "https://e.com/x, https://e.com/y.");
+    assert_eq!(output, "https://e.com/x, https://e.com/y.\t\t\t");
     let reasons: Vec<_> = rewritten.report.links.iter().map(|l| l.reason).collect();
     assert_eq!(reasons, [Some(Reason::OptedOut); 2]);
+}
+
+#[test]
+fn case_38_an_opted_out_link_is_left_by_a_second_rewrite_too() {
+    let out = "[[data-msys-clicktrack=\"0\"]]";
+    let unsubscribes = "[[data-msys-unsubscribe=\"1\"]]";
+    for (input, expected) in [
+        (
+            format!("https://e.com/x{out}\r\nhttps://e.com/y\r\n"),
+            "https://e.com/x\t\t\r\n{https://e.com/y}\r\n",
+        ),
+        (
+            format!("https://e.com/a https://e.com/x{out} (b) https://e.com/c \nd"),
+            "{https://e.com/a} https://e.com/x (b) {https://e.com/c}\t \t \nd",
+        ),
+        (
+            format!("https://e.com/x{unsubscribes}\t\n"),
+            "https://e.com/x\t\t\t\n",
+        ),
+        (
+            "https+notrack://e.com/x and https://e.com/y".to_owned(),
+            "https://e.com/x and {https://e.com/y}\t\t",
+        ),
+        (
+            format!("https://e.com/x{out}https://e.com/y"),
+            "https://e.com/x{https://e.com/y}\t\t",
+        ),
+        // Left whatever its marker says: nothing has to be remembered.
+        (
+            "https://e.com/{{id}}[[data-msys-linkname=\"a\"]]".to_owned(),
+            "https://e.com/{{id}}",
+        ),
+    ] {
+        check(&job(), &input, expected);
+    }
 }
 
 #[test]
@@ -198,13 +237,26 @@ fn case_48_links_behind_the_cap_are_left_with_one_warning() {
 }
 
 #[test]
+fn case_48_the_cap_goes_on_from_the_html_and_counts_what_is_tracked_already() {
+    let job = changed(|d| d.clicks.links_max = 3);
+    let counted = Counted {
+        last_position: 2,
+        tracked: 2,
+    };
+    let (output, rewritten) = text(&job, counted, "https://e.com/a https://e.com/b");
+    assert_eq!(rewritten.report.links[1].reason, Some(Reason::TooMany));
+    assert_eq!(rewritten.counted.tracked, 3);
+    assert_eq!(text(&job, counted, &output).0, output);
+}
+
+#[test]
 fn case_49_positions_go_on_from_the_html() {
     let job = job();
-    let (_, rewritten) = text(
-        &job,
-        LinkPosition(22),
-        "https://e.com/ www.e.com https://e.com/",
-    );
+    let counted = Counted {
+        last_position: 21,
+        tracked: 0,
+    };
+    let (_, rewritten) = text(&job, counted, "https://e.com/ www.e.com https://e.com/");
     let positions: Vec<u32> = rewritten
         .report
         .links

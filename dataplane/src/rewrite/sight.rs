@@ -1,0 +1,252 @@
+//! Sights: the places of the input where something may stand that says more
+//! than text and ordinary tags do. Between two of them a walk over visible
+//! content has nothing to look at.
+//!
+//! A sight is a look at the bytes alone, wherever they stand: whether one is
+//! what it looks like (and not in a comment or a value) is for the scanner to
+//! say. What is none is certainly nothing.
+
+use std::collections::VecDeque;
+use std::sync::LazyLock;
+
+use memchr::{memchr_iter, memmem};
+
+use crate::rewrite::scan::{PLACEHOLDERS, name_end};
+use crate::rewrite::tag::SHOWN;
+
+/// Most bytes of a place that are looked at: `<v:roundrect` and what ends it.
+const SIGHT_MAX_BYTES: usize = 13;
+
+struct Finders {
+    /// What every placeholder begins with.
+    braces: memmem::Finder<'static>,
+    /// In the path of every pixel of ours.
+    pixel_path: memmem::Finder<'static>,
+}
+
+static FINDERS: LazyLock<Finders> = LazyLock::new(|| Finders {
+    braces: memmem::Finder::new("{{"),
+    pixel_path: memmem::Finder::new("/o/"),
+});
+
+/// A set of the elements of [`SHOWN`], and `noscript`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Names(u32);
+
+/// The number of `noscript` in it; the others have that of their place in the list.
+const NOSCRIPT: usize = SHOWN.len();
+
+/// The sights of an input, in order; those before the walk are forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Sights {
+    /// Of each kind apart, so that each is looked for by itself.
+    tags: VecDeque<usize>,
+    braces: VecDeque<usize>,
+    pixels: VecDeque<usize>,
+    /// Up to here the input has been looked through, in bytes from its begin.
+    until: usize,
+    names: Names,
+}
+
+impl Names {
+    /// Every element.
+    pub(super) const ALL: Self = Self(u32::MAX);
+
+    /// Whether it has the element of this place in [`SHOWN`].
+    pub(super) fn contains(self, shown: usize) -> bool {
+        self.0 >> shown & 1 == 1
+    }
+
+    pub(super) fn has_noscript(self) -> bool {
+        self.contains(NOSCRIPT)
+    }
+
+    fn add(&mut self, number: usize) {
+        self.0 |= 1 << number;
+    }
+}
+
+impl Sights {
+    /// Looks through what `bytes` (the input from `base` on) have more than was
+    /// looked through; `last` says that the input ends with them.
+    pub(super) fn look_through(&mut self, bytes: &[u8], base: usize, last: bool) {
+        // What the walk has passed may be gone.
+        let from = self.until.saturating_sub(base);
+        if from >= bytes.len() {
+            return;
+        }
+        let until = match last {
+            true => bytes.len(),
+            // What stands at the end may be cut.
+            false => bytes.len().saturating_sub(SIGHT_MAX_BYTES - 1).max(from),
+        };
+        for at in memchr_iter(b'<', &bytes[from..until]) {
+            if self.is_tag(&bytes[from + at..]) {
+                self.tags.push_back(base + from + at);
+            }
+        }
+        // The last may be cut, and is looked for again.
+        let texts = &bytes[from..];
+        for at in FINDERS
+            .braces
+            .find_iter(texts)
+            .take_while(|at| from + at < until)
+        {
+            // Of three braces the last two may begin one.
+            let begins = |at: &usize| from + at < until && is_placeholder(&texts[*at..]);
+            let begin = (at..at + 2).find(begins);
+            self.braces.extend(begin.map(|at| base + from + at));
+        }
+        let pixels = FINDERS.pixel_path.find_iter(texts);
+        self.pixels.extend(
+            pixels
+                .map(|at| from + at)
+                .take_while(|at| *at < until)
+                .map(|at| base + at),
+        );
+        self.until = base + until;
+    }
+
+    /// Elements that may be among what was looked through.
+    pub(super) fn names(&self) -> Names {
+        self.names
+    }
+
+    /// The first sight at `at` or after it; where none is known, up to where
+    /// there is none.
+    pub(super) fn next(&mut self, at: usize) -> usize {
+        let mut first = self.until.max(at);
+        for sights in [&mut self.tags, &mut self.braces, &mut self.pixels] {
+            while sights.front().is_some_and(|sight| *sight < at) {
+                sights.pop_front();
+            }
+            first = sights.front().map_or(first, |sight| first.min(*sight));
+        }
+        first
+    }
+
+    /// A comment or declaration, an end tag of `body` or `html`, a start tag
+    /// that is shown.
+    fn is_tag(&mut self, rest: &[u8]) -> bool {
+        let rest = &rest[..rest.len().min(SIGHT_MAX_BYTES)];
+        match *rest {
+            [_, b'!', ..] => true,
+            [_, b'/', ref name @ ..] => name.get(..4).is_some_and(|name| {
+                name.eq_ignore_ascii_case(b"body") || name.eq_ignore_ascii_case(b"html")
+            }),
+            [_, first, second, ..] if may_begin(first, second) => {
+                let name = &rest[1..name_end(rest, 1)];
+                let is_it = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+                let number = SHOWN.iter().position(|(_, known)| is_it(known));
+                if let Some(number) = number {
+                    self.names.add(number);
+                } else if is_it("noscript") {
+                    self.names.add(NOSCRIPT);
+                }
+                number.is_some()
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Whether a placeholder for the pixel may begin here.
+fn is_placeholder(rest: &[u8]) -> bool {
+    PLACEHOLDERS.iter().any(|p| rest.starts_with(&p[..3]))
+}
+
+/// Whether a name of an element that matters may begin with these two bytes
+/// (or be the first alone): most tags of a mail are told by them.
+fn may_begin(first: u8, second: u8) -> bool {
+    NAME_BEGINS[usize::from(first)] >> (second & 31) & 1 == 1
+}
+
+/// By first byte, in either case: a bit for each second byte, numbered by its
+/// lowest five bits.
+const NAME_BEGINS: [u32; 256] = {
+    let mut table = [0; 256];
+    let mut at = 0;
+    while at <= SHOWN.len() {
+        let name = if at < SHOWN.len() {
+            SHOWN[at].1.as_bytes()
+        } else {
+            b"noscript"
+        };
+        let seconds = if name.len() == 1 {
+            u32::MAX
+        } else {
+            1 << (name[1] & 31)
+        };
+        table[name[0] as usize] |= seconds;
+        table[name[0].to_ascii_uppercase() as usize] |= seconds;
+        at += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sights, looked for in pieces of this size.
+    fn sights(input: &[u8], piece: usize) -> Vec<usize> {
+        let mut sights = Sights::default();
+        for until in (1..=input.len()).filter(|until| until % piece == 0 || *until == input.len()) {
+            sights.look_through(&input[..until], 0, until == input.len());
+            assert!(sights.until <= until);
+        }
+        assert_eq!(sights.until, input.len());
+        let mut all = Vec::from(sights.tags);
+        all.extend(sights.braces);
+        all.extend(sights.pixels);
+        all.sort_unstable();
+        all
+    }
+
+    #[test]
+    fn every_sight_is_seen_however_the_input_is_cut() {
+        for sight in [
+            "<!-- x -->",
+            "<!doctype html>",
+            "</BODY>",
+            "</html>",
+            "{{mailtrail:pixel}}",
+            "{{ses:openTracker}}",
+            "x/o/y",
+            "<a>",
+            "<A\nhref",
+            "<area/>",
+            "<v:roundrect ",
+            "<V:RECT ",
+            "<plaintext>",
+            "<style>",
+            "<SvG>",
+            "<xmp>",
+        ] {
+            let input = format!("<p title='{sight}'>text {{{sight}");
+            let within = usize::from(sight.starts_with('x'));
+            let expected = [10 + within, input.len() - sight.len() + within];
+            for piece in [1, 2, 7, 4096] {
+                assert_eq!(sights(input.as_bytes(), piece), expected, "{sight}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_and_ordinary_tags_are_none() {
+        let input = b"<p><td ><tr><span></a></style><abbr><strong><tbody><img src=o/>{ {{{x}}} a/o";
+        assert_eq!(sights(input, 4096), [0; 0]);
+    }
+
+    #[test]
+    fn the_elements_that_may_be_there_are_known() {
+        let mut sights = Sights::default();
+        sights.look_through(b"<p><a><NoScript><title x", 0, true);
+        for (number, (_, name)) in SHOWN.iter().enumerate() {
+            let is_there = matches!(*name, "a" | "title");
+            assert_eq!(sights.names().contains(number), is_there, "{name}");
+        }
+        assert!(sights.names().has_noscript());
+        assert!(!Sights::default().names().has_noscript());
+    }
+}
