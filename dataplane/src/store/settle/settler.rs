@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailtrail_core::event::{Event, Unsettled, Verdict};
+use mailtrail_core::event::{Unsettled, Verdict};
 use mailtrail_core::id::{Realm, Recipient};
 
 use super::clock::{Clock, Schedule};
@@ -373,13 +373,10 @@ fn is_settled(resumed: &Resumed, seq: u64, hit: &record::HitKey<'_>) -> bool {
     seq <= resumed.up_to || (!resumed.ids.is_empty() && hit.id.try_into().is_ok_and(stands_there))
 }
 
-/// The settled event of a hit; none where it cannot be read.
+/// The settled event of a hit, with the verdict it had at once; none where it
+/// cannot be read.
 fn judge(head: FrameHead, payload: &[u8]) -> Option<Judged> {
     let Unsettled { event, .. } = record::decode_hit(payload).ok()?;
-    let event = Event {
-        first: false,
-        ..event
-    };
     Some(Judged {
         payload: record::encode_event(&event),
         time_ms: head.time_ms,
