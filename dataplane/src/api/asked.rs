@@ -8,7 +8,7 @@ use mailtrail_core::event::{EventKind, Verdict};
 use mailtrail_core::id::{MessageId, NameError, Realm};
 use serde_json::Value;
 
-use super::fields::Fields;
+use super::fields::{Fields, line_fault};
 use super::query::Query;
 use super::settings::{CURSOR_MAX_BYTES, LIMIT_DEFAULT, LIMIT_MAX, TAGS_MAX, TAGS_MAX_BYTES};
 use crate::store::{Cursor, EventFilter, EventQuery, MessageQuery};
@@ -137,8 +137,10 @@ fn tag_fault(key: &str, value: &str) -> Option<String> {
     if key.is_empty() {
         return Some("must have names that are not empty".to_owned());
     }
-    (key.len() + value.len() > TAGS_MAX_BYTES)
-        .then(|| format!("must have at most {TAGS_MAX_BYTES} bytes each"))
+    if key.len() + value.len() > TAGS_MAX_BYTES {
+        return Some(format!("must have at most {TAGS_MAX_BYTES} bytes each"));
+    }
+    line_fault(key, TAGS_MAX_BYTES).or_else(|| line_fault(value, TAGS_MAX_BYTES))
 }
 
 fn too_many(max: usize) -> String {
@@ -355,6 +357,7 @@ mod tests {
             ("first=yes", r#"{"first":"yes"}"#),
             ("tag=a", r#"{"tags":["a"]}"#),
             ("tag==a", r#"{"tags":{"":"a"}}"#),
+            ("tag=a=%0A", r#"{"tags":{"a":"\n"}}"#),
             ("since=yesterday", r#"{"since":"yesterday"}"#),
             ("limit=0", r#"{"limit":0}"#),
             ("limit=1001", r#"{"limit":1001}"#),

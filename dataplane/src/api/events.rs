@@ -44,7 +44,11 @@ pub(super) struct EventParams {
     #[param(inline, rename = "type", required = false)]
     kind: Option<EventKind>,
     /// Only those of this message.
-    #[param(min_length = 1, max_length = 128)]
+    #[param(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     message_id: Option<String>,
     /// Only those of these verdicts; `people` is `human` and `proxy`, `machines`
     /// is `prefetch` and `scanner`. Repeat it, or put commas between.
@@ -88,10 +92,18 @@ pub(super) struct EventsQuery {
     #[schema(rename = "type")]
     kind: Option<EventKind>,
     /// Only those of this message.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     message_id: Option<String>,
     /// Only those of this reader.
-    #[schema(min_length = 1, max_length = 254)]
+    #[schema(
+        min_length = 1,
+        max_length = 254,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     recipient: Option<String>,
     /// Only those of these verdicts; `people` is `human` and `proxy`, `machines`
     /// is `prefetch` and `scanner`.

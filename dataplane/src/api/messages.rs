@@ -46,7 +46,11 @@ pub(super) struct MessageList {
 #[expect(dead_code, reason = "describes what the handler takes from the query")]
 pub(super) struct MessageParams {
     /// Only those whose id begins so.
-    #[param(min_length = 1, max_length = 128)]
+    #[param(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     message_id: Option<String>,
     /// Only those with this tag, as `key=value`. Repeat it for those with
     /// several tags.
@@ -74,10 +78,18 @@ pub(super) struct MessageParams {
 #[expect(dead_code, reason = "describes what the handler takes from the body")]
 pub(super) struct MessagesQuery {
     /// Only those to this reader.
-    #[schema(min_length = 1, max_length = 254)]
+    #[schema(
+        min_length = 1,
+        max_length = 254,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     recipient: Option<String>,
     /// Only those whose id begins so.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     message_id: Option<String>,
     /// Only those with all of these tags.
     #[schema(schema_with = wanted_tags)]
@@ -103,7 +115,11 @@ pub(super) struct MessagesQuery {
 #[expect(dead_code, reason = "describes what the handler takes from the body")]
 pub(super) struct ToRecipient {
     /// The reader.
-    #[schema(min_length = 1, max_length = 254)]
+    #[schema(
+        min_length = 1,
+        max_length = 254,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     recipient: String,
 }
 
@@ -118,7 +134,12 @@ pub(super) struct MessagePath {
     #[param(example = "links", max_length = 253)]
     name: String,
     /// The sender's id of the message, percent-encoded where it has a `/`.
-    #[param(example = "m-1", min_length = 1, max_length = 128)]
+    #[param(
+        example = "m-1",
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     message_id: String,
 }
 

@@ -20,7 +20,11 @@ use crate::store::{EraseError, Erased as Removed};
 #[expect(dead_code, reason = "describes what the handler takes from the body")]
 pub(super) struct EraseRequest {
     /// The reader, exactly as the rewrites named them.
-    #[schema(min_length = 1, max_length = 254)]
+    #[schema(
+        min_length = 1,
+        max_length = 254,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     recipient: String,
 }
 

@@ -35,12 +35,20 @@ pub(super) struct RewriteRequest {
     domain: String,
     /// Your id of this mail to this reader; events name it. Use a UUID where
     /// you can: it makes the shortest URLs. No control characters.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     message_id: String,
     /// The reader, by an id of yours or by address; events name them. Null or
     /// absent when the mail goes to many at once. At most 254 bytes, no control
     /// characters. Nobody can read it from a URL.
-    #[schema(min_length = 1, max_length = 254)]
+    #[schema(
+        min_length = 1,
+        max_length = 254,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     recipient: Option<String>,
     /// Names and values that come back with the events: at most 16, with at
     /// most 256 bytes together.
@@ -55,13 +63,13 @@ pub(super) struct RewriteRequest {
     /// What to track, where that shall be less than what the domain tracks.
     tracking: Option<RequestedTracking>,
     /// Kept with the message, at most 998 bytes.
-    #[schema(max_length = 998)]
+    #[schema(max_length = 998, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     from: Option<String>,
     /// Kept with the message, at most 998 bytes.
-    #[schema(max_length = 998)]
+    #[schema(max_length = 998, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     to: Option<String>,
     /// Kept with the message, at most 998 bytes.
-    #[schema(max_length = 998)]
+    #[schema(max_length = 998, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$")]
     subject: Option<String>,
     /// When the mail is sent, where that is not now: RFC 3339. It helps to tell
     /// machines that look at a mail on its way from people.

@@ -10,7 +10,10 @@ mod report;
 
 use utoipa::openapi::schema::{ObjectBuilder, SchemaType, Type};
 
-use super::settings::TAGS_MAX;
+use super::settings::{TAGS_MAX, TAGS_MAX_BYTES};
+
+/// The pattern of texts of a line.
+const NO_CONTROLS: &str = r"^[^\u0000-\u001F\u007F-\u009F]*$";
 
 pub(in crate::api) use event::{Event, EventKind, VerdictOrGroup};
 pub(in crate::api) use message::{HitTotals, Message, Summary};
@@ -20,7 +23,12 @@ pub(in crate::api) use report::Report;
 pub(in crate::api) fn tags_schema(description: &str) -> ObjectBuilder {
     ObjectBuilder::new()
         .schema_type(SchemaType::from_iter([Type::Object, Type::Null]))
-        .additional_properties(Some(ObjectBuilder::new().schema_type(Type::String)))
+        .additional_properties(Some(
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .max_length(Some(TAGS_MAX_BYTES))
+                .pattern(Some(NO_CONTROLS)),
+        ))
         .max_properties(Some(TAGS_MAX))
         .description(Some(description))
 }
