@@ -21,6 +21,7 @@ run: build ## Leaves the data plane running, to open and click the mail in a bro
 test: lint ## Everything that must hold
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace
+	tests/schemathesis/run.sh
 
 lint: ## Format, lints, what may come in from outside
 	$(CARGO) fmt --check
