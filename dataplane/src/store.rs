@@ -292,9 +292,10 @@ impl Store {
             .append(&self.hits, record::HIT, time_ms, &payload)
     }
 
-    /// Keeps an event as if its hit had settled, for tests of what is listed.
-    #[cfg(test)]
-    pub(crate) fn append_settled(&self, event: &Event) -> Pending {
+    /// Keeps an event as if its hit had settled: for tests of what is listed,
+    /// which say themselves what the verdict is.
+    #[doc(hidden)]
+    pub fn append_settled(&self, event: &Event) -> Pending {
         let time_ms = u64::try_from(event.time.as_millisecond()).unwrap_or(0);
         let payload = record::encode_event(event);
         self.inner

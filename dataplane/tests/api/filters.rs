@@ -22,14 +22,14 @@ fn server() -> Server {
     let mail = json!({"domain": "shop/links", "message_id": "m-1", "recipient": "ada@example.org",
         "tags": {"campaign": "tea=1"}, "html": "<p>"});
     assert_eq!(post("/v1/rewrite", &mail).send(server.address).status, 200);
-    server.keep(&judged("m-1", Verdict::Human, true));
-    server.keep(&judged("m-2", Verdict::Proxy, false));
-    server.keep(&judged("m-3", Verdict::Scanner, false));
+    server.keep_settled(&judged("m-1", Verdict::Human, true));
+    server.keep_settled(&judged("m-2", Verdict::Proxy, false));
+    server.keep_settled(&judged("m-3", Verdict::Scanner, false));
     let mut other = judged("m-4", Verdict::Unknown, false);
     other.recipient = None;
     other.time = "2026-11-23T17:00:00Z".parse().expect("a time");
     other.test = true;
-    server.keep(&other);
+    server.keep_settled(&other);
     server
 }
 

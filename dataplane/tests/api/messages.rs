@@ -118,13 +118,13 @@ fn judged(mut event: Event, verdict: Verdict, first: bool) -> Event {
 
 fn keep_a_story(server: &Server) {
     rewrite(server, "m-1", |_| {});
-    server.keep(&judged(click("shop/links", "m-1"), Verdict::Scanner, false));
-    server.keep(&judged(open("shop/links", "m-1"), Verdict::Scanner, false));
-    server.keep(&judged(click("shop/links", "m-1"), Verdict::Human, true));
-    server.keep(&judged(click("shop/links", "m-1"), Verdict::Human, false));
+    server.keep_settled(&judged(click("shop/links", "m-1"), Verdict::Scanner, false));
+    server.keep_settled(&judged(open("shop/links", "m-1"), Verdict::Scanner, false));
+    server.keep_settled(&judged(click("shop/links", "m-1"), Verdict::Human, true));
+    server.keep_settled(&judged(click("shop/links", "m-1"), Verdict::Human, false));
     let mut test = judged(click("shop/links", "m-1"), Verdict::Human, true);
     test.test = true;
-    server.keep(&test);
+    server.keep_settled(&test);
 }
 
 #[test]
@@ -170,8 +170,8 @@ fn a_summary_tells_people_from_machines_and_names_links_and_readers() {
 fn a_message_is_known_by_its_record_or_by_an_event_alone() {
     let server = World::open().start();
     rewrite(&server, "sent/only", |_| {});
-    server.keep(&click("shop/links", "clicked"));
-    server.keep(&click("shop/links", "query"));
+    server.keep_settled(&click("shop/links", "clicked"));
+    server.keep_settled(&click("shop/links", "query"));
     let show = |id: &str| get(&format!("{MESSAGES}/{id}")).send(server.address);
     assert_eq!(show("sent%2Fonly").json()["clicks"]["total"], 0);
     assert_eq!(show("clicked").json()["message"], Value::Null);
@@ -196,7 +196,7 @@ fn hours_count_what_was_sent_opened_and_clicked_but_no_test_mail() {
     rewrite(&server, "m-2", |mail| mail["test"] = json!(true));
     let mut early = judged(click("shop/links", "m-1"), Verdict::Unknown, false);
     early.time = "2026-11-23T16:59:59.999Z".parse().expect("a time");
-    server.keep(&early);
+    server.keep_settled(&early);
     let none = json!({"total": 0, "people": 0, "machines": 0, "unknown": 0, "first": 0});
     let scanned = json!({"total": 1, "people": 0, "machines": 1, "unknown": 0, "first": 0});
     let clicked = json!({"total": 3, "people": 2, "machines": 1, "unknown": 0, "first": 1});
@@ -231,7 +231,7 @@ fn hours_count_what_was_sent_opened_and_clicked_but_no_test_mail() {
 fn an_erased_recipient_is_in_no_answer_and_stays_away() {
     let server = World::open().start();
     keep_a_story(&server);
-    server.keep(&open("shop/links", "m-1"));
+    server.keep_settled(&open("shop/links", "m-1"));
     let body = json!({"recipient": "ada@example.org"});
     let erase = || post("/v1/domains/shop/links/recipients/erase", &body).send(server.address);
     assert_eq!(erase().json(), json!({"events": 5, "messages": 1}));

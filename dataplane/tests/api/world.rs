@@ -204,6 +204,13 @@ impl Server {
         }
     }
 
+    /// Keeps an event as it is, settled, and waits for the disk.
+    pub(crate) fn keep_settled(&self, event: &Event) {
+        self.runtime
+            .block_on(self.store.append_settled(event))
+            .expect("kept");
+    }
+
     /// Keeps a withdrawal and waits for the disk.
     pub(crate) fn withdraw(&self, realm: &str, recipient: &str) {
         let (realm, recipient) = (
