@@ -415,6 +415,12 @@ impl Store {
         })
     }
 
+    /// How many bytes of the journal the index says nothing about yet; reading
+    /// these takes longer.
+    pub fn index_behind_bytes(&self) -> u64 {
+        self.inner.index.behind_bytes(&self.inner.journal.reader())
+    }
+
     /// Whether every hit that was appended is settled, or could not be kept.
     pub fn is_settled(&self) -> bool {
         self.inner.settle.is_done()

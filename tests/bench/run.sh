@@ -6,3 +6,4 @@ cd "$(dirname "$0")/../.."
 cargo bench --quiet --package mailtrail-dataplane --bench rewrite
 tests/bench/pixel.sh
 tests/bench/memory.sh
+tests/bench/store.sh

@@ -162,6 +162,25 @@ impl Index {
         *self.shared.base() = None;
     }
 
+    /// How many bytes of the journal it says nothing about yet.
+    pub(super) fn behind_bytes(&self, reader: &Reader) -> u64 {
+        let tail = self.shared.tail();
+        let covered = |segment: &Segment| match tail.as_ref().filter(|tail| tail.is_of(segment)) {
+            Some(tail) => tail.end,
+            None if self.shared.with_base(|base| base.knows(segment)) == Some(true) => {
+                segment.summary.end
+            }
+            None => FRAMES_START,
+        };
+        let behind = |part: Part<'_>| {
+            part.segment
+                .summary
+                .end
+                .saturating_sub(covered(part.segment))
+        };
+        reader.parts().map(behind).sum()
+    }
+
     /// Whether every segment but the one that is written has its run.
     #[cfg(test)]
     pub(super) fn is_caught_up(&self, reader: &Reader) -> bool {
