@@ -36,6 +36,7 @@ pub mod journal;
 mod list;
 mod narrow;
 mod newest;
+mod provisional;
 mod record;
 mod retain;
 mod search;
@@ -373,7 +374,20 @@ impl Store {
     /// Lists events, with tags and link names of their message record; waits
     /// for the disk, so call it off the runtime.
     pub fn events(&self, query: &EventQuery) -> Result<EventPage, QueryError> {
-        self.ask(|sources| list::events(sources, query))
+        // Read before the list is: what settles meanwhile is found there.
+        let unsettled = match query.provisional {
+            true => self.ask(|sources| {
+                let Inner {
+                    settle,
+                    withdrawals,
+                    ..
+                } = &*self.inner;
+                provisional::unsettled(sources, query, settle, withdrawals)
+            })?,
+            false => Vec::new(),
+        };
+        let page = self.ask(|sources| list::events(sources, query))?;
+        Ok(provisional::behind(page, query, unsettled))
     }
 
     /// Looks for messages; waits for the disk, so call it off the runtime.
@@ -399,19 +413,6 @@ impl Store {
             lookup: &self.inner.index.lookup(),
             key: &self.inner.folder.key,
             budget: Budget::new(READ_MAX_BYTES),
-        })
-    }
-
-    /// The events of a domain that are not settled yet, oldest first, with
-    /// what can be said of their verdict at once; so many at most, and among
-    /// the oldest hits only. One may be listed as settled by the time this
-    /// answers: ask this first, then [`Store::events`], and know them by their
-    /// ids. Waits for the disk.
-    pub fn provisional(&self, domain: &Realm, limit: usize) -> Result<Vec<Event>, QueryError> {
-        let found = self.inner.settle.provisional(domain, limit);
-        found.map_err(|error| {
-            tracing::error!(%error, "hits: cannot be read");
-            QueryError::Unavailable
         })
     }
 

@@ -59,6 +59,7 @@ pub(super) fn events(domain: &Realm, from: &mut impl Source) -> EventQuery {
         filter,
         after: from.parsed("after", cursor),
         limit: limit(from),
+        provisional: from.flag("provisional").unwrap_or(false),
     }
 }
 
@@ -355,6 +356,7 @@ mod tests {
             ("verdict=", r#"{"verdict":[""]}"#),
             ("verdict=bots", r#"{"verdict":["bots"]}"#),
             ("first=yes", r#"{"first":"yes"}"#),
+            ("provisional=1", r#"{"provisional":1}"#),
             ("tag=a", r#"{"tags":["a"]}"#),
             ("tag==a", r#"{"tags":{"":"a"}}"#),
             ("tag=a=%0A", r#"{"tags":{"a":"\n"}}"#),

@@ -25,7 +25,8 @@ use crate::store::{EventQuery, QueryError};
 /// A list of events.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EventList {
-    /// The events, in the order they were kept.
+    /// The events, in the order they were kept; behind them, where asked for,
+    /// those that are not settled.
     pub events: Vec<Event>,
     /// Give it as `after` for what follows. Always there, also when the list is
     /// empty: ask again later with it, and nothing is missed or repeated.
@@ -78,6 +79,12 @@ pub(super) struct EventParams {
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
+    /// With `true`, what is not settled yet follows the last settled event, as
+    /// far as `limit` has room, each with `"settled": false`; filters go by its
+    /// provisional verdict. `next` stands in front of them: each comes again,
+    /// settled, with the same id. At most the oldest hits that wait are looked at.
+    #[param(default = false)]
+    provisional: Option<bool>,
 }
 
 /// Which events. Several filters: those that pass all of them. Unknown fields
@@ -130,6 +137,12 @@ pub(super) struct EventsQuery {
     /// At most so many.
     #[schema(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<usize>,
+    /// With `true`, what is not settled yet follows the last settled event, as
+    /// far as `limit` has room, each with `"settled": false`; filters go by its
+    /// provisional verdict. `next` stands in front of them: each comes again,
+    /// settled, with the same id. At most the oldest hits that wait are looked at.
+    #[schema(default = false)]
+    provisional: Option<bool>,
 }
 
 fn wanted_tags() -> impl Into<RefOr<Schema>> {
@@ -140,7 +153,8 @@ fn wanted_tags() -> impl Into<RefOr<Schema>> {
 ///
 /// Who opened and clicked, in the order the events were kept. To follow them,
 /// keep `next` and ask again with it as `after`: at once while `more` is true,
-/// then every now and then.
+/// then every now and then. A hit is listed some seconds after it happened, once
+/// its verdict is settled, and never changes after that.
 #[utoipa::path(
     get,
     path = "/v1/domains/{namespace}/{name}/events",
@@ -205,8 +219,10 @@ pub(super) async fn query(
 
 async fn answer(app: &App, wanted: EventQuery) -> Result<Response, Problem> {
     let page = app.read(move |store| store.events(&wanted)).await?;
+    let settled = page.events.into_iter().map(Event::from);
+    let unsettled = page.unsettled.into_iter().map(Event::unsettled);
     Ok(print(&EventList {
-        events: page.events.into_iter().map(Event::from).collect(),
+        events: settled.chain(unsettled).collect(),
         next: page.next.0,
         more: page.more,
     }))

@@ -40,6 +40,8 @@ pub struct EventQuery {
     pub after: Option<Cursor>,
     /// At most so many, 1 to [`PAGE_MAX_EVENTS`].
     pub limit: usize,
+    /// Whether those that are not settled yet are wanted too.
+    pub provisional: bool,
 }
 
 /// Events in the order they were kept, oldest first.
@@ -51,6 +53,10 @@ pub struct EventPage {
     pub next: Cursor,
     /// Whether there may be more at this moment, even where this page has none.
     pub more: bool,
+    /// What is not settled yet, oldest first, on the last page of those who want
+    /// it: with the events no more than a page takes, and in front of `next`,
+    /// so that each is listed once it is settled.
+    pub unsettled: Vec<Event>,
 }
 
 /// Why there is no list.
@@ -87,6 +93,7 @@ impl EventQuery {
             filter: EventFilter::default(),
             after: None,
             limit: PAGE_MAX_EVENTS,
+            provisional: false,
         }
     }
 }
@@ -117,6 +124,7 @@ pub(super) fn events(sources: Sources<'_>, query: &EventQuery) -> Result<EventPa
         events: page.events,
         next: Cursor::new(sources.key, Listed::Events, page.seen),
         more: flow.is_break(),
+        unsettled: Vec::new(),
     })
 }
 

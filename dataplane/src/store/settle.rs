@@ -137,9 +137,14 @@ impl Settle {
         last.is_none_or(|last| last <= self.shared.up_to())
     }
 
-    /// The events of a domain that are not settled yet, oldest first, with
-    /// their provisional verdict; among the first hits that wait.
-    pub(super) fn provisional(&self, domain: &Realm, limit: usize) -> io::Result<Vec<Event>> {
+    /// The events of a domain that are not settled yet and are wanted, oldest
+    /// first, with their provisional verdict; among the first hits that wait.
+    pub(super) fn provisional(
+        &self,
+        domain: &Realm,
+        limit: usize,
+        is_wanted: impl Fn(&Event) -> bool,
+    ) -> io::Result<Vec<Event>> {
         let mut place = self.shared.next();
         let (mut found, mut seen) = (Vec::new(), 0);
         place.each(&self.hits.reader(), |head, payload| {
@@ -149,7 +154,10 @@ impl Settle {
             seen += 1;
             let asked = head.kind == record::HIT
                 && record::peek_hit(payload).is_ok_and(|hit| hit.domain == domain.as_str());
-            if asked && let Ok(Unsettled { event, .. }) = record::decode_hit(payload) {
+            if asked
+                && let Ok(Unsettled { event, .. }) = record::decode_hit(payload)
+                && is_wanted(&event)
+            {
                 found.push(event);
             }
             std::ops::ControlFlow::Continue(())

@@ -364,9 +364,12 @@ fn hits_that_are_not_settled_are_shown_apart_and_listed_nowhere_else() {
     for hit in [&one, &hit("shop/other", "m-1"), &other] {
         store.append_hit(hit).wait().expect("kept");
     }
-    let realm = "shop/links".parse().expect("realm");
-    let shown = store.provisional(&realm, 10).expect("read");
-    assert_eq!(shown, [one.event.clone(), other.event]);
-    assert_eq!(store.provisional(&realm, 1).expect("read"), [one.event]);
-    assert_eq!(store.events(&query("shop/links")).expect("page").events, []);
+    let mut asked = query("shop/links");
+    let page = store.events(&asked).expect("page");
+    assert_eq!((page.events, page.unsettled), (vec![], vec![]));
+    asked.provisional = true;
+    let shown = |asked: &EventQuery| store.events(asked).expect("page").unsettled;
+    assert_eq!(shown(&asked), [one.event.clone(), other.event]);
+    asked.limit = 1;
+    assert_eq!(shown(&asked), [one.event]);
 }

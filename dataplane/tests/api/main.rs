@@ -9,6 +9,7 @@ mod http2;
 mod limits;
 mod lists;
 mod messages;
+mod provisional;
 mod refusals;
 mod rewrite;
 mod schema;

@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) settings: Settings,
     pub(crate) domains: Vec<Domain>,
     pub(crate) authorizer: Arc<dyn Authorizer>,
+    /// How long a hit waits for its verdict.
+    pub(crate) settle: Duration,
 }
 
 /// A server; dropping it drains it.
@@ -123,6 +125,7 @@ impl World {
             },
             domains: domains(),
             authorizer: Arc::new(auth::Open),
+            settle: Duration::ZERO,
         }
     }
 
@@ -141,7 +144,10 @@ impl World {
     pub(crate) fn start(self) -> Server {
         let dir = tempfile::tempdir().expect("a folder");
         let metrics = Arc::new(Metrics::new());
-        let settings = store::Settings::at(dir.path()).settling_at_once();
+        let settings = store::Settings {
+            settle: self.settle,
+            ..store::Settings::at(dir.path())
+        };
         let store = Store::open(settings, Arc::clone(&metrics)).expect("a store");
         let mut random = [7; 35];
         random[3..].iter_mut().zip(1..).for_each(|(b, at)| *b = at);
@@ -191,6 +197,14 @@ impl World {
 impl Server {
     /// Keeps the hit of an event and waits until it is settled.
     pub(crate) fn keep(&self, event: &Event) {
+        self.keep_hit(event);
+        while !self.store.is_settled() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Keeps the hit of an event and waits for the disk.
+    pub(crate) fn keep_hit(&self, event: &Event) {
         let hit = Unsettled {
             event: event.clone(),
             signs: Vec::new(),
@@ -199,9 +213,6 @@ impl Server {
         self.runtime
             .block_on(self.store.append_hit(&hit))
             .expect("kept");
-        while !self.store.is_settled() {
-            std::thread::yield_now();
-        }
     }
 
     /// Keeps an event as it is, settled, and waits for the disk.

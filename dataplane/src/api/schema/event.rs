@@ -52,6 +52,12 @@ pub(in crate::api) struct Event {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false, default = false)]
     pub test: bool,
+    /// Whether it is final. Of one that is not, verdict, rules and `first` are
+    /// what can be said now; it is listed again with the same id once it is
+    /// settled. Only there with `provisional`.
+    #[serde(skip_serializing_if = "Clone::clone")]
+    #[schema(required = false, default = true)]
+    pub settled: bool,
 }
 
 words! {
@@ -178,6 +184,17 @@ impl From<CoreEvent> for Event {
             client: client.into(),
             first,
             test,
+            settled: true,
+        }
+    }
+}
+
+impl Event {
+    /// The same, before it is settled.
+    pub(in crate::api) fn unsettled(event: CoreEvent) -> Self {
+        Self {
+            settled: false,
+            ..Self::from(event)
         }
     }
 }
