@@ -1,8 +1,9 @@
 //! `make demo` and `make run`: tracks a real mail on this machine, showing
 //! every command it uses.
 //!
-//! `demo` submits the mail, opens and clicks it as a mail client would, tells
-//! the events, and ends. `demo --stay` leaves the data plane running, with
+//! `demo` submits the mail to two readers: one opens and clicks it, of the other
+//! a mail gateway follows the links before delivery. It tells the events with
+//! their verdicts and what became of the mail, and ends. `demo --stay` leaves the data plane running, with
 //! the rewritten mail in a file for a browser, and tells events as they come.
 
 #![expect(
@@ -13,6 +14,7 @@
 mod dataplane;
 mod tell;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -26,11 +28,23 @@ use dataplane::{API, Dataplane};
 const FOLDER: &str = ".demo";
 /// The namespace and name in `examples/manifests`.
 const DOMAIN: &str = "demo/links";
+/// The mail's id, the same for both of its readers.
+const MESSAGE: &str = "newsletter-2026-11";
+/// Who opens and clicks.
+const READER: &str = "ada@example.org";
+/// Whose mail gateway does.
+const SCANNED_READER: &str = "bob@example.org";
+/// Links that the gateway follows; three different ones are a burst.
+const SCANNED_LINKS: usize = 4;
 /// Longest wait for the events.
 const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 /// What a desktop mail client says it is.
 const MAIL_CLIENT: &str =
     "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Thunderbird/140.2.0";
+/// What the browser says that it opens links in.
+const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+/// What a gateway says that wants to be taken for a browser.
+const GATEWAY: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
 fn main() -> Result<()> {
     std::env::set_current_dir(mailtrail_tests::root()).context("the checkout's folder")?;
@@ -40,43 +54,38 @@ fn main() -> Result<()> {
     let before = events(None)?;
     tell::begin(before.list.len());
 
-    let report = submit()?;
+    let report = submit(READER, "mail.html")?;
+    tell::report(&report);
     if stay {
         tell::stay(FOLDER);
         return follow_events(running, before.next);
     }
-    let pixel = report["pixel"]["url"]
-        .as_str()
-        .context("the mail has a pixel")?;
-    let links = report["links"].as_array().context("the mail has links")?;
-    let link = links
-        .iter()
-        .find(|l| l["tracked"] == true)
-        .context("a link is tracked")?;
-    open_and_click(pixel, link)?;
+    let hits = open_and_click(&report)? + scan()?;
 
     tell::heading("Who did what: listed once their verdict is settled, here after a second");
-    wait_until_settled(&before.next)?;
+    wait_until_settled(&before.next, hits)?;
     let after = events(Some(&before.next))?;
     tell::events(&after.list);
     ensure!(
-        after.list.len() == 2,
-        "one open and one click were expected, not {}",
+        after.list.len() == hits,
+        "{hits} events were expected, not {}",
         after.list.len()
     );
+    tell::heading("What became of the mail, over all runs: people and machines apart");
+    tell::summary(&summary()?);
     running.stop()?;
     tell::next(FOLDER);
     Ok(())
 }
 
 /// Hands the mail in and keeps what comes back.
-fn submit() -> Result<Value> {
-    tell::heading("Submit a mail");
+fn submit(recipient: &str, kept_as: &str) -> Result<Value> {
+    tell::heading(&format!("Submit a mail to {recipient}"));
     let html = std::fs::read_to_string("examples/mail.html").context("examples/mail.html")?;
     let request = json!({
         "domain": "links.localhost",
-        "message_id": "newsletter-2026-11/ada",
-        "recipient": "ada@example.org",
+        "message_id": MESSAGE,
+        "recipient": recipient,
         "html": html,
     });
     std::fs::write(
@@ -94,49 +103,77 @@ fn submit() -> Result<Value> {
     let Some(rewritten) = answer["html"].as_str() else {
         bail!("the mail was refused: {answer}")
     };
-    std::fs::write(format!("{FOLDER}/mail.html"), rewritten)?;
-    tell::report(&answer["report"]);
+    std::fs::write(format!("{FOLDER}/{kept_as}"), rewritten)?;
     Ok(answer["report"].clone())
 }
 
-fn open_and_click(pixel: &str, link: &Value) -> Result<()> {
-    tell::heading("The reader opens it: the mail client loads the pixel");
-    let write = "  %{http_code} %{content_type}, %{size_download} bytes";
-    curl(&[
-        pixel,
-        "--user-agent",
+/// Does what a reader does; gives how many hits that was.
+fn open_and_click(report: &Value) -> Result<usize> {
+    tell::heading("Ada opens it: her mail client loads the pixel");
+    let said = follow(
+        pixel(report)?,
         MAIL_CLIENT,
-        "--output",
-        "/dev/null",
-        "--write-out",
-        write,
-    ])
-    .map(|said| println!("{said}"))?;
+        "  %{http_code} %{content_type}, %{size_download} bytes",
+    )?;
+    println!("{said}");
 
-    tell::heading("The reader clicks a link");
+    tell::heading("Ada clicks a link");
+    let link = tracked(report).next().context("a link is tracked")?;
     let url = link["url"].as_str().context("a tracked link has a URL")?;
-    let said = curl(&[
-        url,
-        "--user-agent",
-        MAIL_CLIENT,
-        "--output",
-        "/dev/null",
-        "--write-out",
-        "  %{http_code} to %{redirect_url}",
-    ])?;
+    let said = follow(url, BROWSER, "  %{http_code} to %{redirect_url}")?;
     println!("{said}");
     let target = link["target"].as_str().unwrap_or_default();
     ensure!(
         said.trim_end().ends_with(target),
         "the link was expected to lead to {target}"
     );
-    Ok(())
+    Ok(2)
 }
 
-/// Waits until the open and the click are listed.
-fn wait_until_settled(from: &str) -> Result<()> {
+/// Does what a mail gateway does that follows links before it delivers; gives
+/// how many hits that was.
+fn scan() -> Result<usize> {
+    let report = submit(SCANNED_READER, "mail-bob.html")?;
+    let mut targets = HashSet::new();
+    let different = tracked(&report).filter(|link| targets.insert(link["target"].as_str()));
+    let links = different.filter_map(|link| link["url"].as_str());
+    let mut urls = vec![pixel(&report)?];
+    urls.extend(links.take(SCANNED_LINKS));
+    tell::heading("Bob's mail gateway, before it delivers: the pixel and some links in a moment");
+    for url in &urls {
+        println!("{}", follow(url, GATEWAY, "  %{http_code}")?);
+    }
+    Ok(urls.len())
+}
+
+fn pixel(report: &Value) -> Result<&str> {
+    report["pixel"]["url"]
+        .as_str()
+        .context("the mail has a pixel")
+}
+
+fn tracked(report: &Value) -> impl Iterator<Item = &Value> {
+    let links = report["links"].as_array().into_iter().flatten();
+    links.filter(|link| link["tracked"] == true)
+}
+
+/// Asks for a URL as this program would; gives what curl writes of the answer.
+fn follow(url: &str, user_agent: &str, write: &str) -> Result<String> {
+    curl(&[
+        url,
+        "--user-agent",
+        user_agent,
+        "--output",
+        "/dev/null",
+        "--write-out",
+        write,
+    ])
+}
+
+/// Waits until so many events are listed.
+fn wait_until_settled(from: &str, hits: usize) -> Result<()> {
     let begun = Instant::now();
-    while quiet_events(Some(from))?.list.len() < 2 {
+    while quiet_events(Some(from))?.list.len() < hits {
         ensure!(
             begun.elapsed() < SETTLED_WITHIN,
             "the events are not listed after {SETTLED_WITHIN:?}"
@@ -144,6 +181,14 @@ fn wait_until_settled(from: &str) -> Result<()> {
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+/// Opens and clicks of the mail, over all its readers.
+fn summary() -> Result<Value> {
+    let answer = curl(&[&format!(
+        "http://{API}/v1/domains/{DOMAIN}/messages/{MESSAGE}"
+    )])?;
+    serde_json::from_str(&answer).with_context(|| answer.clone())
 }
 
 /// Tells events as they come, until the data plane ends (Ctrl-C reaches both).

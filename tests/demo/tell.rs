@@ -90,12 +90,65 @@ pub(crate) fn events(events: &[Value]) {
                 .to_owned()
         });
         println!(
-            "  {}  {who} {did}\n     message {}, with {} on {}",
+            "  {}  {who} {did}\n     {}; with {} on {}",
             text("time"),
-            text("message_id"),
+            judged(&event["client"]),
             client[0],
             client[1]
         );
+    }
+}
+
+/// A verdict and the rules that said so.
+fn judged(client: &Value) -> String {
+    let verdict = client["verdict"].as_str().unwrap_or_default();
+    let rules = client["rules"].as_array().into_iter().flatten();
+    let rules: Vec<_> = rules.filter_map(Value::as_str).collect();
+    match rules[..] {
+        [] => verdict.to_owned(),
+        _ => format!("{verdict} ({})", rules.join(", ")),
+    }
+}
+
+/// Opens and clicks of a mail; of each link that was clicked; of each reader.
+pub(crate) fn summary(summary: &Value) {
+    println!();
+    println!("  opened   {}", hits(&summary["opens"]));
+    println!("  clicked  {}", hits(&summary["clicks"]));
+    for link in summary["links"].as_array().into_iter().flatten() {
+        if link["clicks"]["total"] != 0 {
+            let target = link["target"].as_str().unwrap_or_default();
+            println!(
+                "  link {:>3} clicked {}: {target}",
+                link["position"].to_string(),
+                hits(&link["clicks"])
+            );
+        }
+    }
+    for reader in summary["recipients"].as_array().into_iter().flatten() {
+        println!(
+            "  {} opened {}; clicked {}",
+            reader["recipient"].as_str().unwrap_or("somebody"),
+            hits(&reader["opens"]),
+            hits(&reader["clicks"])
+        );
+    }
+}
+
+/// How often, by whom; those who did not are left out.
+fn hits(totals: &Value) -> String {
+    let by = [
+        ("people", "by people"),
+        ("machines", "by machines"),
+        ("unknown", "unknown"),
+    ];
+    let some = by.iter().filter(|(name, _)| totals[name] != 0);
+    let said: Vec<_> = some
+        .map(|(name, by)| format!("{} {by}", totals[name]))
+        .collect();
+    match said[..] {
+        [] => "by nobody".to_owned(),
+        _ => said.join(", "),
     }
 }
 
