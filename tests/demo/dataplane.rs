@@ -1,6 +1,7 @@
 //! The demo's data plane: on loopback, with its data below the checkout.
 
 use std::fs::File;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,11 @@ pub(crate) struct Dataplane(Child);
 impl Dataplane {
     /// Starts it; its log goes to `dataplane.log` in the folder.
     pub(crate) fn start(folder: &Path, shown: bool) -> Result<Self> {
+        // Another program that answers there would be taken for ours.
+        for address in [PUBLIC, API, ADMIN] {
+            TcpListener::bind(address)
+                .with_context(|| format!("{address} is needed: stop the program that uses it"))?;
+        }
         let log = folder.join("dataplane.log");
         let flags = [
             "--manifests",
@@ -62,7 +68,7 @@ impl Dataplane {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        // Ours may have failed while another one answers on the same address.
+        // Another one may have taken an address since.
         ensure!(
             running.runs()?,
             "the data plane did not start:\n{}",
