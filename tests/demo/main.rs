@@ -62,7 +62,9 @@ fn main() -> Result<()> {
     }
     let hits = open_and_click(&report)? + scan()?;
 
-    tell::heading("Who did what: listed once their verdict is settled, here after a second");
+    tell::heading("Who did what, as far as can be said at once");
+    tell::events(&page(&curl(&[&provisional_url(&before.next)])?)?.list);
+    tell::heading("The same once the verdicts are settled, here after a second: time shows bursts");
     wait_until_settled(&before.next, hits)?;
     let after = events(Some(&before.next))?;
     tell::events(&after.list);
@@ -222,6 +224,10 @@ fn events_url(after: Option<&str>) -> String {
         .map(|cursor| format!("&after={cursor}"))
         .unwrap_or_default();
     format!("http://{API}/v1/domains/{DOMAIN}/events?limit=1000{after}")
+}
+
+fn provisional_url(after: &str) -> String {
+    format!("{}&provisional=true", events_url(Some(after)))
 }
 
 fn page(answer: &str) -> Result<Page> {

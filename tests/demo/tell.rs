@@ -90,9 +90,13 @@ pub(crate) fn events(events: &[Value]) {
                 .to_owned()
         });
         println!(
-            "  {}  {who} {did}\n     {}; with {} on {}",
+            "  {}  {who} {did}\n     {}{}; with {} on {}",
             text("time"),
             judged(&event["client"]),
+            match event["settled"] == false {
+                true => ", not settled yet",
+                false => "",
+            },
             client[0],
             client[1]
         );
