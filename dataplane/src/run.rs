@@ -154,15 +154,21 @@ pub fn run(args: Args) -> Result<(), RunError> {
 
 // === Start ===
 
-/// Opens what is on disk: the data folder first, since its lock says that no
-/// other process is at work on the keyring either.
+/// Opens what is on disk: the data folder before the keyring, since its lock
+/// says that no other process is at work on that either.
 fn open(settings: &Settings) -> Result<(Shared, Baselines), RunError> {
     let metrics = Arc::new(Metrics::new());
     let used_before = store::was_used(&settings.data_dir);
+    let (rules, rules_baseline) = match settings.rules.clone().map(rules::load).transpose()? {
+        Some((rules, baseline)) => (rules, Some(baseline)),
+        None => (Rules::shipped(), None),
+    };
+    let rules = Arc::new(LiveRules::new(rules));
     let store = Store::open(
         store::Settings {
             settle: settings.settle,
             journal_max_bytes: settings.journal_max_bytes,
+            rules: Some(Arc::clone(&rules)),
             ..store::Settings::at(settings.data_dir.clone())
         },
         Arc::clone(&metrics),
@@ -171,13 +177,9 @@ fn open(settings: &Settings) -> Result<(Shared, Baselines), RunError> {
     let Source::Manifests(path) = &settings.source;
     let loaded = manifests::load(path)?;
     loaded.log_notices();
-    let (rules, rules_baseline) = match settings.rules.clone().map(rules::load).transpose()? {
-        Some((rules, baseline)) => (rules, Some(baseline)),
-        None => (Rules::shipped(), None),
-    };
     let shared = Shared {
         live: Arc::new(Live::new(loaded.snapshot, Keys::new(keyring))),
-        rules: Arc::new(LiveRules::new(rules)),
+        rules,
         store,
         metrics,
         readiness: Arc::default(),

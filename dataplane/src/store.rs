@@ -60,6 +60,7 @@ use mailtrail_core::id::{Realm, Recipient};
 use mailtrail_core::message::MessageRecord;
 use prometheus_client::metrics::counter::Counter;
 
+use crate::judge::LiveRules;
 use crate::metrics::Metrics;
 
 use budget::Budget;
@@ -68,7 +69,7 @@ use erase::Whom;
 use folder::Folder;
 use index::{Index, KeyHasher};
 use journal::{Hub, Journal, JournalMetrics, Limits, Opened};
-use settle::{RealClock, Settle};
+use settle::{Judging, RealClock, Settle};
 use withdrawals::Withdrawals;
 
 pub use budget::READ_MAX_BYTES;
@@ -105,6 +106,9 @@ pub struct Settings {
     /// How long a hit waits for its verdict: bursts and repeats are known by
     /// then. Zero settles at once.
     pub settle: Duration,
+    /// The rules that hits are judged by when they settle; without, what was said
+    /// at once stands.
+    pub rules: Option<Arc<LiveRules>>,
 }
 
 impl Settings {
@@ -114,6 +118,7 @@ impl Settings {
             data_dir: data_dir.into(),
             journal_max_bytes: None,
             settle: SETTLE_DEFAULT,
+            rules: None,
         }
     }
 
@@ -148,7 +153,7 @@ pub struct Store {
 struct Inner {
     // Dropped in this order: the folder is unlocked last.
     settle: Settle,
-    index: Index,
+    index: Arc<Index>,
     hits: Arc<Journal>,
     journal: Arc<Journal>,
     withdrawals: Withdrawals,
@@ -213,22 +218,28 @@ impl Store {
             },
         )
         .map_err(not_readable)?;
+        let read = Arc::downgrade(&journal);
+        let index = Index::start(&folder.dir, KeyHasher::new(&folder.key), move || {
+            read.upgrade().map(|journal| journal.reader())
+        })
+        .map_err(not_readable)?;
+        let index = Arc::new(index);
         let settle = Settle::start(
             settle::Parts {
                 hits: Arc::clone(&hits),
                 journal: Arc::clone(&journal),
                 settle: settings.settle,
                 withdrawals: Some(withdrawals.clone()),
+                judging: settings.rules.clone().map(|rules| Judging {
+                    rules,
+                    hasher: index.hasher(),
+                    index: Some(Arc::clone(&index)),
+                }),
                 clock: Box::new(RealClock::default()),
                 metrics: metrics.settle.clone(),
             },
             resumed,
         )
-        .map_err(not_readable)?;
-        let read = Arc::downgrade(&journal);
-        let index = Index::start(&folder.dir, KeyHasher::new(&folder.key), move || {
-            read.upgrade().map(|journal| journal.reader())
-        })
         .map_err(not_readable)?;
         Ok(Self {
             hits: hits.hub(),

@@ -88,6 +88,8 @@ struct Shared {
     hasher: KeyHasher,
     base: Mutex<Option<Base>>,
     tail: Mutex<Option<Tail>>,
+    /// Whether opening was tried.
+    opened: AtomicBool,
     closing: AtomicBool,
 }
 
@@ -136,6 +138,7 @@ impl Index {
             hasher,
             base: Mutex::default(),
             tail: Mutex::default(),
+            opened: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         });
         let (keeper, dir) = (Arc::clone(&shared), data_dir.join("index"));
@@ -146,6 +149,16 @@ impl Index {
             shared,
             thread: Mutex::new(Some(thread)),
         })
+    }
+
+    /// Makes hashes for the questions.
+    pub(super) fn hasher(&self) -> KeyHasher {
+        self.shared.hasher
+    }
+
+    /// Whether it is open, or cannot be opened.
+    pub(super) fn is_opened(&self) -> bool {
+        self.shared.opened.load(Ordering::SeqCst)
     }
 
     /// A handle for some questions in a row.
@@ -260,6 +273,7 @@ impl Drop for Index {
 impl Shared {
     fn run(&self, dir: &Path, reader: &dyn Fn() -> Option<Reader>) {
         self.open(dir);
+        self.opened.store(true, Ordering::SeqCst);
         while !self.closing.load(Ordering::SeqCst) {
             let Some(reader) = reader() else { break };
             let pause = match self.follow(&reader) {

@@ -96,6 +96,8 @@ pub(crate) struct EventFacts<'a> {
     pub(crate) verdict: Verdict,
     /// The first by a person.
     pub(crate) first: bool,
+    /// The link's position; 0 for an opening.
+    pub(crate) position: u32,
     /// A hit of a test mail.
     pub(crate) test: bool,
 }
@@ -293,12 +295,17 @@ pub(crate) fn event_facts(payload: &[u8]) -> Result<EventFacts<'_>, Unreadable> 
         time_ms: 0,
         verdict: Verdict::Unknown,
         first: false,
+        position: 0,
         test: false,
     };
     for field in Fields(payload) {
         match field? {
             (TIME, bytes) => facts.time_ms = time(bytes)?.as_millisecond(),
             (TAG, bytes) => facts.tags.push(tag_pair(bytes)?),
+            (POSITION, bytes) => {
+                let bytes = bytes.try_into().map_err(|_| Unreadable)?;
+                facts.position = u32::from_le_bytes(bytes);
+            }
             (VERDICT, bytes) => facts.verdict = verdict_of(bytes),
             (TEST, bytes) => facts.test = bytes == [1],
             (FIRST, bytes) => facts.first = bytes == [1],

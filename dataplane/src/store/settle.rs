@@ -50,10 +50,13 @@
 //! before had written to `journal/` and not acknowledged, and the power goes
 //! later, events of that last batch may be lost.
 
+mod asked;
 mod clock;
+mod firsts;
+mod judging;
 mod metrics;
-mod queue;
 mod resume;
+mod sent;
 mod settler;
 mod spool;
 #[cfg(test)]
@@ -76,6 +79,7 @@ use spool::Place;
 pub use metrics::SettleMetrics;
 
 pub(super) use clock::RealClock;
+pub(super) use judging::Judging;
 pub(super) use resume::{Resumed, resume};
 pub(super) use settler::Parts;
 

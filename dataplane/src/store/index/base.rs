@@ -11,7 +11,7 @@ use crate::store::counts::{self, HourCounts};
 use crate::store::journal::Segment;
 
 /// The format that [`super`] tells.
-const VERSION: &[u8] = b"2";
+const VERSION: &[u8] = b"3";
 /// Memory for sled's cache, in bytes: the buckets of some hundred look-ups.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// Children of a node; buckets are large, so few of them make a page.

@@ -3,8 +3,11 @@
 use std::hash::Hasher;
 
 use aws_lc_rs::hmac;
+use mailtrail_core::event::EventKind;
 use mailtrail_core::id::{MessageId, Realm, Recipient};
 use siphasher::sip::SipHasher13;
+
+use crate::store::record::EventKey;
 
 /// A key's hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -72,6 +75,28 @@ impl KeyHasher {
         self.hash(b'D', [domain, "", ""])
     }
 
+    /// The first event by a person of this message, reader, kind and position.
+    pub(in crate::store) fn first_event(&self, key: &EventKey<'_>, position: u32) -> KeyHash {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write_u8(match key.kind {
+            EventKind::Opened => b'o',
+            EventKind::Clicked => b'c',
+        });
+        hasher.write_u32(position);
+        let recipient = key.recipient.unwrap_or_default();
+        Self::finish(hasher, [key.domain, key.message_id, recipient])
+    }
+
+    /// A mail to one reader.
+    pub(in crate::store) fn mail(&self, domain: &str, message: &str, recipient: &str) -> KeyHash {
+        self.hash(b'w', [domain, message, recipient])
+    }
+
+    /// Where a link leads.
+    pub(in crate::store) fn target(&self, target: &str) -> KeyHash {
+        self.hash(b'u', [target, "", ""])
+    }
+
     /// A domain.
     pub(in crate::store) fn domain(&self, domain: &str) -> KeyHash {
         self.hash(b'd', [domain, "", ""])
@@ -81,6 +106,10 @@ impl KeyHasher {
     fn hash(&self, kind: u8, parts: [&str; 3]) -> KeyHash {
         let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
         hasher.write_u8(kind);
+        Self::finish(hasher, parts)
+    }
+
+    fn finish(mut hasher: SipHasher13, parts: [&str; 3]) -> KeyHash {
         for part in parts {
             hasher.write(part.as_bytes());
             hasher.write_u8(0);

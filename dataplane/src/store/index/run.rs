@@ -58,6 +58,9 @@ impl Builder {
         for tag in &facts.tags {
             self.add(hasher.events_of_tag(key.domain, *tag), at);
         }
+        if facts.first {
+            self.add(hasher.first_event(&key, facts.position), at);
+        }
         let domain = hasher.domain(key.domain);
         self.domains.insert(domain);
         self.counts.count_event(domain, facts);

@@ -6,16 +6,17 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailtrail_core::event::{Unsettled, Verdict};
+use mailtrail_core::event::{Event, Verdict};
 use mailtrail_core::id::{Realm, Recipient};
 
 use super::clock::{Clock, Schedule};
+use super::judging::{DueHit, Judge, Judging};
 use super::metrics::SettleMetrics;
-use super::queue::{Due, WAITING_MAX, Waiting, Window};
 use super::resume::Resumed;
 use super::spool::Place;
 use super::{Shared, record};
-use crate::store::journal::{FrameHead, Hub, Journal, Pending, Reader};
+use crate::judge::window::{Due, WAITING_MAX, Waiting, Window};
+use crate::store::journal::{Hub, Journal, Pending, Reader};
 use crate::store::withdrawals::Withdrawals;
 
 /// Most hits that are due together: what one look found.
@@ -39,6 +40,8 @@ pub(in crate::store) struct Parts {
     pub(in crate::store) settle: Duration,
     /// Of whom nothing may be recorded; tests of settling alone have none.
     pub(in crate::store) withdrawals: Option<Withdrawals>,
+    /// By what hits are judged; without, what was said at once stands.
+    pub(in crate::store) judging: Option<Judging>,
     pub(in crate::store) clock: Box<dyn Clock>,
     pub(in crate::store) metrics: SettleMetrics,
 }
@@ -49,6 +52,7 @@ pub(super) struct Settler {
     journal: Arc<Journal>,
     events: Arc<Hub>,
     withdrawals: Option<Withdrawals>,
+    judge: Option<Judge>,
     clock: Box<dyn Clock>,
     metrics: SettleMetrics,
     shared: Arc<Shared>,
@@ -60,11 +64,21 @@ pub(super) struct Settler {
     schedule: Schedule,
     /// Due, and not read again yet.
     due: VecDeque<Due>,
+    /// Read again, and not all judged yet.
+    read: Option<Read>,
     /// Judged, and not on the disk yet.
     batch: Option<Batch>,
     /// The number that the next mark names.
     mark: Option<u64>,
     spooled: Spooled,
+}
+
+/// Hits that are judged one after the other.
+struct Read {
+    hits: VecDeque<DueHit>,
+    judged: Vec<Event>,
+    /// These hits, and all before them, are read.
+    end: Place,
 }
 
 /// Settled events on their way to the disk.
@@ -100,6 +114,7 @@ impl Settler {
             hits: parts.hits,
             journal: parts.journal,
             withdrawals: parts.withdrawals,
+            judge: parts.judging.map(Judge::new),
             clock: parts.clock,
             metrics: parts.metrics,
             shared,
@@ -110,6 +125,7 @@ impl Settler {
             window: Window::new(parts.settle),
             schedule: Schedule::default(),
             due: VecDeque::new(),
+            read: None,
             batch: None,
             spooled: Spooled {
                 before: (now_ms, 0),
@@ -140,6 +156,9 @@ impl Settler {
         if withdrawals.is_some_and(|withdrawals| !withdrawals.loaded()) {
             return Ok(());
         }
+        if self.judge.as_ref().is_some_and(|judge| !judge.is_ready()) {
+            return Ok(());
+        }
         while !self.shared.is_closing() {
             if self.batch.is_none() {
                 self.batch = self.next_batch(reader)?;
@@ -153,7 +172,8 @@ impl Settler {
                 return Err(io::Error::other("the journal takes nothing"));
             }
         }
-        if self.window.len() == 0 && self.due.is_empty() && self.batch.is_none() {
+        let rests = self.read.is_none() && self.batch.is_none();
+        if self.window.is_empty() && self.due.is_empty() && rests {
             // Behind the last hit there may be what is none.
             self.shared.move_to(self.front);
         }
@@ -169,6 +189,7 @@ impl Settler {
             .min(LOOK_MAX_HITS);
         let (mut taken, mut newest_ms) = (0, 0);
         let (window, resumed, metrics) = (&mut self.window, &self.resumed, &self.metrics);
+        let judge = self.judge.as_ref();
         let followed = self.front.each(reader, |head, payload| {
             if taken == room {
                 return ControlFlow::Break(());
@@ -177,14 +198,21 @@ impl Settler {
                 return ControlFlow::Continue(());
             }
             match record::peek_hit(payload) {
-                Ok(hit) if is_settled(resumed, head.seq, &hit) => {}
-                Ok(_) => {
-                    window.push(Waiting {
+                Ok(hit) => {
+                    let (mail, target) = judge.map_or((None, None), |judge| judge.marks(&hit));
+                    let waiting = Waiting {
                         seq: head.seq,
                         time_ms: head.time_ms,
-                    });
-                    taken += 1;
-                    newest_ms = head.time_ms;
+                        mail,
+                        target,
+                    };
+                    if is_settled(resumed, head.seq, &hit) {
+                        window.push_settled(waiting);
+                    } else {
+                        window.push(waiting);
+                        taken += 1;
+                        newest_ms = head.time_ms;
+                    }
                 }
                 Err(_) => _ = metrics.gone.inc(),
             }
@@ -199,12 +227,35 @@ impl Settler {
 
     /// Reads what is due again and judges it.
     fn next_batch(&mut self, reader: &Reader) -> io::Result<Option<Batch>> {
-        self.gather_due();
+        if self.read.is_none() {
+            self.gather_due();
+            self.read = self.read_due(reader)?;
+        }
+        let Some(read) = &mut self.read else {
+            return Ok(None);
+        };
+        match &mut self.judge {
+            Some(judge) => {
+                judge.settle(&mut read.hits, &mut read.judged, &self.journal.reader())?;
+            }
+            None => read
+                .judged
+                .extend(read.hits.drain(..).map(|due| due.hit.event)),
+        }
+        let read = self.read.take();
+        Ok(read.map(|read| Batch {
+            events: read.judged.into_iter().map(Judged::from).collect(),
+            end: read.end,
+        }))
+    }
+
+    /// Reads what is due; none where nothing is.
+    fn read_due(&mut self, reader: &Reader) -> io::Result<Option<Read>> {
         if self.due.is_empty() {
             return Ok(None);
         }
         let mut end = self.shared.next();
-        let mut events = Vec::with_capacity(self.due.len());
+        let mut hits = VecDeque::with_capacity(self.due.len());
         let (due, metrics) = (&mut self.due, &self.metrics);
         let read = end.each(reader, |head, payload| {
             // What was due before this one is not there any more.
@@ -214,24 +265,31 @@ impl Settler {
             match due.front() {
                 None => return ControlFlow::Break(()),
                 Some(first) if first.seq > head.seq => {}
-                Some(_) => match judge(head, payload) {
-                    Some(judged) => events.push(judged),
-                    None => _ = metrics.gone.inc(),
+                Some(first) => match record::decode_hit(payload) {
+                    Ok(hit) => hits.push_back(DueHit {
+                        hit,
+                        burst: first.burst,
+                    }),
+                    Err(_) => _ = metrics.gone.inc(),
                 },
             }
             due.pop_front_if(|due| due.seq == head.seq);
             ControlFlow::Continue(())
         });
         match read {
-            Err(error) if events.is_empty() => return Err(error),
+            Err(error) if hits.is_empty() => return Err(error),
             Err(_) => {}
             Ok(()) => _ = metrics.gone.inc_by(due.drain(..).len() as u64),
         }
-        if events.is_empty() {
+        if hits.is_empty() {
             self.shared.move_to(end);
             return Ok(None);
         }
-        Ok(Some(Batch { events, end }))
+        Ok(Some(Read {
+            hits,
+            judged: Vec::new(),
+            end,
+        }))
     }
 
     fn gather_due(&mut self) {
@@ -373,15 +431,14 @@ fn is_settled(resumed: &Resumed, seq: u64, hit: &record::HitKey<'_>) -> bool {
     seq <= resumed.up_to || (!resumed.ids.is_empty() && hit.id.try_into().is_ok_and(stands_there))
 }
 
-/// The settled event of a hit, with the verdict it had at once; none where it
-/// cannot be read.
-fn judge(head: FrameHead, payload: &[u8]) -> Option<Judged> {
-    let Unsettled { event, .. } = record::decode_hit(payload).ok()?;
-    Some(Judged {
-        payload: record::encode_event(&event),
-        time_ms: head.time_ms,
-        verdict: event.client.verdict,
-        reader: event.recipient.map(|recipient| (event.domain, recipient)),
-        done: false,
-    })
+impl From<Event> for Judged {
+    fn from(event: Event) -> Self {
+        Self {
+            payload: record::encode_event(&event),
+            time_ms: u64::try_from(event.time.as_millisecond()).unwrap_or(0),
+            verdict: event.client.verdict,
+            reader: event.recipient.map(|recipient| (event.domain, recipient)),
+            done: false,
+        }
+    }
 }

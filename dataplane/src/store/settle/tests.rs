@@ -13,6 +13,7 @@ use prometheus_client::metrics::counter::Counter;
 use uuid::Uuid;
 
 use super::clock::Clock;
+use super::judging::Judging;
 use super::settler::{Parts, Settler};
 use super::{SettleMetrics, Shared, oldest_ms, resume};
 use crate::store::fixtures::hit;
@@ -22,6 +23,7 @@ use crate::store::simulated::SimulatedDisk;
 
 mod damage;
 mod faults;
+mod judged;
 mod restart;
 mod time;
 
@@ -88,6 +90,15 @@ impl Bench {
         journal: &SimulatedDisk,
         clock: TestClock,
     ) -> std::io::Result<Self> {
+        Self::judged(hits, journal, clock, None)
+    }
+
+    fn judged(
+        hits: &SimulatedDisk,
+        journal: &SimulatedDisk,
+        clock: TestClock,
+        judging: Option<Judging>,
+    ) -> std::io::Result<Self> {
         let open = |disk: &SimulatedDisk, dir: &str| {
             let metrics = JournalMetrics::new(Counter::default());
             let disk = Arc::new(disk.clone());
@@ -105,6 +116,7 @@ impl Bench {
             journal: Arc::clone(&journal),
             settle: SETTLE,
             withdrawals: None,
+            judging,
             clock: Box::new(clock.clone()),
             metrics: metrics.clone(),
         };
