@@ -177,6 +177,20 @@ impl Bench {
         events
     }
 
+    /// The numbers of the hits that are in the spool, in order.
+    fn waiting(&self) -> Vec<u32> {
+        let mut numbers = Vec::new();
+        let read = self.hits.reader().each_after(0, |head, payload| {
+            if head.kind == record::HIT {
+                let hit = record::decode_hit(payload).expect("a hit");
+                numbers.push(hit.event.id.as_u128() as u32);
+            }
+            ControlFlow::Continue(())
+        });
+        read.expect("reads");
+        numbers
+    }
+
     /// The numbers of the settled events, in order.
     fn settled(&self) -> Vec<u32> {
         let events = self.events();
