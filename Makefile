@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help build demo run test lint fuzz bench crds clean-demo
+.PHONY: help build demo run test lint crash fuzz bench crds clean-demo
 SHELL := /bin/bash
 
 CARGO ?= cargo
@@ -27,6 +27,10 @@ lint: ## Format, lints, what may come in from outside
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	PATH="$$(tests/tools/cargo-tool.sh cargo-deny 0.20.2):$$PATH" cargo-deny --log-level error check bans licenses sources
+
+crash: ## Kills the program 200 times under load and looks for every answered event
+	$(CARGO) build --workspace
+	MAILTRAIL_CRASH_ROUNDS=200 $(CARGO) test --package mailtrail-tests --test it crash -- --nocapture
 
 fuzz: ## Fuzzes each target for FUZZ_SECONDS (60)
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
