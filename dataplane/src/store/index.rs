@@ -20,7 +20,9 @@
 //! is in the index, so erasing a record from the journal erases it. Two keys
 //! with one hash cost a reading more: who looks compares the record itself.
 //!
-//! The segment that is written has its run in memory.
+//! The segment that is written has its run in memory. Of the newest runs so does
+//! a [`sieve`], which says of most keys that the run does not have them: a
+//! look-up reads a bucket only where there is something to find.
 //!
 //! # Why runs, and which sled
 //!
@@ -52,6 +54,7 @@
 mod base;
 mod key;
 mod run;
+mod sieve;
 #[cfg(test)]
 mod tests;
 
@@ -324,7 +327,19 @@ impl Shared {
             self.with_base(|base| base.put(part.segment, &run))
                 .transpose()?;
         }
-        self.follow_tail(last)
+        self.follow_tail(last)?;
+        self.sift(reader);
+        Ok(())
+    }
+
+    /// Makes the sieves that are missing, newest first: reading goes on without.
+    fn sift(&self, reader: &Reader) {
+        for part in reader.parts().rev() {
+            let sifted = self.with_base(|base| base.sift(part.segment));
+            if sifted != Some(true) || self.closing.load(Ordering::SeqCst) {
+                break;
+            }
+        }
     }
 
     /// The run of a segment: from memory where it was just written.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::KeyHash;
 use super::run::{self, Run};
+use super::sieve::Sieve;
 use crate::store::counts::{self, HourCounts};
 use crate::store::journal::Segment;
 
@@ -14,6 +15,8 @@ use crate::store::journal::Segment;
 const VERSION: &[u8] = b"3";
 /// Memory for sled's cache, in bytes: the buckets of some hundred look-ups.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
+/// Most memory for sieves, in bytes: those of some 15 million events.
+const SIEVES_MAX_BYTES: usize = 64 * 1024 * 1024;
 /// Children of a node; buckets are large, so few of them make a page.
 const FANOUT: usize = 128;
 
@@ -28,6 +31,16 @@ const COUNTS: u8 = 4;
 pub(super) struct Base {
     db: sled::Db<FANOUT>,
     whole: Arc<Mutex<HashMap<u64, Whole>>>,
+    sieves: Arc<Mutex<Sieves>>,
+}
+
+/// What the runs do not have, for as many as there is room for.
+#[derive(Default)]
+struct Sieves {
+    of: HashMap<u64, (Whole, Arc<Sieve>)>,
+    bytes: usize,
+    /// Whether one found no room; none is made then until another goes.
+    full: bool,
 }
 
 /// That a run is there as a whole, and of what.
@@ -73,6 +86,7 @@ impl Base {
         Ok(Self {
             db,
             whole: Arc::new(Mutex::new(whole)),
+            sieves: Arc::default(),
         })
     }
 
@@ -103,7 +117,29 @@ impl Base {
         self.db.apply_batch(batch)?;
         self.db.flush()?;
         self.known().insert(number, whole);
+        self.sieves().put(number, whole, Sieve::of(run));
         Ok(())
+    }
+
+    /// Makes the sieve of a segment's run where it has none; says whether there
+    /// may be room for more.
+    pub(super) fn sift(&self, segment: &Segment) -> bool {
+        let number = segment.number;
+        let Some(whole) = self.whole_of(segment) else {
+            return true;
+        };
+        if self.sieves().get(number, whole).is_some() {
+            return true;
+        }
+        if self.sieves().full {
+            return false;
+        }
+        let buckets: Option<Vec<_>> = (0..whole.buckets)
+            .map(|bucket| self.read(&bucket_key(number, bucket)))
+            .collect();
+        let Some(buckets) = buckets else { return true };
+        let sieve = Sieve::of_buckets(buckets.iter().map(AsRef::as_ref));
+        self.sieves().put(number, whole, sieve)
     }
 
     /// Removes the runs of all segments but these.
@@ -123,6 +159,7 @@ impl Base {
     }
 
     fn remove(&self, number: u64, whole: &Whole) -> io::Result<()> {
+        self.sieves().remove(number);
         let mut batch = sled::Batch::default();
         for n in 0..whole.buckets {
             batch.remove(bucket_key(number, n).as_slice());
@@ -137,6 +174,10 @@ impl Base {
     /// not known.
     pub(super) fn places(&self, segment: &Segment, key: KeyHash) -> Option<Vec<u64>> {
         let whole = self.whole_of(segment)?;
+        let sieve = self.sieves().get(segment.number, whole);
+        if sieve.is_some_and(|sieve| !sieve.may_hold(key)) {
+            return Some(Vec::new());
+        }
         let bucket = run::bucket_of(key, whole.buckets as usize) as u32;
         let bytes = self.read(&bucket_key(segment.number, bucket))?;
         Some(run::places_in(&bytes, key))
@@ -180,6 +221,37 @@ impl Base {
 
     fn known(&self) -> MutexGuard<'_, HashMap<u64, Whole>> {
         self.whole.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sieves(&self) -> MutexGuard<'_, Sieves> {
+        self.sieves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sieves {
+    /// The sieve of this very run.
+    fn get(&self, number: u64, whole: Whole) -> Option<Arc<Sieve>> {
+        let (of, sieve) = self.of.get(&number)?;
+        (*of == whole).then(|| Arc::clone(sieve))
+    }
+
+    /// Takes a sieve as far as there is room; says whether there was.
+    fn put(&mut self, number: u64, whole: Whole, sieve: Sieve) -> bool {
+        self.remove(number);
+        let room = self.bytes + sieve.bytes() <= SIEVES_MAX_BYTES;
+        if room {
+            self.bytes += sieve.bytes();
+            self.of.insert(number, (whole, Arc::new(sieve)));
+        }
+        self.full = !room;
+        room
+    }
+
+    fn remove(&mut self, number: u64) {
+        if let Some((_, sieve)) = self.of.remove(&number) {
+            self.bytes -= sieve.bytes();
+            self.full = false;
+        }
     }
 }
 
