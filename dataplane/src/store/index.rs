@@ -353,26 +353,31 @@ impl Shared {
     }
 
     fn follow_tail(&self, part: Part<'_>) -> io::Result<()> {
-        let known = self.with_base(|base| base.knows(part.segment));
-        let mut tail = self.tail();
-        let current = tail.as_ref().is_some_and(|tail| tail.is_of(part.segment));
-        if known == Some(true)
-            || (current
-                && tail
-                    .as_ref()
-                    .is_some_and(|tail| tail.end >= part.segment.summary.end))
-        {
+        if self.with_base(|base| base.knows(part.segment)) == Some(true) {
             return Ok(());
         }
-        let mut next = match tail.take() {
-            Some(tail) if current => tail,
-            _ => Tail::new(part.segment),
-        };
-        // Who looks meanwhile reads the journal.
-        drop(tail);
-        let read = next.read(part, &self.hasher);
-        *self.tail() = Some(next);
-        read
+        let from = self.with_tail(part.segment, |tail| tail.end);
+        let end = part.segment.summary.end;
+        if from >= end {
+            return Ok(());
+        }
+        // Held for one record at a time: who looks meanwhile finds what was read.
+        let _ = part.each_from(&*part.file()?, from, |at, head, payload| {
+            self.with_tail(part.segment, |tail| {
+                tail.builder.take(at, head.kind, payload, &self.hasher);
+                tail.end = at + head.frame_bytes() as u64;
+            });
+            ControlFlow::Continue(())
+        })?;
+        self.with_tail(part.segment, |tail| tail.end = end);
+        Ok(())
+    }
+
+    /// The tail of this segment; begun where it is another's.
+    fn with_tail<T>(&self, segment: &Segment, each: impl FnOnce(&mut Tail) -> T) -> T {
+        let mut tail = self.tail();
+        tail.take_if(|tail| !tail.is_of(segment));
+        each(tail.get_or_insert_with(|| Tail::new(segment)))
     }
 
     /// Asks the database, through a handle of one's own: writing a run holds
