@@ -104,6 +104,8 @@ pub(super) struct Settle {
 
 /// What the thread tells others.
 struct Shared {
+    /// What earlier runs have settled.
+    resumed: Resumed,
     /// All hits up to this number are settled.
     up_to: AtomicU64,
     /// Where the next one is.
@@ -114,13 +116,13 @@ struct Shared {
 impl Settle {
     /// Starts to settle.
     pub(super) fn start(parts: Parts, resumed: Resumed) -> io::Result<Self> {
-        let shared = Arc::new(Shared::new(&resumed));
+        let shared = Arc::new(Shared::new(resumed));
         let every = match parts.settle {
             Duration::ZERO => LOOK_EVERY_AT_ONCE,
             _ => LOOK_EVERY,
         };
         let hits = Arc::clone(&parts.hits);
-        let settler = Settler::new(parts, resumed, Arc::clone(&shared));
+        let settler = Settler::new(parts, Arc::clone(&shared));
         let thread = std::thread::Builder::new()
             .name("settle".into())
             .spawn(move || run(settler, every))?;
@@ -157,7 +159,9 @@ impl Settle {
             }
             seen += 1;
             let asked = head.kind == record::HIT
-                && record::peek_hit(payload).is_ok_and(|hit| hit.domain == domain.as_str());
+                && record::peek_hit(payload).is_ok_and(|hit| {
+                    hit.domain == domain.as_str() && !self.shared.is_settled(head.seq, &hit)
+                });
             if asked
                 && let Ok(Unsettled { event, .. }) = record::decode_hit(payload)
                 && is_wanted(&event)
@@ -212,12 +216,20 @@ fn run(mut settler: Settler, every: Duration) {
 }
 
 impl Shared {
-    fn new(resumed: &Resumed) -> Self {
+    fn new(resumed: Resumed) -> Self {
         Self {
             up_to: AtomicU64::new(resumed.up_to),
+            resumed,
             next: Mutex::default(),
             closing: AtomicBool::new(false),
         }
+    }
+
+    /// Whether an earlier run has settled a hit.
+    fn is_settled(&self, seq: u64, hit: &record::HitKey<'_>) -> bool {
+        let Resumed { up_to, ids } = &self.resumed;
+        let stands_there = |id| ids.contains::<[u8; 16]>(&id);
+        seq <= *up_to || (!ids.is_empty() && hit.id.try_into().is_ok_and(stands_there))
     }
 
     fn up_to(&self) -> u64 {

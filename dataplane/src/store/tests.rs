@@ -373,3 +373,37 @@ fn hits_that_are_not_settled_are_shown_apart_and_listed_nowhere_else() {
     asked.limit = 1;
     assert_eq!(shown(&asked), [one.event]);
 }
+
+#[test]
+fn after_a_start_what_was_settled_before_is_not_shown_as_unsettled() {
+    let dir = tempfile::tempdir().expect("dir");
+    let open = || {
+        let settle = Duration::from_secs(3600);
+        let settings = Settings {
+            settle,
+            ..Settings::at(dir.path())
+        };
+        Store::open(settings, Arc::new(Metrics::new())).expect("opens")
+    };
+    let of_age = |message, seconds: i64| {
+        let mut hit = hit("shop/links", message);
+        let ms = jiff::Timestamp::now().as_millisecond() - 1000 * seconds;
+        hit.event.time = jiff::Timestamp::from_millisecond(ms).expect("a time");
+        hit
+    };
+    let (due, waits) = (of_age("m-1", 7200), of_age("m-2", 0));
+    let mut asked = query("shop/links");
+    asked.provisional = true;
+    let store = open();
+    store.append_hit(&due).wait().expect("kept");
+    wait_until_settled(&store);
+    store.append_hit(&waits).wait().expect("kept");
+    drop(store);
+    let store = open();
+    while !store.withdrawals_loaded() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    asked.after = Some(store.events(&asked).expect("page").next);
+    let page = store.events(&asked).expect("page");
+    assert_eq!((page.events, page.unsettled), (vec![], vec![waits.event]));
+}

@@ -12,7 +12,6 @@ use mailtrail_core::id::{Realm, Recipient};
 use super::clock::{Clock, Schedule};
 use super::judging::{DueHit, Judge, Judging};
 use super::metrics::SettleMetrics;
-use super::resume::Resumed;
 use super::spool::Place;
 use super::{Shared, record};
 use crate::judge::window::{Due, WAITING_MAX, Waiting, Window};
@@ -57,7 +56,6 @@ pub(super) struct Settler {
     metrics: SettleMetrics,
     shared: Arc<Shared>,
     settle_ms: u64,
-    resumed: Resumed,
     /// Up to where hits were followed.
     front: Place,
     window: Window,
@@ -107,7 +105,7 @@ struct Spooled {
 }
 
 impl Settler {
-    pub(super) fn new(parts: Parts, resumed: Resumed, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(parts: Parts, shared: Arc<Shared>) -> Self {
         let now_ms = parts.clock.steady_ms();
         Self {
             events: parts.journal.hub(),
@@ -120,7 +118,6 @@ impl Settler {
             shared,
             settle_ms: u64::try_from(parts.settle.as_millis()).unwrap_or(u64::MAX),
             mark: None,
-            resumed,
             front: Place::default(),
             window: Window::new(parts.settle),
             schedule: Schedule::default(),
@@ -188,7 +185,7 @@ impl Settler {
             .saturating_sub(self.window.len())
             .min(LOOK_MAX_HITS);
         let (mut taken, mut newest_ms) = (0, 0);
-        let (window, resumed, metrics) = (&mut self.window, &self.resumed, &self.metrics);
+        let (window, shared, metrics) = (&mut self.window, &self.shared, &self.metrics);
         let judge = self.judge.as_ref();
         let followed = self.front.each(reader, |head, payload| {
             if taken == room {
@@ -206,7 +203,7 @@ impl Settler {
                         mail,
                         target,
                     };
-                    if is_settled(resumed, head.seq, &hit) {
+                    if shared.is_settled(head.seq, &hit) {
                         window.push_settled(waiting);
                     } else {
                         window.push(waiting);
@@ -423,12 +420,6 @@ impl Settler {
         drop(mark);
         Ok(())
     }
-}
-
-/// Whether an earlier run has settled a hit.
-fn is_settled(resumed: &Resumed, seq: u64, hit: &record::HitKey<'_>) -> bool {
-    let stands_there = |id| resumed.ids.contains::<[u8; 16]>(&id);
-    seq <= resumed.up_to || (!resumed.ids.is_empty() && hit.id.try_into().is_ok_and(stands_there))
 }
 
 impl From<Event> for Judged {

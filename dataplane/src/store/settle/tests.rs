@@ -109,7 +109,7 @@ impl Bench {
         let hits = open(hits, "/hits")?;
         let resumed = resume(&journal.reader(), oldest_ms(&hits.reader()));
         hits.skip_to(resumed.up_to);
-        let shared = Arc::new(Shared::new(&resumed));
+        let shared = Arc::new(Shared::new(resumed));
         let metrics = SettleMetrics::default();
         let parts = Parts {
             hits: Arc::clone(&hits),
@@ -124,7 +124,7 @@ impl Bench {
             hub: hits.hub(),
             hits,
             journal,
-            settler: Settler::new(parts, resumed, Arc::clone(&shared)),
+            settler: Settler::new(parts, Arc::clone(&shared)),
             shared,
             clock,
             metrics,
