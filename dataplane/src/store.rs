@@ -212,10 +212,7 @@ impl Store {
         let withdrawals = Withdrawals::open(
             Arc::clone(&disk),
             Arc::clone(&folder),
-            JournalMetrics {
-                others_not_kept: metrics.journal.others_not_kept.clone(),
-                ..JournalMetrics::new(Counter::default())
-            },
+            of_withdrawals(&metrics.journal),
         )
         .map_err(not_readable)?;
         let read = Arc::downgrade(&journal);
@@ -451,6 +448,16 @@ impl Store {
         let hits = self.inner.hits.close(&self.hits);
         let journal = self.inner.journal.close(&self.messages);
         async { withdrawals.await.and(hits.await).and(journal.await) }
+    }
+}
+
+/// What is counted of the withdrawals' journal: with the events', where it
+/// matters.
+fn of_withdrawals(journal: &JournalMetrics) -> JournalMetrics {
+    JournalMetrics {
+        others_not_kept: journal.others_not_kept.clone(),
+        damaged: journal.damaged.clone(),
+        ..JournalMetrics::new(Counter::default())
     }
 }
 

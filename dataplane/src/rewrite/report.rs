@@ -99,6 +99,7 @@ pub enum WarningCode {
     /// A link like `www.e.com` has no scheme (51b).
     SchemelessHost,
     /// A line is longer than 998 octets (51d).
+    #[serde(rename = "line_over_998")]
     LineOver998,
     /// A pixel of another message was removed (64a).
     ForeignPixel,

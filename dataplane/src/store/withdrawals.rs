@@ -66,7 +66,18 @@ impl Withdrawals {
         metrics: JournalMetrics,
     ) -> io::Result<Self> {
         let dir = folder.dir.join("withdrawals");
-        let (journal, _) = Journal::open(disk, &dir, Limits::default(), metrics)?;
+        let (journal, opened) = Journal::open(disk, &dir, Limits::default(), metrics)?;
+        super::tell("withdrawals", &opened);
+        if opened.damaged > 0 || opened.unreadable > 0 || opened.torn_bytes > 0 {
+            // A torn tail is what a crash leaves of a withdrawal that nobody
+            // was told is kept; the rest is loss.
+            tracing::error!(
+                damaged = opened.damaged,
+                unreadable = opened.unreadable,
+                torn_bytes = opened.torn_bytes,
+                "withdrawals are damaged: whose are lost is recorded again; restore the folder withdrawals/ from a backup"
+            );
+        }
         let inner = Arc::new(Inner {
             hub: journal.hub(),
             journal,

@@ -195,6 +195,7 @@ words! {
         /// A host without a scheme.
         SchemelessHost,
         /// A line is too long.
+        #[serde(rename = "line_over_998")]
         LineOver998,
         /// Another message's pixel was removed.
         ForeignPixel,

@@ -84,7 +84,8 @@ fn counts(store: &Store) -> [usize; 3] {
 fn on_disk(dir: &Path) -> [bool; 3] {
     let files: Vec<_> = std::fs::read_dir(dir.join("journal"))
         .expect("folder")
-        .map(|entry| std::fs::read(entry.expect("entry").path()).expect("readable"))
+        // One may be removed between being listed and being read.
+        .filter_map(|entry| std::fs::read(entry.expect("entry").path()).ok())
         .collect();
     DOMAINS.map(|domain| {
         let ids = format!("{}-", domain.replace('/', "-"));
