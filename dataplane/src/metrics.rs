@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::config::ConfigMetrics;
@@ -19,6 +20,9 @@ pub struct Metrics {
     pub events_deferred: Counter,
     /// Events that could not be kept, since start.
     pub events_not_kept: Counter,
+    /// 1 where some of who has withdrawn is lost, so that nothing is recorded of
+    /// readers who are named.
+    pub withdrawals_incomplete: Gauge,
     /// What the API counts.
     pub api: api::Counts,
     /// What the public listener counts.
@@ -53,6 +57,12 @@ impl Metrics {
             "Answers whose event was not on disk within the bounded wait",
         );
         let events_not_kept = counter("events_not_kept", "Events that could not be kept");
+        let withdrawals_incomplete = Gauge::default();
+        registry.register(
+            "withdrawals_incomplete",
+            "1 where withdrawals are lost, so that nothing is recorded of readers who are named",
+            withdrawals_incomplete.clone(),
+        );
         let hits = JournalMetrics::new(events_not_kept.clone());
         hits.register(registry.sub_registry_with_prefix("hits"));
         // Settled events are tried again until they are kept.
@@ -61,6 +71,7 @@ impl Metrics {
         Self {
             events_deferred,
             events_not_kept,
+            withdrawals_incomplete,
             config: ConfigMetrics::new(&mut registry),
             api: api::Counts::new(&mut registry),
             serve: serve::Counts::new(&mut registry),

@@ -140,6 +140,9 @@ pub enum Withdrawn {
     No,
     /// The list is not loaded: nothing may be recorded.
     NotLoaded,
+    /// They are not on what is left of the list, of which some is lost:
+    /// nothing may be recorded.
+    Incomplete,
 }
 
 /// The embedded store; cheap to clone.
@@ -213,6 +216,7 @@ impl Store {
             Arc::clone(&disk),
             Arc::clone(&folder),
             of_withdrawals(&metrics.journal),
+            metrics.withdrawals_incomplete.clone(),
         )
         .map_err(not_readable)?;
         let read = Arc::downgrade(&journal);
@@ -286,12 +290,12 @@ impl Store {
     }
 
     /// Keeps a hit, whose event is listed once it is settled. Of a recipient who
-    /// has withdrawn nothing is kept: that is as good as done.
+    /// has withdrawn, or may have, nothing is kept: that is as good as done.
     pub fn append_hit(&self, hit: &Unsettled) -> Pending {
         let event = &hit.event;
         let withdrawn = self.inner.withdrawals.hold();
         let recipient = event.recipient.as_ref();
-        if recipient.is_some_and(|recipient| withdrawn.has(&event.domain, recipient)) {
+        if recipient.is_some_and(|recipient| withdrawn.bars(&event.domain, recipient)) {
             return Pending::known(Ok(()));
         }
         let time_ms = u64::try_from(event.time.as_millisecond()).unwrap_or(0);
@@ -312,11 +316,12 @@ impl Store {
             .append(&self.messages, record::EVENT, time_ms, &payload)
     }
 
-    /// Keeps a message record; of a recipient who has withdrawn none.
+    /// Keeps a message record; of a recipient who has withdrawn, or may have,
+    /// none.
     pub fn append_message(&self, message: &MessageRecord) -> Pending {
         let withdrawn = self.inner.withdrawals.hold();
         let recipient = message.recipient.as_ref();
-        if recipient.is_some_and(|recipient| withdrawn.has(&message.domain, recipient)) {
+        if recipient.is_some_and(|recipient| withdrawn.bars(&message.domain, recipient)) {
             return Pending::known(Ok(()));
         }
         let time_ms = u64::try_from(message.rewritten_at.as_millisecond()).unwrap_or(0);

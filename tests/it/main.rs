@@ -6,3 +6,4 @@ mod journal;
 mod running;
 mod tidy;
 mod tracked_mail;
+mod withdrawals;

@@ -155,6 +155,12 @@ impl Plan {
             Withdrawn::NotLoaded => {
                 return not_recorded("who has withdrawn from tracking is not known yet");
             }
+            Withdrawn::Incomplete => {
+                return not_recorded(
+                    "some of who has withdrawn from tracking is lost: until that is restored \
+                     nothing is recorded of recipients",
+                );
+            }
             Withdrawn::No => {}
         }
         let kept = context

@@ -36,6 +36,9 @@ pub(super) enum Outcome {
     Recorded,
     /// Served; nothing is to be recorded.
     NotRecorded,
+    /// Served; its reader is named, and may be among the withdrawals that are
+    /// lost.
+    WithdrawalsIncomplete,
     /// Served; its event could not be kept.
     NotKept,
     /// The token did not open.
@@ -63,9 +66,10 @@ pub(super) enum HitRoute {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Recorded,
         Self::NotRecorded,
+        Self::WithdrawalsIncomplete,
         Self::NotKept,
         Self::Refused,
         Self::UnknownKey,
@@ -75,6 +79,7 @@ impl Outcome {
         match self {
             Self::Recorded => "recorded",
             Self::NotRecorded => "not_recorded",
+            Self::WithdrawalsIncomplete => "withdrawals_incomplete",
             Self::NotKept => "not_kept",
             Self::Refused => "refused",
             Self::UnknownKey => "unknown_key",

@@ -167,8 +167,8 @@ impl Walk<'_> {
     fn recorded(&self, route: HitRoute, opened: &Opened, reply: Reply) -> State {
         let context = &self.runtime.context;
         let now = (context.clock)();
-        if *self.method != Method::GET || !self.may_record(opened, now) {
-            self.count(route, Outcome::NotRecorded);
+        if let Some(why) = self.why_not(opened, now) {
+            self.count(route, why);
             return made(reply);
         }
         let trusted = &self.runtime.settings.trusted_proxies;
@@ -188,15 +188,20 @@ impl Walk<'_> {
         State::Event(EventFirst::new(pending, route, reply))
     }
 
-    /// Toggle, state and retention; then whether the reader has withdrawn, or
-    /// that cannot be known yet (case 104).
-    fn may_record(&self, opened: &Opened, now: jiff::Timestamp) -> bool {
+    /// Why a hit is not to be recorded. Method, toggle, state and retention;
+    /// then whether the reader has withdrawn, or that cannot be known (case 104).
+    fn why_not(&self, opened: &Opened, now: jiff::Timestamp) -> Option<Outcome> {
         let claim = opened.claim();
+        if *self.method != Method::GET || !hit::is_recorded(self.domain, claim, now) {
+            return Some(Outcome::NotRecorded);
+        }
+        let recipient = claim.mail.recipient.as_ref()?;
         let store = &self.runtime.context.store;
-        hit::is_recorded(self.domain, claim, now)
-            && claim.mail.recipient.as_ref().is_none_or(|recipient| {
-                store.withdrawn(&self.domain.realm, recipient) == Withdrawn::No
-            })
+        match store.withdrawn(&self.domain.realm, recipient) {
+            Withdrawn::No => None,
+            Withdrawn::Yes | Withdrawn::NotLoaded => Some(Outcome::NotRecorded),
+            Withdrawn::Incomplete => Some(Outcome::WithdrawalsIncomplete),
+        }
     }
 
     fn count(&self, route: HitRoute, outcome: Outcome) {

@@ -1,12 +1,13 @@
 //! The data folder: locked to one process, with its key.
 //!
 //! ```text
-//! lock           held while a process uses the folder
-//! key            32 random bytes, mode 0600
-//! hits/          hits until they are settled
-//! journal/       settled events, message records
-//! index/         places in the journal, made from it
-//! withdrawals/   who has withdrawn, as keyed hashes
+//! lock                held while a process uses the folder
+//! key                 32 random bytes, mode 0600
+//! hits/               hits until they are settled
+//! journal/            settled events, message records
+//! index/              places in the journal, made from it
+//! withdrawals/        who has withdrawn, as keyed hashes
+//! withdrawals.count   how many have, sealed with the key
 //! ```
 //!
 //! The key belongs to the folder and not to the keyring, because it must never
@@ -21,6 +22,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::{hmac, rand};
+
+use super::withdrawals;
 
 /// Bytes of the folder's key.
 const KEY_BYTES: usize = 32;
@@ -122,7 +125,8 @@ fn read_key(dir: &Path) -> Result<hmac::Key, OpenError> {
         Ok(KEY_BYTES) => Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes)),
         Ok(_) => Err(OpenError::Key(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if has_files(&dir.join("withdrawals")) {
+            let counted = dir.join(withdrawals::COUNT).exists();
+            if counted || has_files(&dir.join(withdrawals::FOLDER)) {
                 return Err(OpenError::Key(path));
             }
             make_key(dir).map_err(|source| OpenError::NotWritable {

@@ -18,7 +18,7 @@ use super::journal::{Opened, Reader, Segment};
 use super::record;
 
 /// The journals of a data folder; not every folder has each.
-const JOURNALS: [&str; 3] = [super::JOURNAL, super::HITS, "withdrawals"];
+const JOURNALS: [&str; 3] = [super::JOURNAL, super::HITS, super::withdrawals::FOLDER];
 /// A check that found damage looks so often before it says so: what is written,
 /// rewritten or removed meanwhile looks damaged, but not twice in the same way.
 const LOOKS: usize = 3;

@@ -86,7 +86,10 @@ mod writer;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
 use std::thread::JoinHandle;
 
 use crate::store::disk::Disk;
@@ -168,11 +171,28 @@ pub struct Opened {
     pub next_seq: u64,
 }
 
+/// A batch that is on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// How many records.
+    pub(crate) records: u64,
+    /// The number of the last.
+    pub(crate) last_seq: u64,
+    /// The number of the segment file it stands in.
+    pub(crate) segment: u64,
+}
+
+/// What is done with a batch before anybody is told that it is kept.
+type OnKept = Box<dyn Fn(Kept) + Send + Sync>;
+
 /// What producers, readers and the writer share.
 struct Shared {
     queue: queue::Queue,
     progress: Arc<progress::Progress>,
     segments: RwLock<Vec<Segment>>,
+    /// No segment file that is made has a number up to this one.
+    files_up_to: AtomicU64,
+    on_kept: OnceLock<OnKept>,
     metrics: JournalMetrics,
 }
 
@@ -193,6 +213,8 @@ impl Journal {
             queue: queue::Queue::new(next_seq),
             progress: Arc::new(progress::Progress::new(next_seq - 1)),
             segments: RwLock::new(segments),
+            files_up_to: AtomicU64::new(0),
+            on_kept: OnceLock::new(),
             metrics,
         });
         shared.measure();
@@ -222,6 +244,19 @@ impl Journal {
     pub(crate) fn skip_to(&self, seq: u64) {
         self.shared.queue.skip_to(seq);
         self.shared.progress.settle(seq);
+    }
+
+    /// Makes no segment file with a number up to this one. Call it before
+    /// anything is appended: there were such files, and they may come back.
+    pub(crate) fn skip_files_to(&self, number: u64) {
+        self.shared.files_up_to.store(number, Ordering::SeqCst);
+    }
+
+    /// Does this with every batch that is on the disk, before anybody is told;
+    /// the writer waits for it. Call it once, before anything is appended.
+    pub(crate) fn on_kept(&self, what: impl Fn(Kept) + Send + Sync + 'static) {
+        // A second one would not be called.
+        let _ = self.shared.on_kept.set(Box::new(what));
     }
 
     /// Whether every record that was appended is on the disk, or lost.

@@ -161,6 +161,18 @@ impl SimulatedDisk {
         state.durable_names.insert(path.to_owned(), id);
     }
 
+    /// Takes a file away, off the disk.
+    pub(crate) fn take(&self, path: &Path) {
+        let mut state = self.lock();
+        state.names.remove(path);
+        state.durable_names.remove(path);
+    }
+
+    /// Whether the power is cut.
+    pub(crate) fn is_off(&self) -> bool {
+        self.lock().off
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().expect("no panic under the lock")
     }

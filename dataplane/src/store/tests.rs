@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use mailtrail_core::event::EventKind;
 
-use super::fixtures::{event, hit, unsettled, wait_until_settled};
+use super::fixtures::{event, hit, message, unsettled, wait_until_settled};
 use super::*;
 
 fn open(dir: &std::path::Path) -> Store {
@@ -215,11 +215,63 @@ fn withdrawals_without_their_key_are_not_forgotten_silently() {
         .expect("kept");
     drop(store);
     std::fs::remove_file(dir.path().join("key")).expect("removed");
-    let settings = Settings::at(dir.path());
-    let error = Store::open(settings, Arc::default())
-        .err()
-        .expect("refused");
-    assert!(matches!(error, OpenError::Key(_)), "{error}");
+    let refused = || {
+        let settings = Settings::at(dir.path());
+        let opened = Store::open(settings, Arc::default());
+        opened.err().expect("refused")
+    };
+    assert!(matches!(refused(), OpenError::Key(_)), "{}", refused());
+    // Nor where they are lost as well, and only their count is left.
+    std::fs::remove_dir_all(dir.path().join("withdrawals")).expect("removed");
+    assert!(matches!(refused(), OpenError::Key(_)), "{}", refused());
+}
+
+#[test]
+fn hits_that_wait_when_withdrawals_are_lost_settle_only_where_nobody_is_named() {
+    let dir = tempfile::tempdir().expect("dir");
+    let realm = "a/b".parse().expect("realm");
+    let open = |settle| {
+        let metrics = Arc::new(Metrics::new());
+        let settings = Settings {
+            settle,
+            ..Settings::at(dir.path())
+        };
+        let store = Store::open(settings, Arc::clone(&metrics)).expect("opens");
+        wait_until_loaded(&store);
+        (store, metrics)
+    };
+    let (store, _) = open(Duration::from_secs(3600));
+    let eve = "eve".parse().expect("name");
+    store.withdraw(&realm, &eve).wait().expect("kept");
+    for recipient in [Some("ada"), None] {
+        let mut hit = hit("a/b", "m");
+        hit.event.time = jiff::Timestamp::now();
+        hit.event.recipient = recipient.map(|name| name.parse().expect("name"));
+        store.append_hit(&hit).wait().expect("kept");
+    }
+    drop(store);
+    std::fs::remove_dir_all(dir.path().join("withdrawals")).expect("removed");
+    let (store, metrics) = open(Duration::ZERO);
+    let mut named = hit("a/b", "m");
+    named.event.recipient = Some("bob".parse().expect("name"));
+    store.append_hit(&named).wait().expect("as good as done");
+    let record = message("a/b", "m", Some("bob"), "tag");
+    store
+        .append_message(&record)
+        .wait()
+        .expect("as good as done");
+    wait_until_settled(&store);
+    let events = store.events(&query("a/b")).expect("page").events;
+    let readers: Vec<_> = events.into_iter().map(|event| event.recipient).collect();
+    assert_eq!(readers, [None]);
+    assert_eq!(metrics.settle.withheld.get(), 1);
+    let summary = store.summary(&SummaryQuery {
+        domain: realm,
+        message: "m".parse().expect("id"),
+        recipient: None,
+    });
+    let summary = summary.expect("read").expect("known by its event");
+    assert_eq!(summary.record, None);
 }
 
 #[test]

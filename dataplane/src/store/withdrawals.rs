@@ -8,22 +8,47 @@
 //!
 //! A withdrawal counts from the moment it is asked for, even where it cannot
 //! be kept: then its answer says so, and it ends with the process.
+//!
+//! # Where some are lost
+//!
+//! A [`count`] beside the folder says how many records there are up to which
+//! number; it is written before anybody is told that theirs is kept. Where the
+//! folder has fewer, by damage, a file or the whole folder that is gone, or a
+//! count that cannot be read, nobody knows who else has withdrawn. Then nothing
+//! is recorded of anybody who is named ([`Withdrawn::Incomplete`]), until the
+//! folder is restored or the count is removed, which says to go on with what is
+//! left. Withdrawals are kept meanwhile too, in files and under numbers of which
+//! a restored folder has none. A folder without a count gets one.
+
+mod count;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use mailtrail_core::id::{Realm, Recipient};
+use prometheus_client::metrics::gauge::Gauge;
 
 use super::Withdrawn;
 use super::disk::Disk;
 use super::folder::Folder;
-use super::journal::{Hub, Journal, JournalMetrics, Limits, Pending};
+use super::journal::{Hub, Journal, JournalMetrics, Kept, Limits, Opened, Pending};
 use super::record;
+use count::{Count, CountError, CountFile};
+
+/// The list's folder in the data folder.
+pub(super) const FOLDER: &str = "withdrawals";
+/// The file beside it that says how many there are.
+pub(super) const COUNT: &str = "withdrawals.count";
 
 /// Most withdrawals: some 160 MB of memory. Further ones are refused.
 const WITHDRAWALS_MAX: usize = 4_000_000;
@@ -42,14 +67,49 @@ pub(super) struct Withdrawals(Arc<Inner>);
 struct Inner {
     journal: Journal,
     hub: Arc<Hub>,
-    loaded: Arc<AtomicBool>,
+    known: Arc<OnceLock<Known>>,
+    counting: Arc<Counting>,
     /// Whether anybody at all is on the list: most often nobody is, and then
     /// a hit needs no hash.
     any: AtomicBool,
     /// With the number of the record that says so; none where it was refused.
     list: RwLock<HashMap<Hash, Option<u64>>>,
+    /// 1 where some are lost.
+    incomplete: Gauge,
     /// Keeps the folder ours for as long as its files are written.
     folder: Arc<Folder>,
+}
+
+/// What is known of the list once it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// All who have withdrawn.
+    Whole,
+    /// Some are lost.
+    Incomplete,
+}
+
+/// Keeps the count true while withdrawals are kept.
+struct Counting {
+    file: CountFile,
+    /// What is counted; none while the list is read, or where some are lost:
+    /// then the file stays as it is.
+    count: Mutex<Option<Count>>,
+}
+
+/// What was found before the list is read.
+struct Found {
+    opened: Opened,
+    count: Result<Option<Count>, CountError>,
+}
+
+/// Records that are read, as far as they are.
+#[derive(Default)]
+struct Read {
+    records: u64,
+    up_to: u64,
+    /// How many are of those that the count speaks of.
+    counted: u64,
 }
 
 /// The list, which stays as it is for as long as this lives.
@@ -59,37 +119,48 @@ pub(super) struct Held<'a> {
 }
 
 impl Withdrawals {
-    /// Opens the list and begins to read it.
+    /// Opens the list and begins to read it. The gauge is 1 where some are lost.
     pub(super) fn open(
         disk: Arc<dyn Disk>,
         folder: Arc<Folder>,
         metrics: JournalMetrics,
+        incomplete: Gauge,
     ) -> io::Result<Self> {
-        let dir = folder.dir.join("withdrawals");
+        let dir = folder.dir.join(FOLDER);
+        let file = CountFile {
+            disk: Arc::clone(&disk),
+            dir: folder.dir.clone(),
+            key: folder.key.clone(),
+        };
+        let count = file.read();
         let (journal, opened) = Journal::open(disk, &dir, Limits::default(), metrics)?;
-        super::tell("withdrawals", &opened);
-        if opened.damaged > 0 || opened.unreadable > 0 || opened.torn_bytes > 0 {
-            // A torn tail is what a crash leaves of a withdrawal that nobody
-            // was told is kept; the rest is loss.
-            tracing::error!(
-                damaged = opened.damaged,
-                unreadable = opened.unreadable,
-                torn_bytes = opened.torn_bytes,
-                "withdrawals are damaged: whose are lost is recorded again; restore the folder withdrawals/ from a backup"
-            );
+        let counting = Arc::new(Counting {
+            file,
+            count: Mutex::default(),
+        });
+        if let Ok(Some(count)) = &count {
+            // Where records are lost, none gets the number of one, nor a file
+            // that may be restored.
+            journal.skip_to(count.up_to);
+            journal.skip_files_to(count.segment);
         }
+        let counted = Arc::clone(&counting);
+        journal.on_kept(move |kept| counted.kept(kept));
         let inner = Arc::new(Inner {
             hub: journal.hub(),
             journal,
             folder,
-            loaded: Arc::default(),
+            known: Arc::default(),
+            counting,
             any: AtomicBool::new(false),
             list: RwLock::default(),
+            incomplete,
         });
-        let (loading, loaded) = (Arc::downgrade(&inner), Arc::clone(&inner.loaded));
+        let (loading, known) = (Arc::downgrade(&inner), Arc::clone(&inner.known));
+        let found = Found { opened, count };
         std::thread::Builder::new()
             .name("withdrawals".into())
-            .spawn(move || load(&loading, &loaded))?;
+            .spawn(move || load(&loading, &known, &found))?;
         Ok(Self(inner))
     }
 
@@ -115,25 +186,27 @@ impl Withdrawals {
         pending
     }
 
-    /// Whether the list is loaded.
+    /// Whether the list is loaded, as far as it is there.
     pub(super) fn loaded(&self) -> bool {
-        self.0.loaded.load(Ordering::SeqCst)
+        self.0.known.get().is_some()
     }
 
     /// Whether a recipient is on the list of a domain.
     pub(super) fn check(&self, realm: &Realm, recipient: &Recipient) -> Withdrawn {
-        if !self.loaded() {
-            return Withdrawn::NotLoaded;
-        }
+        let not_listed = match self.0.known.get() {
+            None => return Withdrawn::NotLoaded,
+            Some(Known::Incomplete) => Withdrawn::Incomplete,
+            Some(Known::Whole) => Withdrawn::No,
+        };
         if !self.0.any.load(Ordering::SeqCst) {
-            return Withdrawn::No;
+            return not_listed;
         }
         let hash = self.0.hash(realm, recipient);
         let list = self.0.list.read().unwrap_or_else(PoisonError::into_inner);
         if list.contains_key(&hash) {
             Withdrawn::Yes
         } else {
-            Withdrawn::No
+            not_listed
         }
     }
 
@@ -154,9 +227,16 @@ impl Withdrawals {
 }
 
 impl Held<'_> {
-    /// Whether a recipient is on the list of a domain.
-    pub(super) fn has(&self, realm: &Realm, recipient: &Recipient) -> bool {
-        !self.list.is_empty() && self.list.contains_key(&self.inner.hash(realm, recipient))
+    /// Whether nothing of a recipient may be kept: they are on the list of the
+    /// domain, or may be among those that are lost.
+    pub(super) fn bars(&self, realm: &Realm, recipient: &Recipient) -> bool {
+        self.is_incomplete()
+            || (!self.list.is_empty() && self.list.contains_key(&self.inner.hash(realm, recipient)))
+    }
+
+    /// Whether some that were on the list are lost.
+    pub(super) fn is_incomplete(&self) -> bool {
+        self.inner.known.get() == Some(&Known::Incomplete)
     }
 }
 
@@ -176,31 +256,115 @@ impl Inner {
         self.list.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self) -> io::Result<()> {
+    /// Reads all that is on the disk, until there is no more; of what is there
+    /// then, the count is kept. None where it has fewer than it should.
+    fn read(&self, found: &Found) -> io::Result<Option<Read>> {
+        let counted = match &found.count {
+            Ok(count) => count.unwrap_or_default(),
+            // As good as one that no folder can have.
+            Err(_) => Count {
+                records: u64::MAX,
+                ..Count::default()
+            },
+        };
+        let mut read = Read::default();
+        loop {
+            self.read_on(&mut read, counted.up_to)?;
+            let mut counting = self.counting.lock();
+            let reader = self.journal.reader();
+            let last = reader.parts().next_back();
+            if last.is_some_and(|part| part.last_seq() > read.up_to) {
+                continue;
+            }
+            if read.counted < counted.records {
+                return Ok(Some(read));
+            }
+            let count = Count {
+                records: read.records,
+                up_to: read.up_to,
+                segment: last.map_or(0, |part| part.segment.number),
+            };
+            if count.records > 0 && count != counted {
+                self.counting.write(count);
+            }
+            *counting = Some(count);
+            return Ok(None);
+        }
+    }
+
+    fn read_on(&self, read: &mut Read, counted_up_to: u64) -> io::Result<()> {
         let reader = self.journal.reader();
-        reader.each_after(0, |head, payload| {
+        let last = reader.parts().next_back().map_or(0, |part| part.last_seq());
+        reader.each_after(read.up_to, |head, payload| {
             if head.kind == record::WITHDRAWAL
                 && let Ok(hash) = Hash::try_from(payload)
             {
+                read.records += 1;
+                read.counted += u64::from(head.seq <= counted_up_to);
                 // One that came meanwhile has a later number, and keeps it.
                 self.list_mut().entry(hash).or_insert(Some(head.seq));
                 self.any.store(true, Ordering::SeqCst);
             }
             ControlFlow::Continue(())
-        })
+        })?;
+        // What is damaged behind the last record is not waited for.
+        read.up_to = last;
+        Ok(())
     }
 }
 
+// === Counting ===
+
+impl Counting {
+    /// Counts a batch, before anybody is told that it is kept.
+    fn kept(&self, kept: Kept) {
+        if let Some(count) = &mut *self.lock()
+            && kept.last_seq > count.up_to
+        {
+            *count = Count {
+                records: count.records + kept.records,
+                up_to: kept.last_seq,
+                segment: kept.segment,
+            };
+            self.write(*count);
+        }
+    }
+
+    /// Writes the count. Where the disk refuses that, the withdrawals are kept
+    /// all the same; the next one, or the next start, writes it.
+    fn write(&self, count: Count) {
+        if let Err(error) = self.file.write(count) {
+            tracing::warn!(%error, "withdrawals: their count could not be written");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Count>> {
+        // It is replaced whole.
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === Loading ===
+
 /// Reads the list until that succeeds or nobody wants it any more.
-fn load(withdrawals: &Weak<Inner>, loaded: &AtomicBool) {
+fn load(withdrawals: &Weak<Inner>, known: &OnceLock<Known>, found: &Found) {
     while let Some(inner) = withdrawals.upgrade() {
-        let read = inner.read();
+        let read = inner.read(found);
+        if let Ok(Some(_)) = read {
+            inner.incomplete.set(1);
+        }
+        let path = inner.counting.file.path();
         // Before it is said that they are loaded: from then on the folder is in
         // use no longer than the store.
         drop(inner);
         match read {
-            Ok(()) => {
-                loaded.store(true, Ordering::SeqCst);
+            Ok(lost) => {
+                found.tell(lost.as_ref(), &path);
+                // It is set here only, once.
+                let _ = known.set(match lost {
+                    None => Known::Whole,
+                    Some(_) => Known::Incomplete,
+                });
                 return;
             }
             Err(error) => {
@@ -208,5 +372,40 @@ fn load(withdrawals: &Weak<Inner>, loaded: &AtomicBool) {
             }
         }
         std::thread::sleep(RELOAD_AFTER);
+    }
+}
+
+impl Found {
+    /// Says what state the list is in, and what to do where it is a bad one.
+    fn tell(&self, lost: Option<&Read>, count: &Path) {
+        let Self {
+            opened,
+            count: said,
+        } = self;
+        let count = count.display();
+        match (lost, said) {
+            (Some(read), Ok(said)) => tracing::error!(
+                withdrawals = read.counted,
+                counted = said.map_or(0, |said| said.records),
+                damaged = opened.damaged,
+                unreadable = opened.unreadable,
+                "withdrawals are lost: nothing is recorded of readers who are named; \
+                 restore the folder {FOLDER}/ from a backup, beside the files that are newer, \
+                 or remove {count} to go on with what is left; then start again"
+            ),
+            (Some(_), Err(error)) => tracing::error!(
+                %error,
+                "{count} cannot be read, so nobody knows whether withdrawals are lost: \
+                 nothing is recorded of readers who are named; restore it from a backup, \
+                 or remove it to go on with the folder {FOLDER}/ as it is; then start again"
+            ),
+            (None, Ok(None)) if opened.damaged > 0 || opened.unreadable > 0 => tracing::error!(
+                damaged = opened.damaged,
+                unreadable = opened.unreadable,
+                "withdrawals are damaged, and were never counted: whose are lost is recorded \
+                 again; restore the folder {FOLDER}/ from a backup"
+            ),
+            (None, _) => super::tell(FOLDER, opened),
+        }
     }
 }

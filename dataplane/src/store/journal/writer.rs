@@ -4,12 +4,13 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::frame::{FOOTER_BYTES, FrameHead, Header};
 use super::queue::{Batch, Patience, Taken};
 use super::segment::Tail;
-use super::{Limits, Shared};
+use super::{Kept, Limits, Shared};
 use crate::store::disk::Disk;
 
 /// Longest time that records are let gather before a sync.
@@ -151,6 +152,13 @@ impl Writer {
     }
 
     fn kept(&mut self, mut batch: Batch) {
+        if let (Some(on_kept), Some(tail)) = (self.shared.on_kept.get(), &self.tail) {
+            on_kept(Kept {
+                records: batch.records as u64,
+                last_seq: batch.last_seq,
+                segment: tail.segment.number,
+            });
+        }
         self.shared.progress.settle(batch.last_seq);
         self.shared.metrics.records.inc_by(batch.records as u64);
         self.look_for_stragglers(batch.last_seq);
@@ -212,9 +220,10 @@ impl Writer {
         if others.saturating_add(self.limits.fill_bytes) > self.limits.total_bytes {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let number = self.next_number;
+        let skipped = self.shared.files_up_to.load(Ordering::SeqCst);
+        let number = self.next_number.max(skipped.saturating_add(1));
         // A number is used once: a file that could not be removed may have it.
-        self.next_number += 1;
+        self.next_number = number + 1;
         let header = Header {
             base,
             salt: uuid::Uuid::new_v4().as_u128() as u32,

@@ -18,6 +18,8 @@ pub struct SettleMetrics {
     pub oldest_seconds: Gauge<f64, AtomicU64>,
     /// Hits that could not be read any more when they were due.
     pub gone: Counter,
+    /// Hits of readers who may have withdrawn: some of who has is lost.
+    pub withheld: Counter,
     /// How often the journal refused a batch, which is tried again.
     pub retries: Counter,
     settled: [Counter; VERDICTS.len()],
@@ -63,6 +65,11 @@ impl SettleMetrics {
             "hits_gone",
             "Hits that were damaged, or erased, before they were settled",
             metrics.gone.clone(),
+        );
+        registry.register(
+            "hits_withheld",
+            "Hits that were left out when due, because some withdrawals are lost and their reader is named",
+            metrics.withheld.clone(),
         );
         registry.register(
             "settle_retries",

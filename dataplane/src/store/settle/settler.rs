@@ -336,15 +336,18 @@ impl Settler {
         None
     }
 
-    /// Appends an event, unless its reader has withdrawn since the hit: then it
-    /// is done.
+    /// Appends an event, unless its reader has withdrawn since the hit, or may
+    /// have: then it is done.
     fn append(&self, event: &mut Judged) -> Option<Pending> {
         // Held still, so that who erases a reader finds what was appended.
         let withdrawn = self.withdrawals.as_ref().map(Withdrawals::hold);
         let reader = event.reader.as_ref();
         if let (Some(withdrawn), Some((realm, recipient))) = (withdrawn, reader)
-            && withdrawn.has(realm, recipient)
+            && withdrawn.bars(realm, recipient)
         {
+            self.metrics
+                .withheld
+                .inc_by(u64::from(withdrawn.is_incomplete()));
             event.done = true;
             return None;
         }
