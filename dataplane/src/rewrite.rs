@@ -2,30 +2,29 @@
 //!
 //! # How
 //!
-//! [`find`] has lol_html say where the tags stand that matter, [`markup`] puts
-//! tokens in order: those tags, and between them what [`scan`] reads; [`walk`]
-//! decides what becomes of them (links by `core::policy`), [`splice`] puts out
-//! the original bytes with a few ranges replaced: the value of an `href`, an
-//! opt-out marker or link name with the white space before it, a placeholder, a
-//! foreign pixel; and the pixel put in. Nothing else changes, whatever the bytes.
+//! [`markup`] puts tokens in order; [`walk`] decides what becomes of them (links
+//! by `core::policy`), [`splice`] puts out the original bytes with a few ranges
+//! replaced: the value of an `href`, an opt-out marker or link name with the
+//! white space before it, a placeholder, a foreign pixel; and the pixel put in.
+//! Nothing else changes, whatever the bytes.
 //!
 //! # Who reads what
 //!
-//! lol_html is the authority on where links are, where text-only elements
-//! (`script`, `style`, `title`, …) begin and end, and which documents parsers
-//! disagree on. It finds and does not write: its setters write a start tag
-//! anew, its text handlers lose bytes that are no UTF-8.
+//! [`scan`] reads tokens, and lol_html confirms them ([`referee`]): where links
+//! are, where text-only elements (`script`, `style`, `title`, …) and comments
+//! begin and end, and which documents parsers disagree on. No link is touched
+//! that it does not find at the very same place; where the two differ, so will
+//! mail clients, and the mail passes unchanged from there on. lol_html writes
+//! nothing: its setters write a start tag anew, its text handlers lose bytes
+//! that are no UTF-8. `<noscript>` is markup in a mail and text to lol_html,
+//! which is therefore shown another name.
 //!
-//! Our own scanner reads what it does not show, and no more: the attributes of
-//! a tag that was found, the inside of conditional comments, the text of an
-//! anchor, and what stands between two places at [`sight`]s, where something in
-//! it can matter (comments, placeholders, end tags of the body, tags that
-//! lol_html should have shown); from one sight to the next it is skimmed
-//! ([`skim`]). All tokens are read before the body's content and in foreign
-//! content, `template` and `select`. The scanner is held against lol_html's
-//! places: where the two differ, so will mail clients, and the mail passes
-//! unchanged from there on. `<noscript>` is markup in a mail and text to
-//! lol_html, which is therefore shown another name.
+//! Most of a mail is text and tags that are nothing but tags. From one
+//! [`sight`], a place where something may matter (a link, a comment, a
+//! placeholder, an end tag of the body), to the next it is skimmed ([`skim`])
+//! and nobody reads it. All tokens are read before the body's content and in
+//! foreign content, `template` and `select`. The inside of conditional comments
+//! and the text of an anchor are read by [`scan`] alone.
 //!
 //! # Guarantees
 //!
@@ -46,19 +45,18 @@
 //! pixel may have to go: the last `</body>` so far when it goes to the bottom,
 //! else the body's begin (`Top`, `Both`, and `Auto`, which depends on the size),
 //! because a placeholder for it may follow. So the bound is the body limit of
-//! the caller. Beside it stand the sights not passed yet, 8 bytes each: of an
-//! HTML that is there as a whole all of them, which a mail of nothing but `<!`
-//! makes 4 times its size. lol_html's memory has a limit of its own (see
-//! [`find`]).
+//! the caller. Beside it stand the sights not passed yet, 8 bytes each, which
+//! what is held back may have 4 times its size of if it is nothing but `<!`.
+//! lol_html's memory has a limit of its own (see [`referee`]).
 
 mod anchor;
-mod find;
 mod foreign;
 mod link;
 mod mark;
 mod markup;
 mod outlook;
 mod pixel;
+mod referee;
 pub mod report;
 mod scan;
 mod sight;
@@ -90,8 +88,7 @@ use walk::{View, Walk};
 pub use text::text;
 
 /// The input is looked at whenever so many bytes more have come, counted from
-/// its begin: what lol_html holds in memory, and so where it may give up, then
-/// depends on the input alone.
+/// its begin.
 const BLOCK_BYTES: usize = 16 * 1024;
 
 /// Everything one rewrite needs; built by the API from domain and request.
@@ -252,7 +249,7 @@ pub fn html(job: Job, input: &[u8]) -> (Vec<u8>, Rewritten) {
 }
 
 fn html_in_blocks(job: Job, input: &[u8], block_bytes: usize) -> (Vec<u8>, Rewritten) {
-    let mut walk = Walk::new(job, Markup::of_whole(input));
+    let mut walk = Walk::new(job, Markup::new());
     let mut look_at = block_bytes;
     while let Some(bytes) = input.get(..look_at) {
         let view = View {

@@ -15,7 +15,7 @@ use memchr::{memchr, memchr2, memmem};
 
 use crate::rewrite::foreign::Foreign;
 use crate::rewrite::tag::{Attributes, Tag, is_space};
-use ends::{closes, comment_end, raw_end, script_end};
+use ends::{comment_end, raw_end, script_end};
 
 /// What stands at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,26 +123,6 @@ impl Scanner {
     /// Whether raw text is not closed yet by its end tag.
     pub(super) fn in_raw(&self) -> bool {
         self.mode != Mode::Data || self.closes_raw
-    }
-
-    /// Whether the next token is the content of an element that holds text alone.
-    pub(super) fn in_text_only(&self) -> bool {
-        self.mode != Mode::Data
-    }
-
-    /// Ends such content at `at`, if the end tag there is that of its element.
-    pub(super) fn end_text(&mut self, window: &[u8], at: usize) -> bool {
-        let name = match self.mode {
-            Mode::Raw(name) => name,
-            Mode::Script => "script",
-            Mode::Data | Mode::Plaintext => return false,
-        };
-        let ends = closes(&window[at..], name.as_bytes());
-        if ends {
-            self.mode = Mode::Data;
-            self.closes_raw = true;
-        }
-        ends
     }
 
     /// The token at `at`, which must lie within `window`. `last` says that the

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use memchr::{memchr_iter, memmem};
 
 use crate::rewrite::scan::{PLACEHOLDERS, name_end};
-use crate::rewrite::tag::SHOWN;
+use crate::rewrite::tag::{MATTER, Tag, one_of};
 
 /// Most bytes of a place that are looked at: `<v:roundrect` and what ends it.
 const SIGHT_MAX_BYTES: usize = 13;
@@ -29,13 +29,6 @@ static FINDERS: LazyLock<Finders> = LazyLock::new(|| Finders {
     pixel_path: memmem::Finder::new("/o/"),
 });
 
-/// A set of the elements of [`SHOWN`], and `noscript`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Names(u32);
-
-/// The number of `noscript` in it; the others have that of their place in the list.
-const NOSCRIPT: usize = SHOWN.len();
-
 /// The sights of an input, in order; those before the walk are forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Sights {
@@ -45,25 +38,6 @@ pub(super) struct Sights {
     pixels: VecDeque<usize>,
     /// Up to here the input has been looked through, in bytes from its begin.
     until: usize,
-    names: Names,
-}
-
-impl Names {
-    /// Every element.
-    pub(super) const ALL: Self = Self(u32::MAX);
-
-    /// Whether it has the element of this place in [`SHOWN`].
-    pub(super) fn contains(self, shown: usize) -> bool {
-        self.0 >> shown & 1 == 1
-    }
-
-    pub(super) fn has_noscript(self) -> bool {
-        self.contains(NOSCRIPT)
-    }
-
-    fn add(&mut self, number: usize) {
-        self.0 |= 1 << number;
-    }
 }
 
 impl Sights {
@@ -81,7 +55,7 @@ impl Sights {
             false => bytes.len().saturating_sub(SIGHT_MAX_BYTES - 1).max(from),
         };
         for at in memchr_iter(b'<', &bytes[from..until]) {
-            if self.is_tag(&bytes[from + at..]) {
+            if is_tag(&bytes[from + at..]) {
                 self.tags.push_back(base + from + at);
             }
         }
@@ -107,11 +81,6 @@ impl Sights {
         self.until = base + until;
     }
 
-    /// Elements that may be among what was looked through.
-    pub(super) fn names(&self) -> Names {
-        self.names
-    }
-
     /// The first sight at `at` or after it; where none is known, up to where
     /// there is none.
     pub(super) fn next(&mut self, at: usize) -> usize {
@@ -124,29 +93,21 @@ impl Sights {
         }
         first
     }
+}
 
-    /// A comment or declaration, an end tag of `body` or `html`, a start tag
-    /// that is shown.
-    fn is_tag(&mut self, rest: &[u8]) -> bool {
-        let rest = &rest[..rest.len().min(SIGHT_MAX_BYTES)];
-        match *rest {
-            [_, b'!', ..] => true,
-            [_, b'/', ref name @ ..] => name.get(..4).is_some_and(|name| {
-                name.eq_ignore_ascii_case(b"body") || name.eq_ignore_ascii_case(b"html")
-            }),
-            [_, first, second, ..] if may_begin(first, second) => {
-                let name = &rest[1..name_end(rest, 1)];
-                let is_it = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
-                let number = SHOWN.iter().position(|(_, known)| is_it(known));
-                if let Some(number) = number {
-                    self.names.add(number);
-                } else if is_it("noscript") {
-                    self.names.add(NOSCRIPT);
-                }
-                number.is_some()
-            }
-            _ => false,
+/// A comment or declaration, an end tag of `body`, `html` or `a`, a start tag
+/// of an element that matters.
+fn is_tag(rest: &[u8]) -> bool {
+    let rest = &rest[..rest.len().min(SIGHT_MAX_BYTES)];
+    match *rest {
+        [_, b'!', ..] => true,
+        [_, b'/', b'a' | b'A' | b'b' | b'B' | b'h' | b'H', ..] => {
+            one_of(&rest[2..name_end(rest, 2)], &["a", "body", "html"]).is_some()
         }
+        [_, first, second, ..] if may_begin(first, second) => {
+            Tag::of(&rest[1..name_end(rest, 1)]).matters()
+        }
+        _ => false,
     }
 }
 
@@ -166,12 +127,8 @@ fn may_begin(first: u8, second: u8) -> bool {
 const NAME_BEGINS: [u32; 256] = {
     let mut table = [0; 256];
     let mut at = 0;
-    while at <= SHOWN.len() {
-        let name = if at < SHOWN.len() {
-            SHOWN[at].1.as_bytes()
-        } else {
-            b"noscript"
-        };
+    while at < MATTER.len() {
+        let name = MATTER[at].as_bytes();
         let seconds = if name.len() == 1 {
             u32::MAX
         } else {
@@ -210,6 +167,7 @@ mod tests {
             "<!doctype html>",
             "</BODY>",
             "</html>",
+            "</A>",
             "{{mailtrail:pixel}}",
             "{{ses:openTracker}}",
             "x/o/y",
@@ -234,19 +192,8 @@ mod tests {
 
     #[test]
     fn text_and_ordinary_tags_are_none() {
-        let input = b"<p><td ><tr><span></a></style><abbr><strong><tbody><img src=o/>{ {{{x}}} a/o";
+        let input =
+            b"<p><td ><tr><span></abbr></style><abbr><strong><tbody><img src=o/>{ {{{x}}} a/o";
         assert_eq!(sights(input, 4096), [0; 0]);
-    }
-
-    #[test]
-    fn the_elements_that_may_be_there_are_known() {
-        let mut sights = Sights::default();
-        sights.look_through(b"<p><a><NoScript><title x", 0, true);
-        for (number, (_, name)) in SHOWN.iter().enumerate() {
-            let is_there = matches!(*name, "a" | "title");
-            assert_eq!(sights.names().contains(number), is_there, "{name}");
-        }
-        assert!(sights.names().has_noscript());
-        assert!(!Sights::default().names().has_noscript());
     }
 }

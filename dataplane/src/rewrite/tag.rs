@@ -39,34 +39,43 @@ pub(super) enum Tag {
     Other,
 }
 
-/// Elements whose start tags lol_html shows, by name: links, and what changes
-/// how what follows is read. None of them is what a mail is made of, and each
-/// costs a comparison per tag.
-pub(super) const SHOWN: [(Tag, &str); 24] = [
-    (Tag::A, "a"),
-    (Tag::Area, "area"),
-    (Tag::Vml, "v:rect"),
-    (Tag::Vml, "v:roundrect"),
-    (Tag::Vml, "v:shape"),
-    (Tag::Vml, "v:oval"),
-    (Tag::Vml, "v:image"),
-    (Tag::Vml, "v:group"),
-    (Tag::Template, "template"),
-    (Tag::Select, "select"),
-    (Tag::Input, "input"),
-    (Tag::Input, "keygen"),
-    (Tag::Frameset, "frameset"),
-    (Tag::Svg, "svg"),
-    (Tag::Math, "math"),
-    (Tag::Script, "script"),
-    (Tag::Style, "style"),
-    (Tag::Title, "title"),
-    (Tag::Textarea, "textarea"),
-    (Tag::Xmp, "xmp"),
-    (Tag::Iframe, "iframe"),
-    (Tag::Noembed, "noembed"),
-    (Tag::Noframes, "noframes"),
-    (Tag::Plaintext, "plaintext"),
+/// Elements by which VML can carry a link.
+const VML: [&str; 6] = [
+    "v:rect",
+    "v:roundrect",
+    "v:shape",
+    "v:oval",
+    "v:image",
+    "v:group",
+];
+
+/// Elements whose start tags say more than that there is a tag: links, and what
+/// changes how what follows is read. None of them is what a mail is made of.
+pub(super) const MATTER: [&str; 24] = [
+    "a",
+    "area",
+    VML[0],
+    VML[1],
+    VML[2],
+    VML[3],
+    VML[4],
+    VML[5],
+    "template",
+    "select",
+    "input",
+    "keygen",
+    "frameset",
+    "svg",
+    "math",
+    "script",
+    "style",
+    "title",
+    "textarea",
+    "xmp",
+    "iframe",
+    "noembed",
+    "noframes",
+    "plaintext",
 ];
 
 /// Longest name in [`Tag::of`], in bytes: `plaintext`.
@@ -76,7 +85,7 @@ impl Tag {
     /// The element of a name, in any case.
     pub(super) fn of(name: &[u8]) -> Self {
         if name.get(1) == Some(&b':') {
-            return if is_vml(name) { Self::Vml } else { Self::Other };
+            return one_of(name, &VML).map_or(Self::Other, |_| Self::Vml);
         }
         let mut lower = [0; TAG_NAME_MAX];
         let Some(lower) = lower.get_mut(..name.len()) else {
@@ -113,9 +122,36 @@ impl Tag {
         }
     }
 
-    /// Whether it is one of [`SHOWN`].
-    pub(super) fn is_shown(self) -> bool {
-        SHOWN.iter().any(|(shown, _)| *shown == self)
+    /// Whether it is one of [`MATTER`].
+    pub(super) fn matters(self) -> bool {
+        matches!(
+            self,
+            Self::A
+                | Self::Area
+                | Self::Vml
+                | Self::Template
+                | Self::Select
+                | Self::Input
+                | Self::Frameset
+                | Self::Svg
+                | Self::Math
+                | Self::Plaintext
+        ) || self.holds_text()
+    }
+
+    /// Whether its content is text alone, up to its end tag.
+    pub(super) fn holds_text(self) -> bool {
+        matches!(
+            self,
+            Self::Script
+                | Self::Style
+                | Self::Title
+                | Self::Textarea
+                | Self::Xmp
+                | Self::Iframe
+                | Self::Noembed
+                | Self::Noframes
+        )
     }
 
     /// Whether a body's content begins with this element at the latest.
@@ -141,13 +177,6 @@ impl Tag {
 pub(super) fn one_of(name: &[u8], names: &[&'static str]) -> Option<&'static str> {
     let same = |known: &&&str| name.eq_ignore_ascii_case(known.as_bytes());
     names.iter().find(same).copied()
-}
-
-/// Whether a name is one of those by which VML can carry a link.
-fn is_vml(name: &[u8]) -> bool {
-    SHOWN
-        .iter()
-        .any(|(tag, known)| *tag == Tag::Vml && name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
 /// One attribute, as ranges of the bytes that [`Attributes`] walks.

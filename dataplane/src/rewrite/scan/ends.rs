@@ -37,7 +37,7 @@ pub(super) fn raw_end(window: &[u8], at: usize, name: &[u8]) -> Option<usize> {
 }
 
 /// Whether `rest` begins with the end tag of `name`.
-pub(super) fn closes(rest: &[u8], name: &[u8]) -> bool {
+fn closes(rest: &[u8], name: &[u8]) -> bool {
     rest.get(1) == Some(&b'/') && is_named(rest, 2, name)
 }
 
