@@ -68,7 +68,7 @@ use disk::{Disk, RealDisk};
 use erase::Whom;
 use folder::Folder;
 use index::{Index, KeyHasher};
-use journal::{Hub, Journal, JournalMetrics, Limits, Opened};
+use journal::{Hub, Journal, JournalMetrics, Limits, Missing, Opened};
 use settle::{Judging, RealClock, Settle};
 use withdrawals::Withdrawals;
 
@@ -92,6 +92,9 @@ pub use summary::{
 const JOURNAL: &str = "journal";
 /// The folder of hits that are not settled.
 const HITS: &str = "hits";
+/// Most stretches of missing records that a start tells of each journal; `journal
+/// check` tells all.
+const MISSING_TOLD_MAX: usize = 10;
 /// How long a hit waits for its verdict, where nobody says otherwise.
 pub const SETTLE_DEFAULT: Duration = Duration::from_secs(10);
 
@@ -475,6 +478,14 @@ fn tell(name: &str, opened: &Opened) {
         unreadable = opened.unreadable,
         "{name} open"
     );
+    for Missing { first, last } in opened.missing.iter().take(MISSING_TOLD_MAX) {
+        tracing::warn!(
+            first,
+            last,
+            "{name}: records of these numbers were there and are missing: \
+             a segment file is gone, empty or cut; restore it from a backup, or go on without"
+        );
+    }
 }
 
 /// The time, in milliseconds since 1970.

@@ -116,3 +116,38 @@ fn a_folder_without_a_journal_is_named_and_not_called_sound() {
         "looking made something"
     );
 }
+
+#[test]
+fn a_segment_missing_in_the_middle_is_told_by_its_numbers_by_a_check_and_at_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Each run leaves a segment: a message record and an event with its mark.
+    for message in ["m-1", "m-2", "m-3"] {
+        let program = start(folder.path());
+        let before = program.events("demo/links").len();
+        click(&program, message);
+        program.events_once_settled("demo/links", before + 1);
+        assert!(program.stop().success());
+    }
+    let listed = look_into("list", folder.path());
+    let segments = of_journal(&listed, "journal");
+    assert_eq!(segments.len(), 3, "{listed:?}");
+    let lost = json!([{
+        "first": segments[1]["first_seq"].clone(), "last": segments[1]["last_seq"].clone(),
+    }]);
+    assert_eq!(look_into("check", folder.path()).code, Some(0));
+
+    let segment = folder.path().join("journal/0000000002.journal");
+    fs::remove_file(segment).expect("removed");
+    let checked = look_into("check", folder.path());
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert_eq!(of_journal(&checked, "journal")[0]["missing"], lost);
+    let program = start(folder.path());
+    let log = program.log();
+    let said = log.lines().find(|line| line.contains("missing"));
+    let said: Value = serde_json::from_str(said.expect("a warning")).expect("a line of JSON");
+    assert_eq!(
+        (&said["level"], &said["first"], &said["last"]),
+        (&json!("WARN"), &lost[0]["first"], &lost[0]["last"]),
+        "{said}"
+    );
+}

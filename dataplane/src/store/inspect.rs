@@ -14,7 +14,7 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
 use super::disk::RealDisk;
-use super::journal::{Opened, Reader, Segment};
+use super::journal::{Missing, Opened, Reader, Segment};
 use super::record;
 
 /// The journals of a data folder; not every folder has each.
@@ -43,7 +43,7 @@ pub enum InspectError {
 }
 
 /// What a check of a journal found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Check {
     /// Its folder's name.
     pub journal: &'static str,
@@ -63,6 +63,9 @@ pub struct Check {
     pub damaged: u64,
     /// Bytes behind the last records that were no record.
     pub torn_bytes: u64,
+    /// Numbers of records that were there and are in no file any more: one in
+    /// the middle is missing, empty, cut or unreadable.
+    pub missing: Vec<Missing>,
 }
 
 /// What is known of a segment file.
@@ -128,6 +131,7 @@ fn look(journal: &'static str, dir: &Path) -> io::Result<Check> {
         segments: opened.segments,
         unreadable: opened.unreadable,
         torn_bytes: opened.torn_bytes,
+        missing: opened.missing,
         ..Check::default()
     };
     reader.each_after(0, |head, payload| {
@@ -239,7 +243,10 @@ impl Check {
     /// Whether all that was kept can be read. Torn bytes are no damage: they
     /// were being written when the program ended, or are at this moment.
     pub fn is_sound(&self) -> bool {
-        self.unreadable == 0 && self.undecodable == 0 && self.damaged == 0
+        self.unreadable == 0
+            && self.undecodable == 0
+            && self.damaged == 0
+            && self.missing.is_empty()
     }
 }
 

@@ -8,10 +8,11 @@
 //!
 //! ```text
 //! segment := header header frame* (zeros | footer)
-//! header  := "mtrljrn1"  base u64  0 u64  salt u32  crc u32                    32 bytes
+//! header  := "mtrljrn1"  base u64  follows u64  salt u32  crc u32              32 bytes
 //! frame   := crc u32  len u32  seq u64  time u48  kind u16  payload            24 + len bytes
 //! footer  := "mtrlend1"  base end first_seq last_seq first_ms last_ms
-//!            events messages others damaged (u64 each)  salt u32  0…  crc u32  104 bytes
+//!            events messages others damaged (u64 each)
+//!            salt u32  follows u64  crc u32                                    104 bytes
 //! ```
 //!
 //! `crc` is CRC-32C: over the bytes before it in header and footer, over the
@@ -20,6 +21,10 @@
 //! like a frame is taken for one. `seq` counts records from 1 on over all
 //! segments; it rises and may jump. `time` is the record's, in milliseconds
 //! since 1970. What `kind` and payload say is [`super::record`]'s.
+//!
+//! `follows` is the last number that was on the disk when the segment was
+//! begun; 0 where there was none, or nobody wrote it down. Where the segments
+//! before end earlier, what lies between was there and is [`missing`].
 //!
 //! The segment that is written is filled with zeros ahead of the records and
 //! has no footer. When it is full, or the journal is closed, it is cut behind
@@ -73,6 +78,7 @@
 mod frame;
 mod hub;
 mod metrics;
+mod missing;
 mod pending;
 mod progress;
 mod queue;
@@ -99,6 +105,7 @@ pub(crate) use frame::FRAMES_START;
 pub(crate) use frame::FrameHead;
 pub use hub::Hub;
 pub use metrics::JournalMetrics;
+pub use missing::Missing;
 pub use pending::Pending;
 pub use progress::NotKept;
 pub(crate) use read::{Part, Reader};
@@ -151,7 +158,7 @@ pub struct Journal {
 }
 
 /// What opening found.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Opened {
     /// Segment files.
     pub segments: usize,
@@ -166,6 +173,11 @@ pub struct Opened {
     pub torn_bytes: u64,
     /// Segment files that could not be read at all, or have lost both headers.
     pub unreadable: usize,
+    /// Records that were on the disk before some that still are, and are in no
+    /// segment: a file is missing, empty, cut or unreadable.
+    pub missing: Vec<Missing>,
+    /// The last number that is on the disk.
+    pub last_seq: u64,
     /// The number that the next record gets. No number that was given before
     /// is given again, whatever was damaged: cursors stay true.
     pub next_seq: u64,
@@ -222,7 +234,7 @@ impl Journal {
             Arc::clone(&shared),
             Arc::clone(&disk),
             dir.to_owned(),
-            limits,
+            (limits, opened.last_seq),
         );
         let thread = std::thread::Builder::new()
             .name("journal".into())

@@ -86,6 +86,11 @@ impl SimulatedDisk {
         self.lock().lying = true;
     }
 
+    /// Whether they do.
+    pub(crate) fn lies(&self) -> bool {
+        self.lock().lying
+    }
+
     /// No call returns until what this gives is dropped.
     pub(crate) fn hang(&self) -> impl Sized {
         self.lock()

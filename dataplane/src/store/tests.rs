@@ -394,7 +394,7 @@ fn a_check_counts_what_is_damaged() {
     let mut bytes = std::fs::read(&path).expect("read");
     bytes[64 + 24 + 20] ^= 1;
     std::fs::write(&path, bytes).expect("written");
-    let check = inspect::check(dir.path()).expect("checked")[0];
+    let check = &inspect::check(dir.path()).expect("checked")[0];
     assert_eq!((check.events, check.damaged), (2, 1));
     assert!(!check.is_sound());
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::metrics::Metrics;
 use crate::store::fixtures::{event, hit, message, unsettled, wait_until_settled};
 use crate::store::journal::Limits;
-use crate::store::{Cursor, EventQuery, Settings, Store, Withdrawn};
+use crate::store::{Cursor, EventQuery, Settings, Store, Withdrawn, inspect};
 
 /// Small, so that some segments are written.
 const SMALL: Limits = Limits {
@@ -130,6 +130,8 @@ fn an_erased_recipient_is_in_no_file_and_others_read_as_before() {
         wait_for_index(&store);
         assert_nowhere(dir.path(), ADA);
         assert_eq!(list(&store, "shop/links", None).0, expected);
+        let checks = inspect::check(dir.path()).expect("checked");
+        assert!(checks.iter().all(inspect::Check::is_sound), "{checks:?}");
     }
 }
 

@@ -20,10 +20,12 @@ pub(crate) const PAYLOAD_MAX_BYTES: usize = 8 * 1024 * 1024;
 const TIME_BITS: u32 = 48;
 
 /// What is known of a segment before its first record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Header {
     /// Records of earlier segments with this sequence number or a later one are void.
     pub(crate) base: u64,
+    /// The last number that was on the disk before; 0 where that is not known.
+    pub(crate) follows: u64,
     /// Begins every checksum of the segment.
     pub(crate) salt: u32,
 }
@@ -53,6 +55,8 @@ pub(crate) struct Summary {
     pub(crate) damaged: u64,
     /// As in the header.
     pub(crate) salt: u32,
+    /// As in the header.
+    pub(crate) follows: u64,
 }
 
 /// A frame without its payload.
@@ -79,7 +83,7 @@ impl Header {
         let mut one = Vec::with_capacity(HEADER_BYTES);
         one.extend_from_slice(HEADER_MAGIC);
         one.extend_from_slice(&self.base.to_le_bytes());
-        one.extend_from_slice(&[0; 8]);
+        one.extend_from_slice(&self.follows.to_le_bytes());
         one.extend_from_slice(&self.salt.to_le_bytes());
         one.extend_from_slice(&crc32c::crc32c(&one).to_le_bytes());
         one.repeat(2)
@@ -99,6 +103,7 @@ impl Header {
             bytes.starts_with(HEADER_MAGIC) && crc32c::crc32c(&bytes[..HEADER_BYTES - 4]) == crc;
         sound.then_some(Self {
             base: u64_at(bytes, 8)?,
+            follows: u64_at(bytes, 16)?,
             salt: u32_at(bytes, 24)?,
         })
     }
@@ -108,9 +113,15 @@ impl Header {
 
 impl Summary {
     /// Of a segment without records.
-    pub(crate) fn empty(base: u64, salt: u32) -> Self {
+    pub(crate) fn empty(header: Header) -> Self {
+        let Header {
+            base,
+            follows,
+            salt,
+        } = header;
         Self {
             base,
+            follows,
             salt,
             end: FRAMES_START,
             ..Self::default()
@@ -137,6 +148,7 @@ impl Summary {
             others,
             damaged,
             salt,
+            follows,
         } = *self;
         let mut bytes = Vec::with_capacity(FOOTER_BYTES);
         bytes.extend_from_slice(FOOTER_MAGIC);
@@ -146,8 +158,7 @@ impl Summary {
             bytes.extend_from_slice(&word.to_le_bytes());
         }
         bytes.extend_from_slice(&salt.to_le_bytes());
-        // Room to grow without moving the checksum.
-        bytes.resize(FOOTER_BYTES - 4, 0);
+        bytes.extend_from_slice(&follows.to_le_bytes());
         bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
         bytes
     }
@@ -171,6 +182,7 @@ impl Summary {
             others: word(8)?,
             damaged: word(9)?,
             salt: u32_at(bytes, 88)?,
+            follows: u64_at(bytes, 92)?,
         };
         let at_the_end = summary.end.checked_add(FOOTER_BYTES as u64) == Some(segment_bytes);
         (sound && at_the_end && summary.end >= FRAMES_START).then_some(summary)

@@ -10,7 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use super::frame::{FRAME_HEAD_BYTES, FRAMES_START, FrameHead};
 use super::scan::Item;
 use super::segment::{Segment, file_number};
-use super::{Opened, SEQ_SKIP};
+use super::{Opened, SEQ_SKIP, missing};
 use crate::store::disk::{Disk, DiskFile};
 
 /// The segments of one moment.
@@ -32,16 +32,10 @@ impl Reader {
         next_seq: u64,
         damaged: Counter,
     ) -> Self {
-        let mut void_from = vec![u64::MAX; segments.len()];
-        for n in (1..segments.len()).rev() {
-            // A base of 0 is that of a segment without a header.
-            let base = Some(segments[n].summary.base).filter(|base| *base > 0);
-            void_from[n - 1] = void_from[n].min(base.unwrap_or(u64::MAX));
-        }
         Self {
             disk,
+            void_from: void_from(&segments),
             segments,
-            void_from,
             next_seq,
             damaged,
         }
@@ -126,6 +120,17 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// From where on the records of each segment are void.
+pub(super) fn void_from(segments: &[Segment]) -> Vec<u64> {
+    let mut void_from = vec![u64::MAX; segments.len()];
+    for n in (1..segments.len()).rev() {
+        // A base of 0 is that of a segment without a header.
+        let base = Some(segments[n].summary.base).filter(|base| *base > 0);
+        void_from[n - 1] = void_from[n].min(base.unwrap_or(u64::MAX));
+    }
+    void_from
 }
 
 // === Part ===
@@ -262,6 +267,7 @@ pub(super) fn open_segments(
     }
     opened.segments = segments.len();
     opened.unreadable = unreadable.len();
+    (opened.missing, opened.last_seq) = missing::look(&segments);
     opened.next_seq = next_seq(&segments, &opened);
     if repair && let Some(last) = segments.last_mut() {
         seal_last(disk, last);

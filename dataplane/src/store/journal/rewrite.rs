@@ -327,6 +327,7 @@ impl Draft {
     fn create(disk: &dyn Disk, part: Part<'_>) -> io::Result<Self> {
         let header = Header {
             base: part.segment.summary.base,
+            follows: part.segment.summary.follows,
             salt: uuid::Uuid::new_v4().as_u128() as u32,
         };
         let path = part.segment.path.with_extension("rewrite");
@@ -338,7 +339,7 @@ impl Draft {
         Ok(Self {
             file,
             path,
-            summary: Summary::empty(header.base, header.salt),
+            summary: Summary::empty(header),
             frames: Vec::new(),
         })
     }

@@ -154,9 +154,9 @@ fn scan_whole(file: &dyn DiskFile, file_bytes: u64, found: &mut Found) -> io::Re
         // are a file of which no more than the name came to the disk.
         let empty = Scan::new(file, 0, 0, file_bytes).is_zeros()?;
         found.headless = !empty;
-        return Ok(Summary::empty(0, 0));
+        return Ok(Summary::empty(Header::default()));
     };
-    let mut summary = Summary::empty(header.base, header.salt);
+    let mut summary = Summary::empty(header);
     let mut scan = Scan::new(file, header.salt, FRAMES_START, file_bytes);
     loop {
         match scan.next()? {
@@ -225,7 +225,7 @@ impl Tail {
             segment: Segment {
                 path: path.into(),
                 number,
-                summary: Summary::empty(header.base, header.salt),
+                summary: Summary::empty(header),
                 sealed: false,
                 file_bytes: filled,
                 held: Arc::default(),

@@ -15,6 +15,7 @@ mod acks;
 mod damage;
 mod faults;
 mod limits;
+mod missing;
 mod restart;
 mod rewrite;
 
@@ -44,6 +45,7 @@ impl Bench {
             limits,
             metrics.clone(),
         )?;
+        assert!(opened.missing.is_empty() || disk.lies(), "{opened:?}");
         Ok(Self {
             hub: journal.hub(),
             journal,

@@ -32,6 +32,8 @@ pub(super) struct Writer {
     dir: PathBuf,
     limits: Limits,
     next_number: u64,
+    /// The last number that is on the disk.
+    last_seq: u64,
     tail: Option<Tail>,
     pace: Pace,
     sweep: Sweep,
@@ -56,12 +58,13 @@ impl Writer {
         shared: Arc<Shared>,
         disk: Arc<dyn Disk>,
         dir: PathBuf,
-        limits: Limits,
+        (limits, last_seq): (Limits, u64),
     ) -> Self {
         let now = Instant::now();
         let segments = shared.segments().clone();
         Self {
             next_number: segments.iter().map(|s| s.number + 1).max().unwrap_or(1),
+            last_seq,
             shared,
             disk,
             dir,
@@ -147,6 +150,7 @@ impl Writer {
         self.pace.synced(batch.records, took);
         self.shared.metrics.sync_seconds.observe(took.as_secs_f64());
         self.shared.update_tail(&tail.segment);
+        self.last_seq = batch.last_seq;
         self.tail = Some(tail);
         Ok(())
     }
@@ -226,6 +230,7 @@ impl Writer {
         self.next_number = number + 1;
         let header = Header {
             base,
+            follows: self.last_seq,
             salt: uuid::Uuid::new_v4().as_u128() as u32,
         };
         let tail = Tail::create(

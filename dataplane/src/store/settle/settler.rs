@@ -395,8 +395,8 @@ impl Settler {
         // The last one may be written; and it keeps the count of numbers.
         let closed = self.hits.closed_but_last()?;
         for part in closed.parts() {
-            // One of no records stays; it is empty, or damaged as a whole.
-            if part.segment.summary.records() > 0 {
+            // One that never held any stays; it is empty, or damaged as a whole.
+            if part.segment.summary.last_seq > 0 {
                 if part.last_seq() > up_to {
                     break;
                 }

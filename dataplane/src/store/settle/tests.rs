@@ -17,7 +17,7 @@ use super::judging::Judging;
 use super::settler::{Parts, Settler};
 use super::{SettleMetrics, Shared, oldest_ms, resume};
 use crate::store::fixtures::hit;
-use crate::store::journal::{Hub, Journal, JournalMetrics, Limits};
+use crate::store::journal::{Hub, Journal, JournalMetrics, Limits, Missing};
 use crate::store::record;
 use crate::store::simulated::SimulatedDisk;
 
@@ -71,6 +71,8 @@ struct Bench {
     shared: Arc<Shared>,
     clock: TestClock,
     metrics: SettleMetrics,
+    /// What was missing of both when they were opened.
+    missing: Vec<Missing>,
 }
 
 impl Bench {
@@ -99,10 +101,12 @@ impl Bench {
         clock: TestClock,
         judging: Option<Judging>,
     ) -> std::io::Result<Self> {
-        let open = |disk: &SimulatedDisk, dir: &str| {
+        let mut missing = Vec::new();
+        let mut open = |disk: &SimulatedDisk, dir: &str| {
             let metrics = JournalMetrics::new(Counter::default());
             let disk = Arc::new(disk.clone());
-            let (journal, _) = Journal::open(disk, Path::new(dir), SMALL, metrics)?;
+            let (journal, opened) = Journal::open(disk, Path::new(dir), SMALL, metrics)?;
+            missing.extend(opened.missing);
             std::io::Result::Ok(Arc::new(journal))
         };
         let journal = open(journal, "/journal")?;
@@ -128,6 +132,7 @@ impl Bench {
             shared,
             clock,
             metrics,
+            missing,
         })
     }
 

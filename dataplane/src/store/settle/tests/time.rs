@@ -110,3 +110,29 @@ fn settled_hits_are_removed_after_a_while_and_those_that_wait_are_not() {
     assert_eq!(hits, 0);
     assert_eq!(bench.settled().len(), 60);
 }
+
+#[test]
+fn a_spool_of_which_the_front_is_settled_or_erased_has_no_gap() {
+    let disk = SimulatedDisk::new(0);
+    let mut bench = Bench::open(&disk).expect("opens");
+    for n in 0..60 {
+        bench.keep([n]);
+    }
+    bench.settler.look().expect("looks");
+    // All of the second segment is erased: a mark alone keeps its number.
+    let closed = bench.hits.closed().expect("closed");
+    let second = closed.parts().nth(1).expect("a segment");
+    closed.rewrite(second, |_, _| false).expect("rewritten");
+    closed.finish().expect("finished");
+    bench.clock.pass(SETTLE);
+    for _ in 0..4 {
+        bench.settler.look().expect("looks");
+        bench.clock.pass(Duration::from_secs(15));
+    }
+    assert_eq!(bench.hits.reader().segments().len(), 1);
+    bench.keep([60]);
+    drop(bench);
+    let again = Bench::open(&disk).expect("opens");
+    assert_eq!(again.missing, []);
+    assert_eq!(again.waiting().last(), Some(&60));
+}
