@@ -79,7 +79,7 @@ use mailtrail_core::link::UrlBase;
 use mailtrail_core::message::RecordedLink;
 use mailtrail_core::policy::{LinkPolicy, Reason};
 use mailtrail_core::target::Target;
-use mailtrail_core::token::{Claim, Keys, Mail};
+use mailtrail_core::token::{Claim, Keys, Mail, Purpose};
 
 use markup::Markup;
 use report::Report;
@@ -161,6 +161,16 @@ impl Job {
     fn url(&self, claim: &Claim) -> String {
         let token = self.keys.seal(&self.domain.realm, claim);
         self.base.url(claim.kind(), &token)
+    }
+
+    /// The URL by which the reader withdraws; nothing where no reader is named.
+    fn opt_out_url(&self) -> Option<String> {
+        self.mail.recipient.as_ref()?;
+        let claim = Claim {
+            mail: self.mail.clone(),
+            purpose: Purpose::Withdraw,
+        };
+        Some(self.url(&claim))
     }
 
     /// What the links of this mail are judged by; `on` is the toggle of the

@@ -9,7 +9,6 @@ use mailtrail_core::link::URL_MAX_CHARS;
 use mailtrail_core::message::RecordedLink;
 use mailtrail_core::policy::{Decision, LinkFacts, Reason};
 use mailtrail_core::target::Target;
-use mailtrail_core::token::{Claim, Purpose};
 use memchr::memmem;
 
 use crate::rewrite::anchor::{AnchorText, anchor_text};
@@ -23,7 +22,10 @@ use crate::rewrite::walk::{Edits, View};
 use crate::rewrite::{Counted, Job};
 
 /// The whole value of a link that lets the reader withdraw.
-const OPT_OUT_PLACEHOLDER: &str = "{{mailtrail:optout}}";
+pub(super) const OPT_OUT_PLACEHOLDER: &str = "{{mailtrail:optout}}";
+
+pub(super) const OPT_OUT_WITHOUT_RECIPIENT: &str =
+    "{{mailtrail:optout}} needs a recipient in the request: it was left";
 
 /// Whether the walk can go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,8 @@ pub(super) struct Links {
     pub(super) recorded: Vec<RecordedLink>,
     pub(super) warnings: Vec<Warning>,
     pub(super) counted: Counted,
+    /// Placeholders of ours among the addresses.
+    pub(super) placeholders: usize,
     /// Whether a link's text can matter.
     reads_text: bool,
     urls: Urls,
@@ -77,6 +81,7 @@ impl Links {
             recorded: Vec::new(),
             warnings: Vec::new(),
             counted: Counted::default(),
+            placeholders: 0,
             reads_text: job.tracking.clicks && job.domain.clicks.url_text == LinkChoice::Leave,
             urls: Urls::default(),
         }
@@ -159,6 +164,7 @@ impl Links {
     ) -> bool {
         let trimmed = value.decoded.trim_matches(|c: char| c <= ' ');
         if is_opt_out_placeholder(trimmed) {
+            self.placeholders += usize::from(memmem::find(value.raw, b"{{").is_some());
             self.opt_out_link(value, job, edits);
         }
         if looks_quoted_printable(value.raw) {
@@ -310,18 +316,13 @@ impl Links {
 
     /// Gives the reader the link to withdraw, which is no tracked link.
     fn opt_out_link(&mut self, value: &Value<'_>, job: &Job, edits: &mut Edits) {
-        if job.mail.recipient.is_none() {
-            self.warn(
+        match job.opt_out_url() {
+            Some(url) => edits.add(value.range.clone(), url),
+            None => self.warn(
                 WarningCode::OptOutWithoutRecipient,
-                "{{mailtrail:optout}} needs a recipient in the request: it was left",
-            );
-            return;
+                OPT_OUT_WITHOUT_RECIPIENT,
+            ),
         }
-        let claim = Claim {
-            mail: job.mail.clone(),
-            purpose: Purpose::Withdraw,
-        };
-        edits.add(value.range.clone(), job.url(&claim));
     }
 }
 
@@ -358,7 +359,7 @@ fn clean_scheme(value: &Value<'_>, cleaned: &str, edits: &mut Edits) {
 
 /// The placeholder as written, percent-encoded by an editor, or with a scheme
 /// that an editor put before it.
-fn is_opt_out_placeholder(value: &str) -> bool {
+pub(super) fn is_opt_out_placeholder(value: &str) -> bool {
     if !value.contains("mailtrail:optout") {
         return false;
     }

@@ -55,6 +55,11 @@ impl Markup {
         self.sights.next(at)
     }
 
+    /// How many placeholders of ours were seen, wherever they stand.
+    pub(super) fn own_placeholders(&self) -> usize {
+        self.sights.own_placeholders()
+    }
+
     /// Takes in what the view has more than the one before.
     pub(super) fn feed(&mut self, view: &View<'_>) {
         self.sights.look_through(view.bytes, view.base, view.last);

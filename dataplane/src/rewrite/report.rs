@@ -119,6 +119,8 @@ pub enum WarningCode {
     HostUnverified,
     /// `{{mailtrail:optout}}` stands in a mail without recipient.
     OptOutWithoutRecipient,
+    /// A placeholder of ours stands where it means nothing.
+    PlaceholderLeft,
 }
 
 pub(super) fn warning(code: WarningCode, detail: &str) -> Warning {

@@ -9,12 +9,13 @@
 use std::collections::VecDeque;
 use std::sync::LazyLock;
 
-use memchr::{memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memmem};
 
 use crate::rewrite::scan::{PLACEHOLDERS, name_end};
 use crate::rewrite::tag::{MATTER, Tag, one_of};
 
-/// Most bytes of a place that are looked at: `<v:roundrect` and what ends it.
+/// Most bytes of a place that are looked at: `<v:roundrect` and what ends it,
+/// `{{ mailtrail:`. Of an image it is the whole tag, as far as it has come.
 const SIGHT_MAX_BYTES: usize = 13;
 
 struct Finders {
@@ -38,6 +39,8 @@ pub(super) struct Sights {
     pixels: VecDeque<usize>,
     /// Up to here the input has been looked through, in bytes from its begin.
     until: usize,
+    /// Placeholders of ours so far, wherever they stand.
+    own_placeholders: usize,
 }
 
 impl Sights {
@@ -70,6 +73,8 @@ impl Sights {
             let begins = |at: &usize| from + at < until && is_placeholder(&texts[*at..]);
             let begin = (at..at + 2).find(begins);
             self.braces.extend(begin.map(|at| base + from + at));
+            let is_own = (at..at + 2).any(|at| from + at < until && is_own(&texts[at..]));
+            self.own_placeholders += usize::from(is_own);
         }
         let pixels = FINDERS.pixel_path.find_iter(texts);
         self.pixels.extend(
@@ -79,6 +84,12 @@ impl Sights {
                 .map(|at| base + at),
         );
         self.until = base + until;
+    }
+
+    /// How many placeholders of ours (`{{mailtrail:…}}`) were seen, wherever
+    /// they stand.
+    pub(super) fn own_placeholders(&self) -> usize {
+        self.own_placeholders
     }
 
     /// The first sight at `at` or after it; where none is known, up to where
@@ -96,10 +107,13 @@ impl Sights {
 }
 
 /// A comment or declaration, an end tag of `body`, `html` or `a`, a start tag
-/// of an element that matters.
+/// of an element that matters, an image whose address may be a pixel's in
+/// character references.
 fn is_tag(rest: &[u8]) -> bool {
+    let whole = rest;
     let rest = &rest[..rest.len().min(SIGHT_MAX_BYTES)];
     match *rest {
+        [_, b'i' | b'I', b'm' | b'M', b'g' | b'G', ..] => may_spell_slashes(whole),
         [_, b'!', ..] => true,
         [_, b'/', b'a' | b'A' | b'b' | b'B' | b'h' | b'H', ..] => {
             one_of(&rest[2..name_end(rest, 2)], &["a", "body", "html"]).is_some()
@@ -109,6 +123,25 @@ fn is_tag(rest: &[u8]) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether a tag may have a slash as a character reference in it.
+fn may_spell_slashes(tag: &[u8]) -> bool {
+    let end = memchr(b'>', tag).unwrap_or(tag.len());
+    memchr_iter(b'&', &tag[..end]).any(|at| {
+        let name = &tag[at + 1..];
+        name.starts_with(b"#") || name.starts_with(b"sol")
+    })
+}
+
+/// Whether a placeholder of ours begins here, as written or with a space that
+/// no placeholder has.
+fn is_own(rest: &[u8]) -> bool {
+    let inside = rest.strip_prefix(b"{{").unwrap_or_default();
+    inside
+        .strip_prefix(b" ")
+        .unwrap_or(inside)
+        .starts_with(b"mailtrail:")
 }
 
 /// Whether a placeholder for the pixel may begin here.

@@ -2,7 +2,8 @@
 //!
 //! Everything outside a replaced link and the markers behind links stays byte
 //! for byte, but for the white space that an opt-out leaves at the end of its
-//! line (see [`trace`]). A tracking URL is never wrapped, so it stands on one line.
+//! line (see [`trace`]) and the opt-out placeholder, which becomes the reader's
+//! link. A tracking URL is never wrapped, so it stands on one line.
 
 mod find;
 mod marker;
@@ -15,6 +16,7 @@ use mailtrail_core::message::RecordedLink;
 use mailtrail_core::policy::{Decision, LinkFacts, Marks, Reason};
 use mailtrail_core::target::Target;
 
+use super::link::{OPT_OUT_PLACEHOLDER, OPT_OUT_WITHOUT_RECIPIENT, is_opt_out_placeholder};
 use super::report::{Part, Report, ReportedLink, WarningCode, warn_once};
 use super::splice::LINE_MAX_OCTETS;
 use super::urls::Urls;
@@ -74,7 +76,10 @@ impl Rewrite<'_> {
             reason: None,
             name: found.said.name.clone(),
         };
-        let replacement = self.decided(&found, value, &mut reported);
+        let mut replacement = self.decided(&found, value, &mut reported);
+        if is_opt_out_placeholder(value) {
+            replacement = self.opt_out_url();
+        }
         // Without its marker the link would be tracked by a second rewrite.
         let opted_out = matches!(
             reported.reason,
@@ -174,9 +179,8 @@ impl Rewrite<'_> {
             && self.job.domain.verified
         {
             let until = line.visible_end.max(self.copied);
-            self.output.push_str(&self.input[self.copied..until]);
+            self.copy_until(until);
             self.output.push_str(&trace);
-            self.copied = until;
         }
     }
 
@@ -186,13 +190,45 @@ impl Rewrite<'_> {
         if !self.job.domain.verified {
             return;
         }
-        let (until, value) = match &replacement {
-            Some(value) => (found.url.start, value.as_str()),
-            None => (found.url.end, ""),
-        };
-        self.output.push_str(&self.input[self.copied..until]);
+        let value = replacement
+            .as_deref()
+            .unwrap_or(&self.input[found.url.clone()]);
+        self.copy_until(found.url.start);
         self.output.push_str(value);
         self.copied = found.markers_end;
+    }
+
+    /// Copies what stands between links; in it, opt-out placeholders are heeded.
+    fn copy_until(&mut self, until: usize) {
+        let mut rest = &self.input[self.copied..until];
+        if self.job.domain.verified {
+            while let Some((before, behind)) = rest.split_once(OPT_OUT_PLACEHOLDER) {
+                self.output.push_str(before);
+                let url = self.opt_out_url();
+                self.output
+                    .push_str(url.as_deref().unwrap_or(OPT_OUT_PLACEHOLDER));
+                rest = behind;
+            }
+            if rest.contains("{{mailtrail:") || rest.contains("{{ mailtrail:") {
+                self.warn(
+                    WarningCode::PlaceholderLeft,
+                    "a {{mailtrail:…}} other than {{mailtrail:optout}} means nothing in a text: it was left",
+                );
+            }
+        }
+        self.output.push_str(rest);
+        self.copied = until;
+    }
+
+    fn opt_out_url(&mut self) -> Option<String> {
+        let url = self.job.opt_out_url();
+        if url.is_none() {
+            self.warn(
+                WarningCode::OptOutWithoutRecipient,
+                OPT_OUT_WITHOUT_RECIPIENT,
+            );
+        }
+        url
     }
 
     /// Each warning once, however many links it is about.
@@ -202,7 +238,7 @@ impl Rewrite<'_> {
 
     fn end(mut self) -> (String, Rewritten) {
         self.end_line();
-        self.output.push_str(&self.input[self.copied..]);
+        self.copy_until(self.input.len());
         let long = |text: &str| {
             let lines = text.split('\n').map(|line| line.trim_end_matches('\r'));
             lines.filter(|line| line.len() > LINE_MAX_OCTETS).count()

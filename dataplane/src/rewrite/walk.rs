@@ -11,7 +11,7 @@ use crate::rewrite::markup::{Look, Markup};
 use crate::rewrite::outlook::{Conditional, conditional};
 use crate::rewrite::pixel::{self, Found, Places};
 use crate::rewrite::report::{Warning, WarningCode, warn_once, warning};
-use crate::rewrite::scan::{Kind, Scanner, Step, Token};
+use crate::rewrite::scan::{Kind, PLACEHOLDERS, Scanner, Step, Token};
 use crate::rewrite::splice::Splices;
 use crate::rewrite::tag::Tag;
 use crate::rewrite::twin::Half;
@@ -47,6 +47,8 @@ pub(super) struct Walk {
     /// Something other than white space was there.
     nonblank: bool,
     given_up: bool,
+    /// Placeholders of ours that were heeded, but for those of links.
+    placeholders: usize,
     /// The byte before is a `<` that opened nothing: what is taken out behind
     /// it would make it open something.
     after_lt: bool,
@@ -106,6 +108,7 @@ impl Walk {
             regions: Regions::default(),
             nonblank: false,
             given_up: false,
+            placeholders: 0,
             after_lt: false,
         }
     }
@@ -241,6 +244,11 @@ impl Walk {
         let range = view.base + token.range.start..view.base + token.range.end;
         self.nonblank = true;
         self.begin_content(range.start);
+        let text = &view.bytes[token.range.clone()];
+        if self.after_lt && !self.wants_pixel() {
+            return;
+        }
+        self.placeholders += usize::from(text == PLACEHOLDERS[0]);
         if self.wants_pixel() {
             let url = pixel::url(&self.job);
             self.edits.add(range, pixel::markup(&url));
@@ -284,7 +292,7 @@ impl Walk {
         }
         self.nonblank = true;
         match tag {
-            Tag::Img if !self.is_inert() => self.image(view, token, name_end),
+            Tag::Img if !self.is_inert() => self.image(view, &token.range, name_end),
             Tag::Frameset if !self.has_content() => self.markup.enter_frameset(),
             _ => {}
         }
@@ -294,22 +302,47 @@ impl Walk {
         Flow::Next
     }
 
-    fn image(&mut self, view: &View<'_>, token: &Token, name_end: usize) {
-        let bytes = &view.bytes[..token.range.end];
-        let (tag, name_end) = (&bytes[token.range.start..], name_end - token.range.start);
-        let range = view.base + token.range.start..view.base + token.range.end;
+    fn image(&mut self, view: &View<'_>, at: &Range<usize>, name_end: usize) {
+        let (tag, name_end) = (&view.bytes[at.clone()], name_end - at.start);
+        let range = view.base + at.start..view.base + at.end;
         match pixel::recognise(tag, name_end, &self.job) {
             None => {}
             Some(Found::Own(url)) if self.job.tracking.opens => self.places.placed = Some(url),
             Some(Found::Own(_)) => self.take_out(range),
             Some(Found::Foreign) => {
                 self.take_out(range);
-                warn_once(
-                    &mut self.warnings,
-                    WarningCode::ForeignPixel,
-                    "a pixel of another message was removed: it would open that message",
-                );
+                self.warn_of_foreign_pixel();
             }
+        }
+    }
+
+    fn warn_of_foreign_pixel(&mut self) {
+        warn_once(
+            &mut self.warnings,
+            WarningCode::ForeignPixel,
+            "a pixel of another message was removed: it would open that message",
+        );
+    }
+
+    /// An image that Outlook alone shows: a pixel there is none of this mail's.
+    fn image_of_outlook(&mut self, view: &View<'_>, at: &Range<usize>, name_end: usize) {
+        let tag = &view.bytes[at.clone()];
+        let Some(found) = pixel::recognise(tag, name_end - at.start, &self.job) else {
+            return;
+        };
+        let range = view.base + at.start..view.base + at.end;
+        // What is left must not become the comment's end.
+        let stands_alone = at.start.checked_sub(1).is_none_or(|before| {
+            let before = view.bytes[before];
+            before == b'>' || before.is_ascii_whitespace()
+        });
+        match found {
+            Found::Foreign if stands_alone => {
+                self.edits.add(range, "");
+                self.warn_of_foreign_pixel();
+            }
+            Found::Own(_) if stands_alone && !self.job.tracking.opens => self.edits.add(range, ""),
+            Found::Foreign | Found::Own(_) => {}
         }
     }
 
@@ -361,18 +394,21 @@ impl Walk {
                 return;
             };
             at = token.range.end;
-            if let Kind::Start {
-                tag: tag @ (Tag::A | Tag::Area | Tag::Vml),
-                name_end,
-            } = token.kind
-            {
-                let place = Place {
-                    tag,
-                    range: token.range,
-                    name_end,
-                };
-                self.links
-                    .link(&view, &place, &scanner, &self.job, &mut self.edits);
+            let Kind::Start { tag, name_end } = token.kind else {
+                continue;
+            };
+            match tag {
+                Tag::A | Tag::Area | Tag::Vml => {
+                    let place = Place {
+                        tag,
+                        range: token.range,
+                        name_end,
+                    };
+                    self.links
+                        .link(&view, &place, &scanner, &self.job, &mut self.edits);
+                }
+                Tag::Img => self.image_of_outlook(&view, &token.range, name_end),
+                _ => {}
             }
         }
     }

@@ -187,6 +187,7 @@ words! {
     /// - `message_not_recorded`: the message record was not kept; statistics will miss it.
     /// - `host_unverified`: the tracking host is not verified; the mail is unmodified.
     /// - `opt_out_without_recipient`: the mail has a place for an opt-out link, and no recipient.
+    /// - `placeholder_left`: a `{{mailtrail:…}}` stands where it means nothing and was left.
     WarningCode of CoreWarningCode {
         /// Gmail clips the end.
         GmailClips,
@@ -215,6 +216,8 @@ words! {
         HostUnverified,
         /// No recipient to opt out.
         OptOutWithoutRecipient,
+        /// A placeholder where it means nothing.
+        PlaceholderLeft,
     }
 }
 

@@ -182,6 +182,29 @@ fn case_61_a_placeholder_becomes_the_pixel() {
 }
 
 #[test]
+fn case_61_a_placeholder_that_means_nothing_is_told() {
+    for left in [
+        "<i title='{{mailtrail:pixel}}'>x</i>",
+        "<!--[if mso]>{{mailtrail:pixel}}<![endif]-->x",
+        "x{{ mailtrail:pixel }}",
+        "x {{mailtrail:optout}}",
+        "<a href='https://e.com/?u={{mailtrail:optout}}'>x</a>",
+        "<style>{{mailtrail:pixel}}</style>x",
+    ] {
+        let done = rewrite(clicks_only(), left);
+        assert_eq!(done.output, left);
+        assert_eq!(done.warnings(), [WarningCode::PlaceholderLeft], "{left}");
+    }
+    for heeded in [
+        "<p>{{{mailtrail:pixel}}}</p>",
+        "x<!--[if mso]><a href='{{mailtrail:optout}}'>y</a><![endif]-->",
+    ] {
+        let done = rewrite(clicks_only(), heeded);
+        assert_eq!(done.warnings(), [], "{heeded}");
+    }
+}
+
+#[test]
 fn case_62_a_long_mail_is_warned_of_and_has_it_at_the_top() {
     let long = "\n".to_owned() + &"xxxxxxxxx\n".repeat(GMAIL_CLIPS_BYTES / 10);
     let top = pixel(
@@ -283,6 +306,19 @@ fn case_64a_a_pixel_of_another_message_is_removed() {
             &format!("<body>{lead}{{pixel}}</body>"),
         );
         assert_eq!(done.warnings(), [WarningCode::ForeignPixel]);
+        let image = &quoted[lead.len()..];
+        let (before, path) = image.split_once("/o/").expect("a pixel's path");
+        for slashes in ["&#x2f;o&sol;", "/o&#47;", "&#47o/"] {
+            let spelt = format!("<body>{lead}{before}{slashes}{path}</body>");
+            let done = pixel(Bottom, &spelt, &format!("<body>{lead}{{pixel}}</body>"));
+            assert_eq!(done.warnings(), [WarningCode::ForeignPixel]);
+        }
+        let outlook = |inside: &str| format!("<body>x<!--[if mso]>{inside}<![endif]--></body>");
+        let done = rewrite(clicks_only(), outlook(&quoted));
+        assert_eq!(done.output, outlook(lead));
+        assert_eq!(done.warnings(), [WarningCode::ForeignPixel]);
+        let done = rewrite(clicks_only(), outlook(&format!("--{quoted}>")));
+        assert!(done.output.contains("[if mso]>--"), "{}", done.output);
     }
 }
 

@@ -288,3 +288,33 @@ fn case_51e_the_mail_of_an_unverified_host_stays_whole() {
         Some(Reason::HostUnverified)
     );
 }
+
+#[test]
+fn case_101_the_opt_out_placeholder_becomes_the_readers_link() {
+    let mut job = job();
+    let input = "https://e.com/x\nOut: {{mailtrail:optout}}.\nhttps://{{mailtrail:optout}}\n";
+    for on in [true, false] {
+        job.tracking.text = on;
+        let (output, rewritten) = rewrite(&job, input);
+        let url = job.opt_out_url().expect("a reader is named");
+        let lines: Vec<&str> = output.lines().collect();
+        assert_eq!(lines[1], format!("Out: {url}."));
+        assert_eq!(lines[2].trim_end(), url);
+        assert_eq!(rewritten.report.warnings, []);
+    }
+    job.mail.recipient = None;
+    let (output, rewritten) = rewrite(&job, "{{mailtrail:optout}}");
+    assert_eq!(output, "{{mailtrail:optout}}");
+    let codes = rewritten.report.warnings.iter().map(|w| w.code);
+    assert!(codes.eq([WarningCode::OptOutWithoutRecipient]));
+}
+
+#[test]
+fn a_placeholder_that_means_nothing_in_a_text_is_told() {
+    for input in ["{{mailtrail:pixel}}", "x {{ mailtrail:optout }}"] {
+        let (output, rewritten) = rewrite(&job(), input);
+        assert_eq!(output, input);
+        let codes = rewritten.report.warnings.iter().map(|w| w.code);
+        assert!(codes.eq([WarningCode::PlaceholderLeft]));
+    }
+}

@@ -7,6 +7,8 @@ use crate::rewrite::report::{PixelReason, Report, ReportedPixel, Warning, Warnin
 use crate::rewrite::splice::LINE_MAX_OCTETS;
 use crate::rewrite::walk::{View, Walk};
 
+const PLACEHOLDER_LEFT: &str = "a {{mailtrail:…}} was left where it means nothing: {{mailtrail:pixel}} belongs in the body's content, {{mailtrail:optout}} is the whole address of a link";
+
 impl Walk {
     /// Places the pixel, puts out the rest, and reports.
     pub(in crate::rewrite) fn end(mut self, view: &View<'_>, out: &mut Vec<u8>) -> Rewritten {
@@ -113,6 +115,11 @@ impl Walk {
 
     fn closing_warnings(&mut self, end: usize) {
         self.warnings.append(&mut self.links.warnings);
+        let heeded = self.placeholders + self.links.placeholders;
+        if self.markup.own_placeholders() > heeded && !self.edits.frozen {
+            self.warnings
+                .push(warning(WarningCode::PlaceholderLeft, PLACEHOLDER_LEFT));
+        }
         let size = self.edits.splices.output_size(end);
         if size > GMAIL_CLIPS_BYTES {
             let added = size as i64 - end as i64;
