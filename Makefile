@@ -28,9 +28,9 @@ lint: ## Format, lints, what may come in from outside
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	PATH="$$(tests/tools/cargo-tool.sh cargo-deny 0.20.2):$$PATH" cargo-deny --log-level error check bans licenses sources
 
-crash: ## Kills the program 200 times under load and looks for every answered event
+crash: ## Kills the program 200 times under load, cuts the power 50 times, and looks for every answered event
 	$(CARGO) build --workspace
-	MAILTRAIL_CRASH_ROUNDS=200 $(CARGO) test --package mailtrail-tests --test it crash -- --nocapture
+	MAILTRAIL_CRASH_ROUNDS=200 MAILTRAIL_POWER_CUTS=50 $(CARGO) test --package mailtrail-tests --test it -- --nocapture crash power_cut
 
 fuzz: ## Fuzzes each target for FUZZ_SECONDS (60)
 	tests/fuzz/run.sh $(FUZZ_SECONDS)

@@ -3,6 +3,8 @@
 mod crash;
 mod full_disk;
 mod journal;
+mod load;
+mod power_cut;
 mod running;
 mod tidy;
 mod tracked_mail;
