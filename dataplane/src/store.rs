@@ -38,6 +38,7 @@ mod narrow;
 mod newest;
 mod provisional;
 mod record;
+mod repeats;
 mod retain;
 mod search;
 mod settle;
@@ -69,6 +70,7 @@ use erase::Whom;
 use folder::Folder;
 use index::{Index, KeyHasher};
 use journal::{Hub, Journal, JournalMetrics, Limits, Missing, Opened};
+use repeats::Repeats;
 use settle::{Judging, RealClock, Settle};
 use withdrawals::Withdrawals;
 
@@ -162,6 +164,7 @@ struct Inner {
     index: Arc<Index>,
     hits: Arc<Journal>,
     journal: Arc<Journal>,
+    repeats: Repeats,
     withdrawals: Withdrawals,
     folder: Arc<Folder>,
 }
@@ -252,6 +255,7 @@ impl Store {
                 settle,
                 index,
                 hits,
+                repeats: Repeats::load(KeyHasher::new(&folder.key), &journal),
                 journal,
                 withdrawals,
                 folder,
@@ -320,7 +324,8 @@ impl Store {
     }
 
     /// Keeps a message record; of a recipient who has withdrawn, or may have,
-    /// none.
+    /// none. Looks for an earlier one, which may wait for the disk: call it off
+    /// the runtime.
     pub fn append_message(&self, message: &MessageRecord) -> Pending {
         let withdrawn = self.inner.withdrawals.hold();
         let recipient = message.recipient.as_ref();
@@ -328,14 +333,14 @@ impl Store {
             return Pending::known(Ok(()));
         }
         let time_ms = u64::try_from(message.rewritten_at.as_millisecond()).unwrap_or(0);
-        match record::encode_message(message) {
-            Some(payload) => {
-                self.inner
-                    .journal
-                    .append(&self.messages, record::MESSAGE, time_ms, &payload)
-            }
-            None => self.inner.journal.refuse(record::MESSAGE),
-        }
+        let journal = &*self.inner.journal;
+        let append = |again| match record::encode_message(message, again) {
+            Some(payload) => journal.append(&self.messages, record::MESSAGE, time_ms, &payload),
+            None => journal.refuse(record::MESSAGE),
+        };
+        let lookup = self.inner.index.lookup();
+        let repeats = &self.inner.repeats;
+        repeats.append(message, (journal, &lookup), append)
     }
 
     /// Keeps a recipient's withdrawal from a domain. It counts at once.

@@ -16,7 +16,7 @@ use super::settings::INLINE_MAX_BYTES;
 use super::{Context, Shared};
 use crate::rewrite::report::{PixelReason, Report, Warning, WarningCode};
 use crate::rewrite::{self, Counted, Job, Rewritten, Tracking};
-use crate::store::Withdrawn;
+use crate::store::{NotKept, Withdrawn};
 
 /// One rewrite that may be done.
 pub(super) struct Plan {
@@ -163,9 +163,11 @@ impl Plan {
             }
             Withdrawn::No => {}
         }
-        let kept = context
-            .store
-            .append_message(&self.message_record(links, report));
+        let (store, record) = (context.store.clone(), self.message_record(links, report));
+        let kept = async {
+            let appended = tokio::task::spawn_blocking(move || store.append_message(&record));
+            appended.await.map_err(|_| NotKept)?.await
+        };
         let why = match tokio::time::timeout(context.settings.record_time, kept).await {
             Ok(Ok(())) => return None,
             Ok(Err(_)) => "the store could not keep the message record",

@@ -41,8 +41,8 @@ pub(super) struct Stats {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Counts)]
 pub(super) struct Counts {
-    /// Mails that were rewritten and recorded; one that was rewritten again
-    /// counts again.
+    /// Mails that were rewritten and recorded. One that is rewritten again, for
+    /// the same reader, counts once: in the hour of its first rewrite.
     pub sent: u64,
     /// Pixels loaded.
     pub opened: HitTotals,
@@ -57,7 +57,7 @@ pub(super) struct Hour {
     /// Its begin.
     #[schema(format = "date-time")]
     pub hour: String,
-    /// Mails that were rewritten and recorded.
+    /// Mails that were rewritten and recorded for the first time.
     pub sent: u64,
     /// Pixels loaded.
     pub opened: HitTotals,

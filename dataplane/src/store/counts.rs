@@ -1,8 +1,8 @@
 //! What happened in each hour of a domain. Each run of the index has it of its
 //! segment, so that a question adds up some small tables and reads no events.
 //!
-//! Test mails are not counted. A mail counts as sent with each rewrite that was
-//! recorded. Of a domain and hour a run keeps 48 bytes, sorted: the domain's
+//! Test mails are not counted. A mail counts as sent in the hour of its first
+//! rewrite that was recorded ([`super::repeats`]). Of a domain and hour a run keeps 48 bytes, sorted: the domain's
 //! hash (u64), hours since 1970 (u32), and nine numbers (u32 each): sent, and
 //! people, machines, unknown, first of opens, then of clicks; all big-endian.
 
@@ -44,7 +44,7 @@ pub struct HitCounts {
 /// What happened in an hour.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HourCounts {
-    /// Rewrites that were recorded.
+    /// Mails whose first rewrite was recorded.
     pub sent: u64,
     /// Pixels loaded.
     pub opened: HitCounts,
@@ -133,7 +133,7 @@ impl DomainHours {
 
     /// Counts a message record.
     pub(super) fn count_message(&mut self, domain: KeyHash, key: &MessageKey) {
-        if !key.test {
+        if !key.test && !key.again {
             let hour = hour_of(key.rewritten_at.as_millisecond());
             self.0.entry((domain, hour)).or_default().sent += 1;
         }

@@ -24,7 +24,7 @@ use mailtrail_core::event::{Client, Event, EventKind, EventLink, Verdict};
 use mailtrail_core::id::{LinkPosition, MessageId, Realm, Recipient};
 use mailtrail_core::message::MessageRecord;
 use mailtrail_core::target::Target;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// An event, in the form of this module.
@@ -119,6 +119,12 @@ pub(crate) struct MessageKey {
     /// A test mail.
     #[serde(default)]
     pub(crate) test: bool,
+    /// When the caller sends it.
+    #[serde(default)]
+    pub(crate) sent_at: Option<Timestamp>,
+    /// Whether an earlier one of this message and reader was recorded.
+    #[serde(default)]
+    pub(crate) again: bool,
 }
 
 // === Writing ===
@@ -226,9 +232,16 @@ fn put_length(to: &mut Vec<u8>, mut length: usize) {
     to.push(length as u8);
 }
 
-/// The payload of a message record.
-pub(crate) fn encode_message(record: &MessageRecord) -> Option<Vec<u8>> {
-    serde_json::to_vec(record).ok()
+/// The payload of a message record, and whether it repeats an earlier one.
+pub(crate) fn encode_message(record: &MessageRecord, again: bool) -> Option<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Written<'a> {
+        #[serde(flatten)]
+        record: &'a MessageRecord,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        again: bool,
+    }
+    serde_json::to_vec(&Written { record, again }).ok()
 }
 
 // === Reading ===

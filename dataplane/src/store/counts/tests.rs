@@ -85,7 +85,7 @@ fn hours_are_the_same_with_the_index_without_it_and_after_opening_again() {
     }
     let mut expected = expected(&events);
     for (n, test) in [(0, false), (1, false), (1, true), (2, false)] {
-        let mut message = message(DOMAIN, "sent", None, "x");
+        let mut message = message(DOMAIN, &format!("sent-{n}"), None, "x");
         message.rewritten_at = at(n, 7);
         message.test = test;
         store.append_message(&message).wait().expect("kept");

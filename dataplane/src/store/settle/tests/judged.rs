@@ -136,7 +136,7 @@ fn case_88_a_bare_mozilla_is_a_prefetch_only_soon_after_a_known_sending() {
         sent.sent_at = sent_before_ms.map(|before_ms| {
             Timestamp::from_millisecond((BEGIN_MS - before_ms) as i64).expect("a time")
         });
-        let payload = record::encode_message(&sent).expect("a payload");
+        let payload = record::encode_message(&sent, false).expect("a payload");
         let hub = bench.journal.hub();
         let kept = bench
             .journal
