@@ -23,6 +23,11 @@ impl Budget {
         Self { left: bytes }
     }
 
+    /// For who goes on until the answer is found.
+    pub(super) fn unbounded() -> Self {
+        Self::new(u64::MAX)
+    }
+
     /// A record of so many bytes was read in the course of a stretch.
     pub(super) fn read(&mut self, bytes: usize) {
         self.left = self.left.saturating_sub(bytes as u64);

@@ -23,16 +23,30 @@ pub(super) struct Places {
 }
 
 impl Narrow {
+    /// Records with this key.
+    pub(super) fn to(key: KeyHash) -> Self {
+        Self {
+            groups: vec![vec![key]],
+        }
+    }
+
     /// Narrows further: to records with one of these keys.
     pub(super) fn keep_any_of(&mut self, keys: Vec<KeyHash>) {
         self.groups.push(keys);
     }
 
-    /// What need be read of a segment.
-    pub(super) fn places(&self, part: Part<'_>, lookup: &Lookup<'_>) -> Places {
+    /// What need be read of a segment; all, where there is no index.
+    pub(super) fn places<'a>(
+        &self,
+        part: Part<'_>,
+        lookup: impl Into<Option<&'a Lookup<'a>>>,
+    ) -> Places {
         let all = Places {
             known: Vec::new(),
             from: FRAMES_START,
+        };
+        let Some(lookup) = lookup.into() else {
+            return all;
         };
         let mut both: Option<Places> = None;
         for group in &self.groups {

@@ -50,7 +50,6 @@
 //! before had written to `journal/` and not acknowledged, and the power goes
 //! later, events of that last batch may be lost.
 
-mod asked;
 mod clock;
 mod firsts;
 mod judging;

@@ -29,9 +29,10 @@ use std::collections::HashSet;
 use std::io;
 use std::ops::ControlFlow;
 
-use super::asked::any_in;
+use crate::store::budget::Budget;
 use crate::store::index::{KeyHash, KeyHasher, Lookup};
 use crate::store::journal::{FRAMES_START, FrameHead, Part, Reader};
+use crate::store::narrow::Narrow;
 use crate::store::record::{self, EventFacts, EventKey};
 
 /// Most keys in each of the two sets: 18 MiB of memory at most.
@@ -126,13 +127,25 @@ impl Firsts {
             let segment = part.segment;
             segment.number <= self.asked_up_to && segment.summary.last_ms >= asked.sent_ms
         });
+        let narrow = Narrow::to(key);
         for part in older {
             let same = |head: FrameHead, payload: &[u8]| {
                 head.kind == record::EVENT
                     && record::event_facts(payload)
                         .is_ok_and(|facts| facts.first && self.key(&facts) == key)
             };
-            if any_in(part, lookup, key, same)? {
+            let places = narrow.places(part, lookup);
+            if places.is_none(part) {
+                continue;
+            }
+            let budget = &mut Budget::unbounded();
+            let flow = places.each(part, budget, |_, _, head, payload| {
+                match same(head, payload) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                }
+            })?;
+            if flow.is_break() {
                 return Ok(true);
             }
         }
