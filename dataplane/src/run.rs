@@ -205,6 +205,10 @@ fn public_settings(settings: &Settings) -> serve::Settings {
         runtimes: settings.public_threads,
         trusted_proxies: settings.trusted_proxies.clone(),
         proxy_protocol: settings.proxy_protocol,
+        unknown_keys: match settings.source {
+            // One machine, one keyring: nobody else seals tokens.
+            Source::Manifests(_) => serve::UnknownKeys::Forged,
+        },
         ..serve::Settings::at(settings.public)
     }
 }

@@ -52,7 +52,7 @@ use crate::store::Store;
 
 pub use counts::Counts;
 pub use respond::PIXEL;
-pub use settings::{Limits, Settings};
+pub use settings::{Limits, Settings, UnknownKeys};
 
 use listen::Stage;
 use places::Places;

@@ -43,7 +43,7 @@ pub(super) enum Outcome {
     NotKept,
     /// The token did not open.
     Refused,
-    /// The token's key is not known yet.
+    /// The token's key is not known.
     UnknownKey,
 }
 

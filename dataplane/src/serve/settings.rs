@@ -18,8 +18,21 @@ pub struct Settings {
     /// Whether every connection begins with a header of the PROXY protocol.
     /// Where it must, one without is refused; where it must not, one with is.
     pub proxy_protocol: bool,
+    /// What a token says whose key is not known.
+    pub unknown_keys: UnknownKeys,
     /// What is refused.
     pub limits: Limits,
+}
+
+/// What a token is whose key is not known here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownKeys {
+    /// Forged: who seals tokens has the same keyring, and it is loaded whole.
+    /// It is answered as any other that does not open (cases 79 and 83).
+    Forged,
+    /// Perhaps sealed by another replica under a key that has not come here
+    /// yet: 503 until it has (case 103).
+    MayCome,
 }
 
 /// What one request, one connection and all of them may take.
@@ -59,6 +72,7 @@ impl Settings {
             runtimes: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
+            unknown_keys: UnknownKeys::Forged,
             limits: Limits::default(),
         }
     }

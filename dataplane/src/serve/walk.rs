@@ -17,6 +17,7 @@ use super::page::{self, Words};
 use super::respond::{self, Body, Reply};
 use super::route::{Asked, LinkKind};
 use super::runtime::Runtime;
+use super::settings::UnknownKeys;
 use super::{apps, client};
 use crate::hit::{self, Hit};
 use crate::judge::Seen;
@@ -52,13 +53,10 @@ impl Walk<'_> {
         let route = HitRoute::Open;
         match open(self.keys, self.domain, Kind::Open, token) {
             Ok(opened) => self.recorded(route, &opened, Reply::Pixel),
-            Err(OpenError::UnknownKey(_)) => {
-                self.unknown_key(route, respond::pixel_of_unknown_key())
+            Err(error) if self.may_open_later(route, &error) => {
+                made(respond::pixel_of_unknown_key())
             }
-            Err(_) => {
-                self.count(route, Outcome::Refused);
-                made(Reply::Pixel)
-            }
+            Err(_) => made(Reply::Pixel),
         }
     }
 
@@ -66,13 +64,10 @@ impl Walk<'_> {
         let route = HitRoute::Link(kind);
         let opened = match open(self.keys, self.domain, kind.token_kind(), token) {
             Ok(opened) => opened,
-            Err(OpenError::UnknownKey(_)) => {
-                return self.unknown_key(route, respond::link_of_unknown_key());
+            Err(error) if self.may_open_later(route, &error) => {
+                return made(respond::link_of_unknown_key());
             }
-            Err(_) => {
-                self.count(route, Outcome::Refused);
-                return made(self.not_found());
-            }
+            Err(_) => return made(self.not_found()),
         };
         match opened.link() {
             Some(link) if wants_json(self.headers) => {
@@ -112,8 +107,7 @@ impl Walk<'_> {
     fn withdrawable(&self, token: &str) -> Result<Opened, Box<Response<Body>>> {
         match open(self.keys, self.domain, Kind::Withdraw, token) {
             Ok(opened) if opened.claim().mail.recipient.is_some() => Ok(opened),
-            Err(OpenError::UnknownKey(_)) => {
-                self.runtime.context.key_missing.notify_one();
+            Err(error) if self.key_may_come(&error) => {
                 Err(Box::new(respond::link_of_unknown_key()))
             }
             Ok(_) | Err(_) => Err(Box::new(self.not_found())),
@@ -157,10 +151,24 @@ impl Walk<'_> {
         respond::html(StatusCode::NOT_FOUND, page::not_found(words, fallback))
     }
 
-    fn unknown_key(&self, route: HitRoute, response: Response<Body>) -> State {
-        self.count(route, Outcome::UnknownKey);
+    /// Counts a token that did not open; whether it may once its key has come.
+    fn may_open_later(&self, route: HitRoute, error: &OpenError) -> bool {
+        let outcome = match error {
+            OpenError::UnknownKey(_) => Outcome::UnknownKey,
+            _ => Outcome::Refused,
+        };
+        self.count(route, outcome);
+        self.key_may_come(error)
+    }
+
+    /// Whether a token's key is not known, and may be out there all the same.
+    /// The keyring is read again in any case: somebody may have restored it.
+    fn key_may_come(&self, error: &OpenError) -> bool {
+        if !matches!(error, OpenError::UnknownKey(_)) {
+            return false;
+        }
         self.runtime.context.key_missing.notify_one();
-        made(response)
+        self.runtime.settings.unknown_keys == UnknownKeys::MayCome
     }
 
     /// The response, after its event where one is to be kept.

@@ -9,7 +9,7 @@ use mailtrail_core::keyring::Keyring;
 use mailtrail_core::proof::{self, Challenge};
 use mailtrail_core::target::Target;
 use mailtrail_core::token::{Claim, Hour, Keys, Mail, Purpose};
-use mailtrail_dataplane::serve::PIXEL;
+use mailtrail_dataplane::serve::{PIXEL, UnknownKeys};
 use mailtrail_dataplane::store::Withdrawn;
 
 use crate::client::Response;
@@ -583,20 +583,10 @@ fn case_102_the_host_proves_that_it_leads_to_this_install() {
 
 #[test]
 fn case_103_an_unknown_key_is_asked_for_at_once_and_503_meanwhile() {
-    let world = world();
-    let newer = Keys::new(keyring(9));
-    let claim = |purpose| Claim {
-        mail: mail(),
-        purpose,
-    };
-    let link = format!(
-        "/c/{}",
-        token_of(&newer, "shop/links", &claim(Purpose::Click(link())))
-    );
-    let pixel = format!(
-        "/o/{}",
-        token_of(&newer, "shop/links", &claim(Purpose::Open))
-    );
+    let mut wanted = wanted();
+    wanted.settings.unknown_keys = UnknownKeys::MayCome;
+    let world = wanted.start();
+    let [link, pixel, _] = paths_of_another_key();
     let response = world.get(&link);
     assert_eq!(response.status, 503);
     assert_eq!(response.header("retry-after"), Some("1"));
@@ -617,6 +607,49 @@ fn case_103_an_unknown_key_is_asked_for_at_once_and_503_meanwhile() {
     is_redirect(&world.get(&link));
     is_pixel(&world.get(&pixel));
     assert_eq!(world.events().len(), 2);
+}
+
+/// A link, a pixel and a withdrawal, sealed under a key that is not the world's.
+fn paths_of_another_key() -> [String; 3] {
+    let other = Keys::new(keyring(9));
+    let purposes = [
+        ("c", Purpose::Click(link())),
+        ("o", Purpose::Open),
+        ("w", Purpose::Withdraw),
+    ];
+    purposes.map(|(kind, purpose)| {
+        let mail = mail();
+        let token = token_of(&other, "shop/links", &Claim { mail, purpose });
+        format!("/{kind}/{token}")
+    })
+}
+
+#[test]
+fn cases_79_and_83_where_no_other_key_can_come_an_unknown_one_is_a_forgery_like_any() {
+    let world = world();
+    let [link, pixel, withdrawal] = paths_of_another_key();
+    // Nobody learns from the answer which keys there are.
+    let forged = world.get(&tampered(&world.link_path()));
+    for path in [&link, &withdrawal] {
+        let other_key = world.get(path);
+        is_not_found(&other_key);
+        assert_eq!(other_key.body, forged.body);
+    }
+    is_pixel(&world.get(&pixel));
+    assert_eq!(world.events(), []);
+    let metrics = world.metrics.encode();
+    for route in ["open", "click"] {
+        let line = format!("hits_total{{route=\"{route}\",outcome=\"unknown_key\"}} 1");
+        assert!(metrics.contains(&line), "{metrics}");
+    }
+    // It is looked for all the same: somebody may have restored the keyring.
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(world.key_missing.notified()); // or hangs
+    let merged = keyring(7).merge(&keyring(9)).expect("a keyring");
+    world.live.replace_keys(Keys::new(merged));
+    is_redirect(&world.get(&link));
 }
 
 #[test]
