@@ -54,6 +54,7 @@ mod schema;
 pub mod settings;
 mod stats;
 mod stream;
+mod times;
 
 pub use auth::{Authorizer, Caller, Denied, Verb};
 pub use counts::Counts;

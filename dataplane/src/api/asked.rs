@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use mailtrail_core::event::{EventKind, Verdict};
 use mailtrail_core::id::{MessageId, NameError, Realm};
 use serde_json::Value;
@@ -11,12 +10,11 @@ use serde_json::Value;
 use super::fields::{Fields, line_fault};
 use super::query::Query;
 use super::settings::{CURSOR_MAX_BYTES, LIMIT_DEFAULT, LIMIT_MAX, TAGS_MAX, TAGS_MAX_BYTES};
+use super::times::time;
 use crate::store::{Cursor, EventFilter, EventQuery, MessageQuery};
 
 /// Most words of a list: each verdict and group, twice over.
 const WORDS_MAX: usize = 16;
-/// The rule of times.
-const TIME_RULE: &str = "must be a time like 2026-11-23T18:00:00Z (RFC 3339)";
 
 /// Where something is asked: in a query string or in a JSON body.
 pub(super) trait Source {
@@ -89,11 +87,6 @@ pub(super) fn limit(from: &mut impl Source) -> usize {
 pub(super) fn name<T: std::str::FromStr<Err = NameError>>(text: &str) -> Result<T, String> {
     text.parse()
         .map_err(|error: NameError| error.rule().to_owned())
-}
-
-/// Parses a time.
-pub(super) fn time(text: &str) -> Result<Timestamp, String> {
-    text.parse().map_err(|_| TIME_RULE.to_owned())
 }
 
 /// Parses a cursor, as far as one is told from chance here.
@@ -361,6 +354,10 @@ mod tests {
             ("tag==a", r#"{"tags":{"":"a"}}"#),
             ("tag=a=%0A", r#"{"tags":{"a":"\n"}}"#),
             ("since=yesterday", r#"{"since":"yesterday"}"#),
+            (
+                "until=2026-11-23T18:00:00%2B24:00",
+                r#"{"until":"2026-11-23T18:00:00+24:00"}"#,
+            ),
             ("limit=0", r#"{"limit":0}"#),
             ("limit=1001", r#"{"limit":1001}"#),
             ("limit=1.5", r#"{"limit":1.5}"#),

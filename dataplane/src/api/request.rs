@@ -11,12 +11,13 @@ use mailtrail_core::id::{Host, MessageId, Realm, Recipient};
 use mailtrail_core::target::Target;
 use serde_json::Value;
 
-use super::asked::{name, time};
+use super::asked::name;
 use super::fields::{Fields, line_fault};
 use super::problem::Problem;
 use super::settings::{
     HEADER_MAX_BYTES, TAGS_MAX, TAGS_MAX_BYTES, UNSUBSCRIBE_URL_MAX_BYTES, UNSUBSCRIBE_URLS_MAX,
 };
+use super::times::time;
 
 pub(super) use headers::from_headers;
 

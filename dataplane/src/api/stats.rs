@@ -15,7 +15,8 @@ use super::query::Query;
 use super::rewrite::print;
 use super::schema::HitTotals;
 use super::settings::{STATS_DEFAULT_HOURS, STATS_MAX_HOURS};
-use super::{App, asked, examples};
+use super::times::time;
+use super::{App, examples};
 use crate::store::{HourCounts, StatsQuery};
 
 /// Seconds of an hour.
@@ -123,8 +124,8 @@ pub(super) async fn show(
 
 /// Widens what is asked for to full hours.
 fn hours(domain: &Realm, query: &mut Query, now: Timestamp) -> StatsQuery {
-    let since = query.parsed("since", asked::time);
-    let until = query.parsed("until", asked::time).unwrap_or(now);
+    let since = query.parsed("since", time);
+    let until = query.parsed("until", time).unwrap_or(now);
     let hour = |seconds: i64| u32::try_from(seconds.div_euclid(HOUR_SECONDS)).unwrap_or(0);
     let to = hour(until.as_second() + HOUR_SECONDS - i64::from(is_full_second(until)));
     let from = since.map_or(to.saturating_sub(STATS_DEFAULT_HOURS), |since| {

@@ -54,6 +54,8 @@ fn every_bound_is_refused_with_its_field() {
         ("tags", json!({"tags": {"k": 1}})),
         ("tags", json!({"tags": {"": "v"}})),
         ("sent_at", json!({"sent_at": "yesterday"})),
+        ("sent_at", json!({"sent_at": "2026-11-23T18:00:00+24:00"})),
+        ("sent_at", json!({"sent_at": "9999-12-31T00:00:00Z"})),
         (
             "unsubscribe_urls",
             json!({"unsubscribe_urls": vec!["https://e.com/"; 9]}),
