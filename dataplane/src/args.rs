@@ -99,6 +99,7 @@ pub struct Args {
     rules: Option<PathBuf>,
 
     /// How long a hit waits for its verdict, when bursts and repeats are known; its event is listed then.
+    /// Below 10s, within which a scanner's burst is told, some scanners count as people; a warning says so.
     #[arg(long, env = "MAILTRAIL_SETTLE", value_name = "TIME", default_value = "10s", value_parser = settle_time)]
     settle: Duration,
 

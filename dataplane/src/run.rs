@@ -121,6 +121,7 @@ struct Bound {
 pub fn run(args: Args) -> Result<(), RunError> {
     log::start(&args)?;
     let settings = args.settings()?;
+    log::short_settle(settings.settle);
     // The public listener has runtimes of its own, one per core; this one
     // carries the API, the admin port and the watchers.
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -210,3 +210,21 @@ fn the_keyring_is_its_owners_alone() {
         .mode();
     assert_eq!(mode & 0o777, 0o600);
 }
+
+#[test]
+fn a_settling_time_that_misses_bursts_is_warned_of_with_both_times() {
+    let warned = |settle: &str| {
+        let folder = tempfile::tempdir().expect("a folder");
+        let flags = Flags::new(root().join("examples/manifests"), folder.path());
+        let program = flags.with("--settle", settle).start();
+        let log = program.log();
+        assert!(program.stop().success());
+        log.lines().any(|line| {
+            line.contains("WARN")
+                && line.contains("--settle")
+                && line.contains("\"burst_ms\":10000")
+        })
+    };
+    assert!(warned("9999ms"));
+    assert!(!warned("10s"));
+}

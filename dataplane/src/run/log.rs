@@ -1,9 +1,12 @@
 //! Log lines: structured, to standard error, nothing personal in them.
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Args, LogFormat};
+use crate::judge::window::BURST_MS;
 use crate::run::RunError;
 use crate::serve;
 
@@ -36,6 +39,19 @@ pub(super) fn addresses(public: &serve::Bound, api: &TcpListener, admin: &TcpLis
         address = text(admin),
         "admin address: live, ready, metrics, config"
     );
+}
+
+/// Warns where hits settle before all of a burst can have come (case 92).
+pub(super) fn short_settle(settle: Duration) {
+    let settle_ms = u64::try_from(settle.as_millis()).unwrap_or(u64::MAX);
+    if settle_ms < BURST_MS {
+        tracing::warn!(
+            settle_ms,
+            burst_ms = BURST_MS,
+            "--settle is shorter than the time within which a scanner's burst is told: \
+             hits that come later than it change no verdict, so scanners may count as people"
+        );
+    }
 }
 
 /// Tells why the program ended, on standard error.
