@@ -27,7 +27,9 @@ pub fn address(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     let entries = lines
         .iter()
         .rev()
-        .flat_map(|line| line.as_bytes().rsplit(|b| *b == b','));
+        .flat_map(|line| line.as_bytes().rsplit(|b| *b == b','))
+        // An empty element of a list counts for nothing (RFC 9110, 5.6.1).
+        .filter(|entry| !entry.trim_ascii().is_empty());
     for entry in entries.take(HOPS_MAX) {
         let Some(hop) = parse(entry) else {
             // Whatever stands further left is vouched for by nobody we know.
@@ -105,9 +107,21 @@ mod tests {
     fn case_93_what_is_no_address_ends_the_chain() {
         check("10.0.0.1", &["198.51.100.1, unknown"], "10.0.0.1");
         check("10.0.0.1", &["198.51.100.1, unknown, 10.2.3.4"], "10.2.3.4");
-        check("10.0.0.1", &[""], "10.0.0.1");
+        check("10.0.0.1", &[" unknown "], "10.0.0.1");
         let long = ["198.51.100.1", &",10.0.0.2".repeat(HOPS_MAX)].concat();
         check("10.0.0.1", &[&long], "10.0.0.2");
+    }
+
+    #[test]
+    fn case_93_empty_elements_of_the_list_are_passed_over() {
+        check("10.0.0.1", &["198.51.100.1,"], "198.51.100.1");
+        check(
+            "10.0.0.1",
+            &["198.51.100.1, ,\t,10.2.3.4 , "],
+            "198.51.100.1",
+        );
+        check("10.0.0.1", &["198.51.100.1", "", ","], "198.51.100.1");
+        check("10.0.0.1", &["", ",,"], "10.0.0.1");
     }
 
     #[test]
