@@ -24,6 +24,15 @@ const LIST_DEPTH_MAX: u8 = 1;
 
 /// Reads every document of a file into the set.
 pub(super) fn read(file: &Path, bytes: &[u8], checker: &Checker, set: &mut Set) {
+    if let Some(fault) = not_utf8(bytes) {
+        let (line, column, rule) = fault;
+        let at = Place {
+            file: file.to_owned(),
+            line,
+            column,
+        };
+        return set.fault(at, "", rule);
+    }
     let mut reader = bytes;
     let options = serde_saphyr::options! {
         // What stands in a manifest that is not ours may be a secret.
@@ -51,6 +60,17 @@ pub(super) fn read(file: &Path, bytes: &[u8], checker: &Checker, set: &mut Set) 
             }
         }
     }
+}
+
+/// Where a file ceases to be UTF-8, by line and column, and what is wrong there.
+fn not_utf8(bytes: &[u8]) -> Option<(u64, u64, String)> {
+    let error = std::str::from_utf8(bytes).err()?;
+    let offset = error.valid_up_to();
+    let before = String::from_utf8_lossy(&bytes[..offset]);
+    let line = before.bytes().filter(|b| *b == b'\n').count() as u64 + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() as u64 + 1;
+    let rule = format!("must be UTF-8; the byte at offset {offset} is none (counted from 0)");
+    Some((line, column, rule))
 }
 
 struct Reading<'a> {

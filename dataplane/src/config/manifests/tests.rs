@@ -184,6 +184,20 @@ fn what_is_no_manifest_is_told_as_such() {
 }
 
 #[test]
+fn what_is_not_utf_8_is_told_by_file_place_and_byte_offset() {
+    let folder = folder(&[("b.yaml", MINIMAL)]);
+    let text = [MINIMAL.as_bytes(), "# gr\u{fc}n\n#".as_bytes(), b"\xfc\n"].concat();
+    let offset = text.len() - 2;
+    fs::write(folder.path().join("a.yaml"), &text).expect("written");
+    let errors = load(folder.path()).expect_err("faults").to_string();
+    let expected = format!(
+        "{}/a.yaml:8:2: must be UTF-8; the byte at offset {offset} is none (counted from 0)",
+        folder.path().display()
+    );
+    assert_eq!(errors, expected);
+}
+
+#[test]
 fn a_fault_does_not_show_what_may_be_a_secret() {
     for text in [
         "kind: Secret\nstringData:\n  key: hunter2: x\n",
