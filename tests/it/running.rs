@@ -128,6 +128,16 @@ fn a_changed_manifest_is_applied_and_a_bad_one_keeps_the_last_good() {
 
     write(&manifest, MANIFEST);
     program.until("the toggle is on again", |p| opens(p) == true);
+
+    // One domain goes, another comes: each is counted as what it is.
+    let other = MANIFEST.replace("name: links", "name: other");
+    write(
+        &manifest,
+        &other.replace("links.localhost", "other.localhost"),
+    );
+    program.until("what is retired is told apart", |p| {
+        p.log().contains("\"domains\":1,\"retired\":1")
+    });
 }
 
 const RULES: &str = "version: 1

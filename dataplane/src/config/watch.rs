@@ -19,6 +19,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use mailtrail_core::config::DomainState;
 use mailtrail_crds::validate::Checker;
 
 use super::Live;
@@ -58,13 +59,16 @@ impl Watcher {
     fn take(&mut self, loaded: Loaded) -> Looked {
         loaded.log_notices();
         let domains = loaded.snapshot.len();
+        let retired = loaded.snapshot.domains();
+        let retired = retired.filter(|domain| domain.state == DomainState::Retired);
+        let retired = retired.count();
         self.carried = loaded.baseline.carried;
         self.live.replace_snapshot(loaded.snapshot);
         self.live.replace_refused(ManifestErrors::default());
         self.metrics.reloads.inc();
         self.metrics.last_reload_ok.set(1);
         self.metrics.domains.set(count(domains));
-        tracing::info!(domains, "manifests reloaded");
+        tracing::info!(domains = domains - retired, retired, "manifests reloaded");
         Looked::Reloaded
     }
 
