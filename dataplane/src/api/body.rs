@@ -68,7 +68,7 @@ impl Reader {
                 Err(_) => return Err(Problem::new(Code::SlowBody).detail("see body_time")),
                 Ok(None) => return Ok(None),
                 Ok(Some(Err(_))) => {
-                    return Err(Problem::new(Code::Malformed).detail("the body is cut off"));
+                    return Err(Problem::new(Code::CutOff));
                 }
                 Ok(Some(Ok(frame))) => frame,
             };

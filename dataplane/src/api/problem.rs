@@ -62,8 +62,10 @@ pub(super) struct Limit {
 pub(super) enum Code {
     /// Not HTTP, or against its rules.
     NotHttp,
-    /// The body is not JSON, or cut off.
+    /// The body is not JSON.
     Malformed,
+    /// The body ended before its end.
+    CutOff,
     /// No credentials, or none that we know.
     Unauthenticated,
     /// The caller may not do this, or there is no such domain.
@@ -104,9 +106,10 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::NotHttp,
         Self::Malformed,
+        Self::CutOff,
         Self::Unauthenticated,
         Self::Forbidden,
         Self::NotLocal,
@@ -134,7 +137,7 @@ impl Code {
 
     fn status(self) -> StatusCode {
         match self {
-            Self::NotHttp | Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::NotHttp | Self::Malformed | Self::CutOff => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::NotLocal => StatusCode::FORBIDDEN,
             Self::UnknownRoute | Self::UnknownDomain | Self::UnknownMessage | Self::OtherDomain => {
@@ -158,6 +161,7 @@ impl Code {
         match self {
             Self::NotHttp => "not-http",
             Self::Malformed => "malformed",
+            Self::CutOff => "cut-off",
             Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::NotLocal => "not-local",
@@ -183,6 +187,7 @@ impl Code {
         match self {
             Self::NotHttp => "The request is not valid HTTP",
             Self::Malformed => "The body is not valid JSON",
+            Self::CutOff => "The body did not arrive whole",
             Self::Unauthenticated => "A valid bearer token is required",
             Self::Forbidden => "Not allowed, or no such tracking domain",
             Self::NotLocal => "Without tokens, only programs on this machine are answered",

@@ -130,6 +130,29 @@ fn too_many_header_fields_are_refused() {
     assert_eq!(body["limit"]["name"], "head_max_bytes");
 }
 
+#[test]
+fn a_body_that_is_cut_off_is_told_as_that_whatever_it_is() {
+    let server = World::open().start();
+    for (content_type, begin) in [("text/html", "<p>Hel"), ("application/json", "{\"doma")] {
+        let mut stream = connect(server.address);
+        let head = mail_head(1000)
+            .replace("application/json", content_type)
+            .replace(
+                "\r\n\r\n",
+                "\r\nmailtrail-domain: shop/links\r\nmailtrail-message-id: m\r\n\r\n",
+            );
+        stream
+            .write_all((head + begin).as_bytes())
+            .expect("written");
+        stream
+            .shutdown(std::net::Shutdown::Write)
+            .expect("half closed");
+        let (status, word, body) = Answer::read(stream).problem();
+        assert_eq!((status, word.as_str()), (400, "cut-off"), "{content_type}");
+        assert_eq!(body["title"], "The body did not arrive whole");
+    }
+}
+
 /// Reads an answer and leaves the connection as it is.
 fn read_one(stream: &mut TcpStream) {
     let mut head = Vec::new();
