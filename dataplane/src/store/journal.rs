@@ -86,6 +86,7 @@ mod read;
 mod rewrite;
 mod scan;
 mod segment;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -93,13 +94,10 @@ mod writer;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
 use crate::store::disk::Disk;
-use crate::store::record;
 
 pub(crate) use frame::FRAMES_START;
 pub(crate) use frame::FrameHead;
@@ -111,6 +109,8 @@ pub use progress::NotKept;
 pub(crate) use read::{Part, Reader};
 pub(crate) use rewrite::{Closed, Removed};
 pub(crate) use segment::Segment;
+
+use shared::Shared;
 
 /// Segments this long are sealed, in bytes: reading one whole takes some
 /// 20 ms, and 10 million events are some 80 files.
@@ -196,17 +196,6 @@ pub(crate) struct Kept {
 
 /// What is done with a batch before anybody is told that it is kept.
 type OnKept = Box<dyn Fn(Kept) + Send + Sync>;
-
-/// What producers, readers and the writer share.
-struct Shared {
-    queue: queue::Queue,
-    progress: Arc<progress::Progress>,
-    segments: RwLock<Vec<Segment>>,
-    /// No segment file that is made has a number up to this one.
-    files_up_to: AtomicU64,
-    on_kept: OnceLock<OnKept>,
-    metrics: JournalMetrics,
-}
 
 impl Journal {
     /// Opens a folder, which is made when missing, and starts the writer.
@@ -363,94 +352,5 @@ impl Drop for Journal {
             // A writer that panicked has said so, and its waiters are told.
             let _ = thread.join();
         }
-    }
-}
-
-// === Shared ===
-
-impl Shared {
-    fn segments(&self) -> RwLockReadGuard<'_, Vec<Segment>> {
-        self.segments.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn segments_mut(&self) -> RwLockWriteGuard<'_, Vec<Segment>> {
-        self.segments
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push_tail(&self, segment: &Segment) {
-        self.segments_mut().push(segment.clone());
-        self.measure();
-    }
-
-    /// Says what is on the disk of the segment that is, or was, written.
-    fn update_tail(&self, tail: &Segment) {
-        let mut segments = self.segments_mut();
-        let Some(known) = segments.iter_mut().rev().find(|s| s.number == tail.number) else {
-            return;
-        };
-        let resized = known.file_bytes != tail.file_bytes;
-        known.summary = tail.summary;
-        known.sealed = tail.sealed;
-        known.file_bytes = tail.file_bytes;
-        drop(segments);
-        if resized {
-            self.measure();
-        }
-    }
-
-    /// Another segment stands in the place of the one of its number.
-    fn replace(&self, segment: Segment) {
-        let mut segments = self.segments_mut();
-        if let Some(known) = segments.iter_mut().find(|s| s.number == segment.number) {
-            *known = segment;
-        }
-        drop(segments);
-        self.measure();
-    }
-
-    /// Bytes of all segments but this one.
-    fn bytes_without(&self, tail: Option<u64>) -> u64 {
-        let segments = self.segments();
-        let others = segments.iter().filter(|s| Some(s.number) != tail);
-        others.map(|s| s.file_bytes).sum()
-    }
-
-    fn remove(&self, number: u64) {
-        self.segments_mut().retain(|s| s.number != number);
-        self.measure();
-    }
-
-    fn measure(&self) {
-        let segments = self.segments();
-        let bytes: u64 = segments.iter().map(|s| s.file_bytes).sum();
-        self.metrics.segments.set(segments.len() as i64);
-        self.metrics
-            .bytes
-            .set(i64::try_from(bytes).unwrap_or(i64::MAX));
-    }
-
-    /// Counts a batch as not kept, and tells who waits for it.
-    fn lose(&self, batch: &queue::Batch) {
-        let mut at = 0;
-        let mut first = None;
-        while let Some(head) = batch.frames.get(at..).and_then(FrameHead::decode) {
-            first.get_or_insert(head.seq);
-            self.count_not_kept(head.kind);
-            at += head.frame_bytes();
-        }
-        if let Some(first) = first {
-            self.progress.lose(first..=batch.last_seq);
-        }
-    }
-
-    fn count_not_kept(&self, kind: u16) {
-        match kind {
-            record::HIT => self.metrics.events_not_kept.inc(),
-            // Settling tries again until they are kept.
-            record::EVENT | record::SETTLED => 0,
-            _ => self.metrics.others_not_kept.inc(),
-        };
     }
 }

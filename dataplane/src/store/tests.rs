@@ -6,6 +6,7 @@ use mailtrail_core::event::EventKind;
 
 use super::fixtures::{event, hit, message, unsettled, wait_until_settled};
 use super::*;
+use crate::metrics::Metrics;
 
 fn open(dir: &std::path::Path) -> Store {
     let settings = Settings::at(dir).settling_at_once();

@@ -21,18 +21,16 @@
 //! a restored folder has none. A folder without a count gets one.
 
 mod count;
+mod load;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::ControlFlow;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
-use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use mailtrail_core::id::{Realm, Recipient};
@@ -41,9 +39,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use super::Withdrawn;
 use super::disk::Disk;
 use super::folder::Folder;
-use super::journal::{Hub, Journal, JournalMetrics, Kept, Limits, Opened, Pending};
+use super::journal::{Hub, Journal, JournalMetrics, Kept, Limits, Pending};
 use super::record;
-use count::{Count, CountError, CountFile};
+use count::{Count, CountFile};
+use load::{Found, load};
 
 /// The list's folder in the data folder.
 pub(super) const FOLDER: &str = "withdrawals";
@@ -55,8 +54,6 @@ const WITHDRAWALS_MAX: usize = 4_000_000;
 /// Bytes of a hash; among the most that are kept, two are the same with a
 /// chance of 1 in 10^25.
 const HASH_BYTES: usize = 16;
-/// Wait before a list that could not be read is read again.
-const RELOAD_AFTER: Duration = Duration::from_secs(1);
 
 type Hash = [u8; HASH_BYTES];
 
@@ -95,21 +92,6 @@ struct Counting {
     /// What is counted; none while the list is read, or where some are lost:
     /// then the file stays as it is.
     count: Mutex<Option<Count>>,
-}
-
-/// What was found before the list is read.
-struct Found {
-    opened: Opened,
-    count: Result<Option<Count>, CountError>,
-}
-
-/// Records that are read, as far as they are.
-#[derive(Default)]
-struct Read {
-    records: u64,
-    up_to: u64,
-    /// How many are of those that the count speaks of.
-    counted: u64,
 }
 
 /// The list, which stays as it is for as long as this lives.
@@ -255,62 +237,6 @@ impl Inner {
     fn list_mut(&self) -> RwLockWriteGuard<'_, HashMap<Hash, Option<u64>>> {
         self.list.write().unwrap_or_else(PoisonError::into_inner)
     }
-
-    /// Reads all that is on the disk, until there is no more; of what is there
-    /// then, the count is kept. None where it has fewer than it should.
-    fn read(&self, found: &Found) -> io::Result<Option<Read>> {
-        let counted = match &found.count {
-            Ok(count) => count.unwrap_or_default(),
-            // As good as one that no folder can have.
-            Err(_) => Count {
-                records: u64::MAX,
-                ..Count::default()
-            },
-        };
-        let mut read = Read::default();
-        loop {
-            self.read_on(&mut read, counted.up_to)?;
-            let mut counting = self.counting.lock();
-            let reader = self.journal.reader();
-            let last = reader.parts().next_back();
-            if last.is_some_and(|part| part.last_seq() > read.up_to) {
-                continue;
-            }
-            if read.counted < counted.records {
-                return Ok(Some(read));
-            }
-            let count = Count {
-                records: read.records,
-                up_to: read.up_to,
-                segment: last.map_or(0, |part| part.segment.number),
-            };
-            if count.records > 0 && count != counted {
-                self.counting.write(count);
-            }
-            *counting = Some(count);
-            return Ok(None);
-        }
-    }
-
-    fn read_on(&self, read: &mut Read, counted_up_to: u64) -> io::Result<()> {
-        let reader = self.journal.reader();
-        let last = reader.parts().next_back().map_or(0, |part| part.last_seq());
-        reader.each_after(read.up_to, |head, payload| {
-            if head.kind == record::WITHDRAWAL
-                && let Ok(hash) = Hash::try_from(payload)
-            {
-                read.records += 1;
-                read.counted += u64::from(head.seq <= counted_up_to);
-                // One that came meanwhile has a later number, and keeps it.
-                self.list_mut().entry(hash).or_insert(Some(head.seq));
-                self.any.store(true, Ordering::SeqCst);
-            }
-            ControlFlow::Continue(())
-        })?;
-        // What is damaged behind the last record is not waited for.
-        read.up_to = last;
-        Ok(())
-    }
 }
 
 // === Counting ===
@@ -341,71 +267,5 @@ impl Counting {
     fn lock(&self) -> MutexGuard<'_, Option<Count>> {
         // It is replaced whole.
         self.count.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-// === Loading ===
-
-/// Reads the list until that succeeds or nobody wants it any more.
-fn load(withdrawals: &Weak<Inner>, known: &OnceLock<Known>, found: &Found) {
-    while let Some(inner) = withdrawals.upgrade() {
-        let read = inner.read(found);
-        if let Ok(Some(_)) = read {
-            inner.incomplete.set(1);
-        }
-        let path = inner.counting.file.path();
-        // Before it is said that they are loaded: from then on the folder is in
-        // use no longer than the store.
-        drop(inner);
-        match read {
-            Ok(lost) => {
-                found.tell(lost.as_ref(), &path);
-                // It is set here only, once.
-                let _ = known.set(match lost {
-                    None => Known::Whole,
-                    Some(_) => Known::Incomplete,
-                });
-                return;
-            }
-            Err(error) => {
-                tracing::error!(%error, "withdrawals cannot be read; nothing is recorded until they are");
-            }
-        }
-        std::thread::sleep(RELOAD_AFTER);
-    }
-}
-
-impl Found {
-    /// Says what state the list is in, and what to do where it is a bad one.
-    fn tell(&self, lost: Option<&Read>, count: &Path) {
-        let Self {
-            opened,
-            count: said,
-        } = self;
-        let count = count.display();
-        match (lost, said) {
-            (Some(read), Ok(said)) => tracing::error!(
-                withdrawals = read.counted,
-                counted = said.map_or(0, |said| said.records),
-                damaged = opened.damaged,
-                unreadable = opened.unreadable,
-                "withdrawals are lost: nothing is recorded of readers who are named; \
-                 restore the folder {FOLDER}/ from a backup, beside the files that are newer, \
-                 or remove {count} to go on with what is left; then start again"
-            ),
-            (Some(_), Err(error)) => tracing::error!(
-                %error,
-                "{count} cannot be read, so nobody knows whether withdrawals are lost: \
-                 nothing is recorded of readers who are named; restore it from a backup, \
-                 or remove it to go on with the folder {FOLDER}/ as it is; then start again"
-            ),
-            (None, Ok(None)) if opened.damaged > 0 || opened.unreadable > 0 => tracing::error!(
-                damaged = opened.damaged,
-                unreadable = opened.unreadable,
-                "withdrawals are damaged, and were never counted: whose are lost is recorded \
-                 again; restore the folder {FOLDER}/ from a backup"
-            ),
-            (None, _) => super::tell(FOLDER, opened),
-        }
     }
 }

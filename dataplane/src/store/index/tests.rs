@@ -1,9 +1,8 @@
 //! The index changes no answer, whatever becomes of it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::*;
 use crate::metrics::Metrics;
 use crate::store::fixtures::{event, message, unsettled, wait_until_settled};
 use crate::store::journal::Limits;

@@ -4,9 +4,9 @@
 use jiff::Timestamp;
 use mailtrail_core::event::Unsettled;
 
+use super::read::{Fields, text, time};
 use super::{
-    DOMAIN, Fields, ID, MESSAGE_ID, RECIPIENT, TARGET, Unreadable, decode_event, encode_event, put,
-    text, time,
+    DOMAIN, ID, MESSAGE_ID, RECIPIENT, TARGET, Unreadable, decode_event, encode_event, put,
 };
 
 const SIGN: u8 = 21;

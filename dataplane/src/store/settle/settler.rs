@@ -1,5 +1,7 @@
 //! One look after the other: follows the hits, settles what is due.
 
+mod tidy;
+
 use std::collections::VecDeque;
 use std::io;
 use std::ops::ControlFlow;
@@ -17,18 +19,12 @@ use super::{Shared, record};
 use crate::judge::window::{Due, WAITING_MAX, Waiting, Window};
 use crate::store::journal::{Hub, Journal, Pending, Reader};
 use crate::store::withdrawals::Withdrawals;
+use tidy::Spooled;
 
 /// Most hits that are due together: what one look found.
 const LOOK_MAX_HITS: usize = 16 * 1024;
 /// Most events of a batch: some 2 MB, kept until they are on the disk.
 const BATCH_MAX_EVENTS: usize = 4096;
-/// How long a segment of settled hits is still kept: a start reads it for what
-/// belongs to the burst of a hit that waits.
-const CONTEXT_MS: u64 = 15_000;
-/// How often the segment that is written is ended, so that what is settled can
-/// be removed.
-const ROLL_EVERY_MS: u64 = 600_000;
-
 /// What a settler works with.
 pub(in crate::store) struct Parts {
     /// Where hits are until they are settled.
@@ -94,14 +90,6 @@ struct Judged {
     reader: Option<(Realm, Recipient)>,
     /// Whether it is on the disk, or must not get there.
     done: bool,
-}
-
-/// Two moments and what was settled then, so that segments can be removed a
-/// while after that; and when the segment that is written was begun, about.
-struct Spooled {
-    before: (u64, u64),
-    lately: (u64, u64),
-    rolled_ms: u64,
 }
 
 impl Settler {
@@ -355,73 +343,6 @@ impl Settler {
             self.journal
                 .append(&self.events, record::EVENT, event.time_ms, &event.payload),
         )
-    }
-
-    // === Tidying ===
-
-    fn measure(&self) {
-        self.metrics.waiting.set(self.window.len() as i64);
-        let oldest_ms = self.window.due_at_ms();
-        let age_ms = oldest_ms.map_or(0, |due_ms| {
-            let time_ms = due_ms.saturating_sub(self.settle_ms);
-            self.clock.wall_ms().saturating_sub(time_ms)
-        });
-        self.metrics.oldest_seconds.set(age_ms as f64 / 1000.0);
-    }
-
-    /// Removes what is settled, some time after it was.
-    fn tidy(&mut self, reader: &Reader) {
-        let now_ms = self.clock.steady_ms();
-        let spooled = &mut self.spooled;
-        if now_ms - spooled.lately.0 < CONTEXT_MS {
-            return;
-        }
-        spooled.before = std::mem::replace(&mut spooled.lately, (now_ms, self.shared.up_to()));
-        let up_to = spooled.before.1;
-        let roll = now_ms - spooled.rolled_ms >= ROLL_EVERY_MS;
-        if roll {
-            spooled.rolled_ms = now_ms;
-        }
-        let tidied = self.remove_settled(up_to).and_then(|()| match roll {
-            true => self.roll(reader),
-            false => Ok(()),
-        });
-        if let Err(error) = tidied {
-            tracing::warn!(%error, "hits: what is settled could not be removed");
-        }
-    }
-
-    fn remove_settled(&self, up_to: u64) -> io::Result<()> {
-        // The last one may be written; and it keeps the count of numbers.
-        let closed = self.hits.closed_but_last()?;
-        for part in closed.parts() {
-            // One that never held any stays; it is empty, or damaged as a whole.
-            if part.segment.summary.last_seq > 0 {
-                if part.last_seq() > up_to {
-                    break;
-                }
-                closed.remove(part)?;
-            }
-        }
-        closed.finish()
-    }
-
-    /// Ends the segment that is written, and begins a new one with a record
-    /// that says nothing of anybody.
-    fn roll(&self, reader: &Reader) -> io::Result<()> {
-        let last = reader.parts().next_back();
-        if last.is_none_or(|part| part.segment.summary.events == 0) {
-            return Ok(());
-        }
-        self.hits.closed()?.finish()?;
-        let up_to = record::encode_settled(self.shared.up_to());
-        let time_ms = self.clock.wall_ms();
-        let mark = self
-            .hits
-            .append(&self.hits.hub(), record::SETTLED, time_ms, &up_to);
-        // Where it is refused, the next hit begins the segment.
-        drop(mark);
-        Ok(())
     }
 }
 
