@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use mailtrail_tests::{Flags, Program, root};
+use mailtrail_tests::{Flags, Program, look_into, root};
 use serde_json::json;
 
 fn start(data_dir: &Path) -> Program {
@@ -44,7 +44,19 @@ fn lost_withdrawals_stop_the_recording_of_the_named_until_somebody_decides() {
         200
     );
     assert!(program.stop().success());
+    let check = |expected: (Option<i32>, &str)| {
+        let looked = look_into("check", folder.path());
+        let lines = looked.lines.iter();
+        let of_them = lines.filter(|line| line["journal"] == "withdrawals");
+        let counted: Vec<_> = of_them.map(|line| line["counted"].as_str()).collect();
+        assert_eq!(
+            (looked.code, &counted[..]),
+            (expected.0, &[Some(expected.1)][..])
+        );
+    };
+    check((Some(0), "all"));
     fs::remove_dir_all(folder.path().join("withdrawals")).expect("removed");
+    check((Some(1), "fewer"));
 
     let program = start(folder.path());
     for named in [Some("ada"), Some("bob"), None] {
@@ -67,10 +79,12 @@ fn lost_withdrawals_stop_the_recording_of_the_named_until_somebody_decides() {
         "{log}"
     );
     assert!(program.stop().success());
+    check((Some(1), "fewer"));
 
     fs::remove_file(folder.path().join("withdrawals.count")).expect("removed");
     let program = start(folder.path());
     click(&program, Some("bob"));
     assert_eq!(readers(&program, 2), [None, Some("bob".to_owned())]);
     assert!(metric(&program, "mailtrail_withdrawals_incomplete 0"));
+    check((Some(0), "never"));
 }

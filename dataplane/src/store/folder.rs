@@ -113,17 +113,21 @@ fn try_lock(lock: &File) -> Result<(), TryLockError> {
     }
 }
 
+/// The key of a folder that may be in use; none where its bytes are no key.
+pub(super) fn peek_key(dir: &Path) -> io::Result<Option<hmac::Key>> {
+    let mut bytes = Vec::with_capacity(KEY_BYTES);
+    let file = File::open(dir.join("key"))?;
+    // One more byte than it should have shows that it is another file.
+    let read = file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok((read == KEY_BYTES).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+}
+
 /// Reads the key; makes it in a folder without withdrawals.
 fn read_key(dir: &Path) -> Result<hmac::Key, OpenError> {
     let path = dir.join("key");
-    let mut bytes = Vec::with_capacity(KEY_BYTES);
-    let read = File::open(&path).and_then(|file| {
-        // One more byte than it should have shows that it is another file.
-        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)
-    });
-    match read {
-        Ok(KEY_BYTES) => Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes)),
-        Ok(_) => Err(OpenError::Key(path)),
+    match peek_key(dir) {
+        Ok(Some(key)) => Ok(key),
+        Ok(None) => Err(OpenError::Key(path)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let counted = dir.join(withdrawals::COUNT).exists();
             if counted || has_files(&dir.join(withdrawals::FOLDER)) {

@@ -14,11 +14,14 @@ use prometheus_client::metrics::counter::Counter;
 use serde::Serialize;
 
 use super::disk::RealDisk;
-use super::journal::{Missing, Opened, Reader, Segment};
-use super::record;
+use super::journal::{Opened, Reader, Segment};
+use super::{folder, record, withdrawals};
+
+pub use super::journal::Missing;
+pub use super::withdrawals::Counted;
 
 /// The journals of a data folder; not every folder has each.
-const JOURNALS: [&str; 3] = [super::JOURNAL, super::HITS, super::withdrawals::FOLDER];
+const JOURNALS: [&str; 3] = [super::JOURNAL, super::HITS, withdrawals::FOLDER];
 /// A check that found damage looks so often before it says so: what is written,
 /// rewritten or removed meanwhile looks damaged, but not twice in the same way.
 const LOOKS: usize = 3;
@@ -66,6 +69,8 @@ pub struct Check {
     /// Numbers of records that were there and are in no file any more: one in
     /// the middle is missing, empty, cut or unreadable.
     pub missing: Vec<Missing>,
+    /// Of withdrawals: what their count says, which stands beside them.
+    pub counted: Counted,
 }
 
 /// What is known of a segment file.
@@ -125,9 +130,14 @@ pub fn check(data_dir: &Path) -> Result<Vec<Check>, InspectError> {
 }
 
 fn look(journal: &'static str, dir: &Path) -> io::Result<Check> {
+    if !dir.is_dir() {
+        return lost_folder(journal, dir);
+    }
+    let counted = counted(journal, dir)?;
     let (reader, opened, damaged) = open(dir)?;
     let mut check = Check {
         journal,
+        counted,
         segments: opened.segments,
         unreadable: opened.unreadable,
         torn_bytes: opened.torn_bytes,
@@ -147,6 +157,34 @@ fn look(journal: &'static str, dir: &Path) -> io::Result<Check> {
     })?;
     check.damaged = damaged.get();
     Ok(check)
+}
+
+/// Withdrawals of which only the count is left.
+fn lost_folder(journal: &'static str, dir: &Path) -> io::Result<Check> {
+    Ok(Check {
+        journal,
+        counted: counted(journal, dir)?,
+        ..Check::default()
+    })
+}
+
+/// What the count of withdrawals says, where it is these that are looked at.
+fn counted(journal: &'static str, dir: &Path) -> io::Result<Counted> {
+    let Some(data_dir) = dir.parent().filter(|_| journal == withdrawals::FOLDER) else {
+        return Ok(Counted::default());
+    };
+    let key = folder::peek_key(data_dir).ok().flatten();
+    withdrawals::look(data_dir, key, |up_to| {
+        let mut records = 0;
+        if dir.is_dir() {
+            open(dir)?.0.each_after(0, |head, _| {
+                let counts = head.kind == record::WITHDRAWAL && head.seq <= up_to;
+                records += u64::from(counts);
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(records)
+    })
 }
 
 /// What reading one segment file gives.
@@ -247,6 +285,7 @@ impl Check {
             && self.undecodable == 0
             && self.damaged == 0
             && self.missing.is_empty()
+            && matches!(self.counted, Counted::Never | Counted::All)
     }
 }
 
@@ -279,7 +318,11 @@ impl SegmentInfo {
 /// The journals that are there, each with its folder; one at least.
 fn journals(data_dir: &Path) -> Result<Vec<(&'static str, PathBuf)>, InspectError> {
     let all = JOURNALS.map(|journal| (journal, data_dir.join(journal)));
-    let found: Vec<_> = all.into_iter().filter(|(_, dir)| dir.is_dir()).collect();
+    let counted = data_dir.join(withdrawals::COUNT).exists();
+    let is_there = |(journal, dir): &(&str, PathBuf)| {
+        dir.is_dir() || (counted && *journal == withdrawals::FOLDER)
+    };
+    let found: Vec<_> = all.into_iter().filter(is_there).collect();
     match found.first() {
         Some((super::JOURNAL, _)) => Ok(found),
         _ => Err(InspectError::NoJournal(data_dir.to_owned())),

@@ -44,6 +44,9 @@ use super::record;
 use count::{Count, CountFile};
 use load::{Found, load};
 
+pub use count::Counted;
+pub(super) use count::look;
+
 /// The list's folder in the data folder.
 pub(super) const FOLDER: &str = "withdrawals";
 /// The file beside it that says how many there are.

@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 
-use crate::store::disk::Disk;
+use serde::Serialize;
+
+use crate::store::disk::{Disk, RealDisk};
 
 /// What the file begins with.
 const MAGIC: &[u8; 8] = b"mtrlwdc1";
@@ -54,6 +56,48 @@ pub(super) enum CountError {
     /// The disk does not give it.
     #[error(transparent)]
     Disk(#[from] io::Error),
+}
+
+/// What a count says of the withdrawals beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Counted {
+    /// There is none: nothing was ever counted.
+    #[default]
+    Never,
+    /// All that it speaks of are there.
+    All,
+    /// Some are lost.
+    Fewer,
+    /// Nothing can be learned from it.
+    Unreadable,
+}
+
+/// Looks at a data folder from outside; `records` counts the withdrawals that
+/// are there up to a number, and is asked after the count was read, which may
+/// lag behind them.
+pub(in crate::store) fn look(
+    data_dir: &Path,
+    key: Option<hmac::Key>,
+    records: impl FnOnce(u64) -> io::Result<u64>,
+) -> io::Result<Counted> {
+    let disk = Arc::new(RealDisk);
+    let dir = data_dir.to_owned();
+    let Some(key) = key else {
+        // Without its key a count is as good as damaged.
+        let found = dir.join(super::COUNT).exists();
+        return Ok(if found {
+            Counted::Unreadable
+        } else {
+            Counted::Never
+        });
+    };
+    Ok(match (CountFile { disk, dir, key }).read() {
+        Ok(None) => Counted::Never,
+        Ok(Some(count)) if records(count.up_to)? < count.records => Counted::Fewer,
+        Ok(Some(_)) => Counted::All,
+        Err(_) => Counted::Unreadable,
+    })
 }
 
 impl CountFile {
