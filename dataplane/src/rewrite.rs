@@ -45,8 +45,9 @@
 //! pixel may have to go: the last `</body>` so far when it goes to the bottom,
 //! else the body's begin (`Top`, `Both`, and `Auto`, which depends on the size),
 //! because a placeholder for it may follow. So the bound is the body limit of
-//! the caller. Beside it stand the sights not passed yet, 8 bytes each, which
-//! what is held back may have 4 times its size of if it is nothing but `<!`.
+//! the caller. Beside it stand the sights not passed yet that are no tags, 8
+//! bytes each: of what is held back at most three times its size, if it is
+//! nothing but `{{m`.
 //! lol_html's memory has a limit of its own (see [`referee`]).
 
 mod anchor;

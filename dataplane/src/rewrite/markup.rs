@@ -9,9 +9,11 @@
 
 use std::ops::Range;
 
+use memchr::memchr_iter;
+
 use crate::rewrite::referee::{Referee, Shown};
 use crate::rewrite::scan::{Kind, Scanner, Step, Token};
-use crate::rewrite::sight::Sights;
+use crate::rewrite::sight::{Sights, is_sight};
 use crate::rewrite::skim::skim;
 use crate::rewrite::walk::View;
 
@@ -50,9 +52,12 @@ impl Markup {
         self.scanner.enter_frameset();
     }
 
-    /// The first of the [`Sights`] at `at` or after it; those before are forgotten.
-    pub(super) fn next_sight(&mut self, at: usize) -> usize {
-        self.sights.next(at)
+    /// Whether there is no sight from `range.start` up to `range.end`; those
+    /// before are forgotten.
+    pub(super) fn is_plain(&mut self, view: &View<'_>, range: &Range<usize>) -> bool {
+        let bytes = &view.bytes[range.clone()];
+        self.sights.next(view.base + range.start) >= view.base + range.end
+            && !memchr_iter(b'<', bytes).any(|at| is_sight(&bytes[at..]))
     }
 
     /// How many placeholders of ours were seen, wherever they stand.

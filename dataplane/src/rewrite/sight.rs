@@ -4,7 +4,9 @@
 //!
 //! A sight is a look at the bytes alone, wherever they stand: whether one is
 //! what it looks like (and not in a comment or a value) is for the scanner to
-//! say. What is none is certainly nothing.
+//! say. What is none is certainly nothing. Those that begin with `<` are looked
+//! for on the way ([`is_sight`]), as every tag is come by; the few others, which
+//! may stand anywhere, beforehand ([`Sights`]).
 
 use std::collections::VecDeque;
 use std::sync::LazyLock;
@@ -15,7 +17,7 @@ use crate::rewrite::scan::{PLACEHOLDERS, name_end};
 use crate::rewrite::tag::{MATTER, Tag, one_of};
 
 /// Most bytes of a place that are looked at: `<v:roundrect` and what ends it,
-/// `{{ mailtrail:`. Of an image it is the whole tag, as far as it has come.
+/// `{{ mailtrail:`. Of an image it is the whole tag.
 const SIGHT_MAX_BYTES: usize = 13;
 
 struct Finders {
@@ -30,11 +32,11 @@ static FINDERS: LazyLock<Finders> = LazyLock::new(|| Finders {
     pixel_path: memmem::Finder::new("/o/"),
 });
 
-/// The sights of an input, in order; those before the walk are forgotten.
+/// The sights of an input that are no tags, in order; those before the walk are
+/// forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Sights {
     /// Of each kind apart, so that each is looked for by itself.
-    tags: VecDeque<usize>,
     braces: VecDeque<usize>,
     pixels: VecDeque<usize>,
     /// Up to here the input has been looked through, in bytes from its begin.
@@ -57,11 +59,6 @@ impl Sights {
             // What stands at the end may be cut.
             false => bytes.len().saturating_sub(SIGHT_MAX_BYTES - 1).max(from),
         };
-        for at in memchr_iter(b'<', &bytes[from..until]) {
-            if is_tag(&bytes[from + at..]) {
-                self.tags.push_back(base + from + at);
-            }
-        }
         // The last may be cut, and is looked for again.
         let texts = &bytes[from..];
         for at in FINDERS
@@ -96,7 +93,7 @@ impl Sights {
     /// there is none.
     pub(super) fn next(&mut self, at: usize) -> usize {
         let mut first = self.until.max(at);
-        for sights in [&mut self.tags, &mut self.braces, &mut self.pixels] {
+        for sights in [&mut self.braces, &mut self.pixels] {
             while sights.front().is_some_and(|sight| *sight < at) {
                 sights.pop_front();
             }
@@ -106,10 +103,10 @@ impl Sights {
     }
 }
 
-/// A comment or declaration, an end tag of `body`, `html` or `a`, a start tag
+/// Whether a sight stands here: a comment or declaration, an end tag of `body`, `html` or `a`, a start tag
 /// of an element that matters, an image whose address may be a pixel's in
 /// character references.
-fn is_tag(rest: &[u8]) -> bool {
+pub(super) fn is_sight(rest: &[u8]) -> bool {
     let whole = rest;
     let rest = &rest[..rest.len().min(SIGHT_MAX_BYTES)];
     match *rest {
@@ -186,9 +183,9 @@ mod tests {
             assert!(sights.until <= until);
         }
         assert_eq!(sights.until, input.len());
-        let mut all = Vec::from(sights.tags);
-        all.extend(sights.braces);
+        let mut all = Vec::from(sights.braces);
         all.extend(sights.pixels);
+        all.extend(memchr_iter(b'<', input).filter(|at| is_sight(&input[*at..])));
         all.sort_unstable();
         all
     }

@@ -7,15 +7,19 @@
 
 use memchr::{memchr, memrchr};
 
+use crate::rewrite::sight::is_sight;
 use crate::rewrite::tag::is_space;
 
 /// Goes from `at`, where a token begins, over whole tokens to `until` at most,
-/// and gives how far it came: to `until`, or to where a token begins that wants
-/// a closer look, or that `until` stands within.
+/// and gives how far it came: to `until`, or to where a token begins that is a
+/// sight or otherwise wants a closer look, or that `until` stands within.
 pub(super) fn skim(window: &[u8], at: usize, until: usize) -> usize {
     let mut at = at;
     while let Some(text) = memchr(b'<', &window[at..until]) {
         at += text;
+        if is_sight(&window[at..]) {
+            return at;
+        }
         match tag_end(window, at) {
             Some(end) if end <= until => at = end,
             _ => return at,

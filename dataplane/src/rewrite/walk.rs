@@ -379,7 +379,7 @@ impl Walk {
     }
 
     fn markup_of_outlook(&mut self, view: &View<'_>, inside: Range<usize>) {
-        if self.markup.next_sight(view.base + inside.start) >= view.base + inside.end {
+        if self.markup.is_plain(view, &inside) {
             return;
         }
         let view = View {
