@@ -22,6 +22,10 @@ use lol_html::{HtmlRewriter, Settings, element};
 use mailtrail_dataplane::rewrite::{Job, html};
 use rustix::time::{ClockId, clock_gettime};
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const NEWSLETTER: &str = include_str!("../../tests/corpus/made/newsletter.html");
 /// Values that are not tracked.
 const UNTRACKED: [&str; 9] = [

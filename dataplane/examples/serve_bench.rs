@@ -31,6 +31,10 @@ use mailtrail_dataplane::metrics::Metrics;
 use mailtrail_dataplane::serve::{self, Context, Settings};
 use mailtrail_dataplane::store::{self, Store};
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let runtimes: NonZeroUsize = args.next().context("<runtimes>")?.parse()?;

@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use mailtrail_dataplane::{args::Args, run};
 
+/// A click allocates some thirty times, which took a seventh of its time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     if let Some(journal) = args.journal() {
