@@ -246,9 +246,8 @@ impl Store {
             Some(payload) => journal.append(&self.messages, record::MESSAGE, time_ms, &payload),
             None => journal.refuse(record::MESSAGE),
         };
-        let lookup = self.inner.index.lookup();
-        let repeats = &self.inner.repeats;
-        repeats.append(message, (journal, &lookup), append)
+        let (repeats, index) = (&self.inner.repeats, &self.inner.index);
+        repeats.append(message, (journal, index), append)
     }
 
     /// Keeps a recipient's withdrawal from a domain. It counts at once.

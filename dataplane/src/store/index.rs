@@ -109,6 +109,13 @@ pub(super) struct Lookup<'a> {
     base: Option<Base>,
 }
 
+/// Asks the index for as long as one likes. A [`Lookup`] costs more than its
+/// answers where they are few: sled flushes whenever a handle is let go.
+pub(super) struct Handle {
+    shared: Arc<Shared>,
+    base: Base,
+}
+
 // === Index ===
 
 impl Index {
@@ -152,6 +159,13 @@ impl Index {
             shared: &self.shared,
             base: self.shared.base().clone(),
         }
+    }
+
+    /// A handle to be kept; none while the index is not open.
+    pub(super) fn handle(&self) -> Option<Handle> {
+        let base = self.shared.base().clone()?;
+        let shared = Arc::clone(&self.shared);
+        Some(Handle { shared, base })
     }
 
     /// Loses what it knows of all segments but the one that is written.
@@ -238,6 +252,21 @@ impl Lookup<'_> {
         let holds = |base: &Base| base.holds_domain(segment, domain);
         let said = self.shared.ask(self.base.as_ref(), holds);
         said.flatten().unwrap_or(true)
+    }
+}
+
+// === Handle ===
+
+impl Handle {
+    /// Where in a segment that is not written any more the records with this key
+    /// are; none where the index does not know it.
+    pub(super) fn find_written(&self, segment: &Segment, key: KeyHash) -> Option<Vec<u64>> {
+        // One that failed is not asked again.
+        if self.shared.base().is_none() {
+            return None;
+        }
+        let places = |base: &Base| base.places(segment, key);
+        self.shared.ask(Some(&self.base), places)?
     }
 }
 

@@ -31,7 +31,7 @@ use std::sync::{Mutex, PoisonError};
 
 use mailtrail_core::message::MessageRecord;
 
-use super::index::{KeyHash, KeyHasher, Lookup};
+use super::index::{Handle, Index, KeyHash, KeyHasher};
 use super::journal::{FRAMES_START, Journal, Part, Pending};
 use super::record::{self, MessageKey};
 
@@ -54,6 +54,8 @@ struct Held {
     /// The segment that was written when `lately` was begun.
     begun_in: u64,
     held_max: usize,
+    /// The index, once it is open.
+    index: Option<Handle>,
 }
 
 impl Repeats {
@@ -79,6 +81,7 @@ impl Repeats {
                 asked_up_to: number.saturating_sub(1),
                 begun_in: number,
                 held_max,
+                index: None,
             }),
         }
     }
@@ -87,7 +90,7 @@ impl Repeats {
     pub(super) fn append(
         &self,
         message: &MessageRecord,
-        (journal, lookup): (&Journal, &Lookup<'_>),
+        (journal, index): (&Journal, &Index),
         append: impl FnOnce(bool) -> Pending,
     ) -> Pending {
         if message.test {
@@ -102,8 +105,13 @@ impl Repeats {
         if held.has(key, journal) {
             return append(true);
         }
-        let older = held.asked_up_to;
-        let is_in_older = is_in_older(message, key, older, (journal, lookup));
+        if held.index.is_none() {
+            held.index = index.handle();
+        }
+        let is_in_older = match &held.index {
+            Some(index) => is_in_older(message, key, held.asked_up_to, (journal, index)),
+            None => Ok(false),
+        };
         let pending = append(is_in_older.unwrap_or_else(|error| {
             tracing::warn!(%error, "messages: one may count as sent again");
             false
@@ -166,7 +174,7 @@ fn is_in_older(
     message: &MessageRecord,
     key: KeyHash,
     up_to: u64,
-    (journal, lookup): (&Journal, &Lookup<'_>),
+    (journal, index): (&Journal, &Handle),
 ) -> io::Result<bool> {
     let reader = journal.reader();
     // A repeat most often comes soon.
@@ -175,7 +183,7 @@ fn is_in_older(
         if segment.number > up_to || segment.summary.messages == 0 {
             continue;
         }
-        let places = lookup.find(segment, key).map(|found| found.places);
+        let places = index.find_written(segment, key);
         let Some(places) = places.filter(|places| !places.is_empty()) else {
             continue;
         };

@@ -144,7 +144,7 @@ fn what_is_held_no_more_is_asked_of_the_index() {
     let repeats = Repeats::load_bounded(index.hasher(), journal, 4);
     let append = |id: &str| {
         let (mail, mut told) = (rewrite(id, None, 5), None);
-        let pending = repeats.append(&mail, (journal, &index.lookup()), |again| {
+        let pending = repeats.append(&mail, (journal, index), |again| {
             told = Some(again);
             let payload = record::encode_message(&mail, again).expect("a payload");
             journal.append(&journal.hub(), record::MESSAGE, 5, &payload)
@@ -154,8 +154,7 @@ fn what_is_held_no_more_is_asked_of_the_index() {
     };
     let ids: Vec<_> = (0..100).map(|n| format!("m-{n}")).collect();
     assert!(!ids.iter().any(|id| append(id)));
-    while store.index_behind_bytes() > 0 {
-        std::thread::yield_now();
-    }
-    assert!(ids.iter().all(|id| append(id)));
+    // Those of the segment that is written are held, were there not so few.
+    wait_for_index(&store);
+    assert!(ids[..80].iter().all(|id| append(id)));
 }
