@@ -4,6 +4,7 @@
 //! snapshots and swap them in here; requests take one and keep it to their end.
 
 mod changes;
+mod kept;
 pub mod manifests;
 mod metrics;
 pub mod rules;
@@ -11,6 +12,7 @@ mod status;
 mod watch;
 
 pub use changes::{Look, Looked, POLL, SETTLE, watch};
+pub use kept::{Before, Kept};
 pub use metrics::ConfigMetrics;
 pub use status::{ConfigStatus, DomainStatus};
 pub use watch::Watcher;

@@ -25,7 +25,7 @@ use crate::admin::{self, Readiness};
 use crate::args::{Args, Settings, SettingsError, Source};
 use crate::config::manifests::{self, Baseline};
 use crate::config::rules::{self, RulesBaseline, RulesFileError, RulesWatcher};
-use crate::config::{self, Live, Watcher};
+use crate::config::{self, Kept, Live, Watcher};
 use crate::judge::{LiveRules, Rules};
 use crate::metrics::Metrics;
 use crate::store::{self, Retaining, Retention, Store};
@@ -176,7 +176,7 @@ fn open(settings: &Settings) -> Result<(Shared, Baselines), RunError> {
     )?;
     let keyring = keyring::open(&settings.keyring, used_before)?;
     let Source::Manifests(path) = &settings.source;
-    let loaded = manifests::load(path)?;
+    let loaded = manifests::load_and_keep(path, &Kept::in_folder(&settings.data_dir))?;
     loaded.log_notices();
     let shared = Shared {
         live: Arc::new(Live::new(loaded.snapshot, Keys::new(keyring))),
@@ -319,7 +319,8 @@ fn watch_files(
     let metrics = &shared.metrics.config;
     let Source::Manifests(path) = settings.source.clone();
     let live = Arc::clone(&shared.live);
-    let watcher = Watcher::new(path, baselines.manifests, live, metrics.clone());
+    let kept = Kept::in_folder(&settings.data_dir);
+    let watcher = Watcher::new(path, baselines.manifests, live, metrics.clone(), kept);
     tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
     if let Some(baseline) = baselines.rules {
         let rules = Arc::clone(&shared.rules);

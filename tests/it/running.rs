@@ -140,6 +140,47 @@ fn a_changed_manifest_is_applied_and_a_bad_one_keeps_the_last_good() {
     });
 }
 
+#[test]
+fn a_link_outlives_its_manifest_and_its_host_also_over_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (manifests, data) = (folder.path().join("manifests"), folder.path().join("data"));
+    fs::create_dir(&manifests).expect("a folder");
+    write(&manifests.join("a.yaml"), MANIFEST);
+    let other = MANIFEST.replace("links", "other");
+    write(&manifests.join("b.yaml"), &other);
+    let flags = Flags::new(&manifests, &data);
+    let program = flags.start();
+    let html = "<a href=\"https://shop.example/offer\">Look</a>";
+    let link = |program: &Program, domain: &str| {
+        let mail = json!({"domain": domain, "message_id": "m", "html": html});
+        let report = program.rewrite(&mail)["report"].clone();
+        report["links"][0]["url"]
+            .as_str()
+            .expect("a link")
+            .to_owned()
+    };
+    let links = [link(&program, "demo/links"), link(&program, "demo/other")];
+    assert!(program.stop().success());
+
+    // One is deleted and the other renamed while nobody looks.
+    fs::remove_file(manifests.join("a.yaml")).expect("removed");
+    let renamed = other.replace("host: other", "host: renamed");
+    write(&manifests.join("b.yaml"), &renamed);
+    for _ in 0..2 {
+        let program = flags.start();
+        for link in &links {
+            let answer = program.follow(link);
+            assert_eq!(answer.status, 302, "{link}");
+            assert_eq!(
+                answer.header("location"),
+                Some("https://shop.example/offer")
+            );
+        }
+        assert!(link(&program, "demo/other").contains("renamed.localhost"));
+        assert!(program.stop().success());
+    }
+}
+
 const RULES: &str = "version: 1
 signs:
   - name: browser

@@ -24,9 +24,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use mailtrail_core::config::Snapshot;
+use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::validate::Checker;
 use serde::Serialize;
 
+use super::Kept;
 use set::Set;
 
 pub(super) use read::{Fingerprint, fingerprint};
@@ -94,6 +96,15 @@ pub enum NoticeKind {
     OtherClass(String),
     /// A host that is served as verified without anybody having looked.
     Unverified(String),
+    /// A host that was another domain's, whose links on it no longer open.
+    LinksLost {
+        /// The host.
+        host: Host,
+        /// Whose it was.
+        former: Realm,
+        /// Whose it is.
+        now: Realm,
+    },
 }
 
 /// What a path's manifests say.
@@ -125,6 +136,20 @@ pub struct Baseline {
 /// that are there twice.
 pub fn load(path: &Path) -> Result<Loaded, ManifestErrors> {
     load_after(path, &Checker::tracking_domain(), None)
+}
+
+/// Like [`load`]; what was served before goes on leading home where it is no
+/// longer declared, and what is served now is kept for the next start.
+///
+/// # Errors
+///
+/// As [`load`]'s.
+pub fn load_and_keep(path: &Path, kept: &Kept) -> Result<Loaded, ManifestErrors> {
+    let before = kept.read();
+    let before = before.as_ref().map(|b| (&b.snapshot, &b.carried));
+    let loaded = load_after(path, &Checker::tracking_domain(), before)?;
+    kept.write(&loaded.snapshot, &loaded.baseline.carried);
+    Ok(loaded)
 }
 
 /// Like [`load`]; domains and hosts that were there before and are no longer go
@@ -206,6 +231,10 @@ impl fmt::Display for Notice {
                 "{place}: {host} is served as verified, nobody has looked whether it leads here; \
                  spec.verification: None says that this is meant"
             ),
+            NoticeKind::LinksLost { host, former, now } => write!(
+                f,
+                "{place}: {host} was {former}'s and is {now}'s now: links of mails sent for {former} no longer open on it"
+            ),
         }
     }
 }
@@ -215,7 +244,9 @@ impl Loaded {
     pub fn log_notices(&self) {
         for notice in &self.notices {
             match notice.what {
-                NoticeKind::Unverified(_) => tracing::warn!("{notice}"),
+                NoticeKind::Unverified(_) | NoticeKind::LinksLost { .. } => {
+                    tracing::warn!("{notice}");
+                }
                 NoticeKind::OtherKind(_) | NoticeKind::OtherClass(_) => tracing::info!("{notice}"),
             }
         }

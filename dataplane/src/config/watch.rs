@@ -22,10 +22,10 @@ use std::sync::Arc;
 use mailtrail_core::config::DomainState;
 use mailtrail_crds::validate::Checker;
 
-use super::Live;
 use super::changes::{Change, Changes, Look, Looked};
 use super::manifests::{Baseline, Carried, Loaded, ManifestErrors, load_after};
 use super::metrics::ConfigMetrics;
+use super::{Kept, Live};
 
 /// Most faults of one load that the log is told; all are in [`Live::status`].
 const LOGGED_MAX: usize = 10;
@@ -37,11 +37,19 @@ pub struct Watcher {
     live: Arc<Live>,
     metrics: ConfigMetrics,
     carried: Carried,
+    kept: Kept,
 }
 
 impl Watcher {
-    /// Goes on from the load that `live` was started with.
-    pub fn new(path: PathBuf, baseline: Baseline, live: Arc<Live>, metrics: ConfigMetrics) -> Self {
+    /// Goes on from the load that `live` was started with; each later one is
+    /// kept.
+    pub fn new(
+        path: PathBuf,
+        baseline: Baseline,
+        live: Arc<Live>,
+        metrics: ConfigMetrics,
+        kept: Kept,
+    ) -> Self {
         let Baseline {
             fingerprint,
             carried,
@@ -53,6 +61,7 @@ impl Watcher {
             live,
             metrics,
             carried,
+            kept,
         }
     }
 
@@ -63,6 +72,7 @@ impl Watcher {
         let retired = retired.filter(|domain| domain.state == DomainState::Retired);
         let retired = retired.count();
         self.carried = loaded.baseline.carried;
+        self.kept.write(&loaded.snapshot, &self.carried);
         self.live.replace_snapshot(loaded.snapshot);
         self.live.replace_refused(ManifestErrors::default());
         self.metrics.reloads.inc();

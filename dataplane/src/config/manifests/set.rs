@@ -34,6 +34,20 @@ pub(in crate::config) struct Carried {
     forget: HashSet<Realm>,
 }
 
+impl Carried {
+    /// Gives these up when they are no longer declared.
+    pub(in crate::config) fn forgetting(realms: impl IntoIterator<Item = Realm>) -> Self {
+        Self {
+            forget: realms.into_iter().collect(),
+        }
+    }
+
+    /// Which are given up when they are no longer declared, in no order.
+    pub(in crate::config) fn forgotten(&self) -> impl Iterator<Item = &Realm> {
+        self.forget.iter()
+    }
+}
+
 /// What has been read so far.
 #[derive(Default)]
 pub(super) struct Set {
@@ -131,6 +145,33 @@ impl Set {
         }
     }
 
+    /// Notes the hosts that were another domain's: links are bound to the
+    /// domain that they were made for.
+    fn tell_of_lost_links(&mut self, before: &Snapshot, carried: &Carried) {
+        let mut lost = Vec::new();
+        for (domain, host) in self
+            .domains
+            .iter()
+            .flat_map(|d| d.hosts().map(move |h| (d, h)))
+        {
+            if let Some(former) = before.by_host(host.as_str())
+                && former.realm != domain.realm
+                && !carried.forget.contains(&former.realm)
+                && let Some(place) = self.hosts.get(host)
+            {
+                let what = NoticeKind::LinksLost {
+                    host: host.clone(),
+                    former: former.realm.clone(),
+                    now: domain.realm.clone(),
+                };
+                lost.push((place.clone(), what));
+            }
+        }
+        for (place, what) in lost {
+            self.notice(place, what);
+        }
+    }
+
     /// The whole, or everything that is wrong with it.
     pub(super) fn finish(
         mut self,
@@ -144,6 +185,7 @@ impl Set {
             });
         }
         if let Some((before, carried)) = before {
+            self.tell_of_lost_links(before, carried);
             carry_over(&mut self.domains, before, carried);
         }
         // Names and hosts have been looked at one by one, so this is not

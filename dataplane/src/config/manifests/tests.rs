@@ -298,4 +298,7 @@ fn a_domain_that_said_forget_is_given_up() {
 fn a_host_declared_anew_belongs_to_who_declares_it() {
     let loaded = edited(MINIMAL, &MINIMAL.replace("name: links", "name: heir"));
     assert_eq!(realms(&loaded), ["shop/heir"]);
+    let told: Vec<_> = loaded.notices.iter().map(Notice::to_string).collect();
+    let lost = |told: &&String| told.contains("shop/links's and is shop/heir's now");
+    assert_eq!(told.iter().filter(lost).count(), 1, "{told:?}");
 }

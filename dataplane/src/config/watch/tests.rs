@@ -8,7 +8,7 @@ use mailtrail_core::token::Keys;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::manifests::load;
+use crate::config::manifests::{load, load_and_keep};
 use crate::config::watch;
 
 fn manifest(host: &str) -> String {
@@ -19,6 +19,7 @@ fn manifest(host: &str) -> String {
 
 struct Fixture {
     folder: TempDir,
+    data: TempDir,
     live: Arc<Live>,
     metrics: ConfigMetrics,
     watcher: Watcher,
@@ -34,9 +35,17 @@ fn watching() -> Fixture {
     let live = Arc::new(Live::new(loaded.snapshot, keys));
     let metrics = ConfigMetrics::new(&mut prometheus_client::registry::Registry::default());
     let path = folder.path().to_owned();
-    let watcher = Watcher::new(path, loaded.baseline, Arc::clone(&live), metrics.clone());
+    let data = TempDir::new().expect("a folder");
+    let watcher = Watcher::new(
+        path,
+        loaded.baseline,
+        Arc::clone(&live),
+        metrics.clone(),
+        Kept::in_folder(data.path()),
+    );
     Fixture {
         folder,
+        data,
         live,
         metrics,
         watcher,
@@ -168,6 +177,7 @@ fn a_swapped_link_is_a_change() {
         baseline,
         Arc::clone(&f.live),
         f.metrics.clone(),
+        Kept::in_folder(f.data.path()),
     );
     assert_eq!(watcher.look(), Looked::Unchanged);
     swap("..2");
@@ -201,7 +211,12 @@ fn case_85_a_manifest_that_is_deleted_retires_its_domain_and_brings_it_back() {
         (Looked::Settling, Looked::Reloaded)
     );
     assert_eq!(state(&f), Some(DomainState::Retired));
-    // Still so after another, unrelated change.
+    // Still so after another start.
+    let kept = Kept::in_folder(f.data.path());
+    let started = load_and_keep(f.folder.path(), &kept).expect("loaded");
+    let retired = started.snapshot.by_host("b.localhost").expect("kept");
+    assert_eq!(retired.state, DomainState::Retired);
+    // And after another, unrelated change.
     f.write("a.yaml", &manifest("aa.localhost"));
     assert_eq!(
         (f.watcher.look(), f.watcher.look()),
