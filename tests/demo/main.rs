@@ -12,11 +12,12 @@
 )]
 
 mod dataplane;
+mod log;
 mod tell;
 
 use std::collections::HashSet;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -46,18 +47,30 @@ const BROWSER: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 
 /// What a gateway says that wants to be taken for a browser.
 const GATEWAY: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36";
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // In words: a backtrace would tell a reader of the demo nothing.
+            tell::failed(&format!("{error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     std::env::set_current_dir(mailtrail_tests::root()).context("the checkout's folder")?;
     let stay = std::env::args().skip(1).any(|arg| arg == "--stay");
     std::fs::create_dir_all(FOLDER).context(FOLDER)?;
-    let running = Dataplane::start(Path::new(FOLDER), stay)?;
+    let mut running = Dataplane::start(Path::new(FOLDER))?;
+    tell::begin();
     let before = events(None)?;
-    tell::begin(before.list.len());
+    tell::found(before.list.len());
 
     let report = submit(READER, "mail.html")?;
     tell::report(&report);
     if stay {
-        tell::stay(FOLDER);
+        tell::stay(FOLDER, running.log().path());
         return follow_events(running, before.next);
     }
     let hits = open_and_click(&report)? + scan()?;
@@ -193,13 +206,15 @@ fn summary() -> Result<Value> {
     serde_json::from_str(&answer).with_context(|| answer.clone())
 }
 
-/// Tells events as they come, until the data plane ends (Ctrl-C reaches both).
+/// Tells events as they come, and what the log warns of, until the data plane
+/// ends (Ctrl-C reaches both).
 fn follow_events(mut running: Dataplane, mut from: String) -> Result<()> {
     while running.runs()? {
         if let Ok(page) = quiet_events(Some(&from)) {
             tell::events(&page.list);
             from = page.next;
         }
+        tell::log(&running.log().news()?);
         std::thread::sleep(Duration::from_millis(500));
     }
     Ok(())

@@ -1,11 +1,27 @@
 //! What the demo says, in plain words.
 
+use std::path::Path;
+
 use serde_json::Value;
 
 use crate::dataplane::{API, PUBLIC};
 
-pub(crate) fn begin(kept: usize) {
-    println!("\nThe data plane runs: pixels and links on {PUBLIC}, the API on {API}.");
+/// The line that starts the data plane, as one would type it from the checkout.
+pub(crate) fn started(program: &Path, flags: &[&str]) {
+    heading("Start the data plane");
+    let program = program.strip_prefix(mailtrail_tests::root());
+    let program = program.map_or("mailtrail-dataplane".into(), Path::to_string_lossy);
+    // The one setting that the demo takes from outside.
+    let rules = std::env::var("MAILTRAIL_RULES");
+    let rules = rules.map_or(String::new(), |file| format!("MAILTRAIL_RULES={file} "));
+    println!("$ {rules}{program} {}", flags.join(" "));
+}
+
+pub(crate) fn begin() {
+    println!("\nIt runs: pixels and links on {PUBLIC}, the API on {API}.");
+}
+
+pub(crate) fn found(kept: usize) {
     match kept {
         0 => println!("It has no events yet."),
         1 => println!("It found the 1 event of earlier runs again."),
@@ -13,12 +29,39 @@ pub(crate) fn begin(kept: usize) {
     }
 }
 
-pub(crate) fn started(flags: &[&str], folder: &std::path::Path) {
-    println!(
-        "\n$ mailtrail-dataplane {} --data-dir {}/data",
-        flags.join(" "),
-        folder.display()
-    );
+/// Addresses that other programs have, and how to find those.
+pub(crate) fn taken(addresses: &[&str]) -> String {
+    let ports: Vec<_> = addresses
+        .iter()
+        .map(|address| address.rsplit(':').next().unwrap_or(address))
+        .collect();
+    let filter: Vec<_> = ports
+        .iter()
+        .map(|port| format!("sport = :{port}"))
+        .collect();
+    format!(
+        "{} taken ({}), by another program or an earlier `make run`.\n\
+         Which one:  ss -ltnp '{}'\n\
+         End that one (an earlier `make run` with Ctrl-C) and try again.",
+        match ports[..] {
+            [port] => format!("port {port} is"),
+            _ => format!("ports {} are", ports.join(" and ")),
+        },
+        addresses.join(", "),
+        filter.join(" or ")
+    )
+}
+
+/// What the data plane's log has to tell.
+pub(crate) fn log(lines: &[String]) {
+    for line in lines {
+        println!("{line}");
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the last word, where errors go")]
+pub(crate) fn failed(why: &str) {
+    eprintln!("\ndemo: {why}");
 }
 
 pub(crate) fn heading(text: &str) {
@@ -156,13 +199,17 @@ fn hits(totals: &Value) -> String {
     }
 }
 
-pub(crate) fn stay(folder: &str) {
+pub(crate) fn stay(folder: &str, log: &Path) {
     let folder = mailtrail_tests::root().join(folder);
     println!(
         "\nThe rewritten mail: open it in a browser on this machine, click, and see the events here."
     );
     println!("  file://{}/mail.html", folder.display());
-    println!("What can be asked: http://{API}/docs    Ctrl-C ends.\n");
+    println!("What can be asked: http://{API}/docs    Ctrl-C ends.");
+    println!(
+        "The log is {}: what it warns of, such as a mistake in a manifest, is told here, too.\n",
+        log.display()
+    );
 }
 
 pub(crate) fn next(folder: &str) {
@@ -171,11 +218,28 @@ pub(crate) fn next(folder: &str) {
         "  make run                 leaves the data plane running: open {folder}/mail.html in a browser and click"
     );
     println!("  The curl lines above then work as they stand. With a mail of your own:");
-    println!("    curl --silent http://{API}/v1/rewrite --header 'Content-Type: text/html' \\");
+    println!(
+        "    curl --silent --show-error http://{API}/v1/rewrite --header 'Content-Type: text/html' \\"
+    );
     println!(
         "      --header 'Mailtrail-Domain: links.localhost' --header 'Mailtrail-Message-Id: my-1' \\"
     );
-    println!("      --data-binary @my-mail.html > tracked.html");
+    println!(
+        "      --header 'Mailtrail-Recipient: ada@example.org' --data-binary @my-mail.html > tracked.html"
+    );
     println!("  http://{API}/docs    every operation, with examples");
     println!("  make demo again finds these events: they are on disk, in {folder}/data");
+    println!("  make clean-demo forgets them");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_taken_port_is_told_with_how_to_find_who_has_it() {
+        let told = taken(&["127.0.0.1:8081", "127.0.0.1:9090"]);
+        assert!(told.starts_with("ports 8081 and 9090 are taken (127.0.0.1:8081, "));
+        assert!(told.contains("ss -ltnp 'sport = :8081 or sport = :9090'"));
+    }
 }
