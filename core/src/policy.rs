@@ -91,6 +91,8 @@ pub enum Decision {
 pub enum Reason {
     /// Clicks are off for the domain or the message.
     ClicksOff,
+    /// Clicks are on, and those of plain text are off.
+    PlainTextOff,
     /// The sender marked it.
     OptedOut,
     /// The value is empty or blank.
@@ -107,6 +109,8 @@ pub enum Reason {
     Userinfo,
     /// Holds a placeholder of a template language.
     Placeholder,
+    /// Was the opt-out placeholder, and is the reader's link to withdraw now.
+    OptOutLink,
     /// The list's unsubscribe link.
     Unsubscribe,
     /// Stands on this tracking host already.

@@ -83,7 +83,7 @@ use mailtrail_core::target::Target;
 use mailtrail_core::token::{Claim, Keys, Mail, Purpose};
 
 use markup::Markup;
-use report::Report;
+use report::{Part, Report};
 use walk::{View, Walk};
 
 pub use text::text;
@@ -174,13 +174,14 @@ impl Job {
         Some(self.url(&claim))
     }
 
-    /// What the links of this mail are judged by; `on` is the toggle of the
-    /// part they stand in.
-    fn link_policy(&self, on: bool) -> LinkPolicy<'_> {
+    /// What the links of a part of this mail are judged by.
+    fn link_policy(&self, part: Part) -> LinkPolicy<'_> {
         let off = if !self.domain.verified {
             Some(Reason::HostUnverified)
-        } else if !on {
+        } else if !self.tracking.clicks {
             Some(Reason::ClicksOff)
+        } else if part == Part::Text && !self.tracking.text {
+            Some(Reason::PlainTextOff)
         } else {
             None
         };

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mailtrail_core::config::{Domain, Snapshot};
+use mailtrail_core::config::{Domain, DomainState, Snapshot};
 use mailtrail_core::link::UrlBase;
 use mailtrail_core::message::{MessageRecord, RecordedLink};
 use mailtrail_core::token::{Hour, Keys, Mail};
@@ -105,8 +105,15 @@ impl Plan {
         (Bodies { html, text }, done)
     }
 
-    /// The warning about what was asked for and is not allowed.
+    /// The warning that nothing is tracked, or about what was asked for and is
+    /// not allowed.
     pub(super) fn narrowed(&self) -> Option<Warning> {
+        if self.domain.state == DomainState::Retired {
+            return Some(Warning {
+                code: WarningCode::DomainRetired,
+                detail: "the tracking domain is no longer declared: nothing is tracked".to_owned(),
+            });
+        }
         let asked = self.asked.tracking;
         let has = effective(&self.domain, AskedTracking::default());
         let more: Vec<_> = [

@@ -22,8 +22,9 @@ mod set;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use mailtrail_core::config::Snapshot;
+use mailtrail_core::config::{Domain, DomainState, Snapshot};
 use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::validate::Checker;
 use serde::Serialize;
@@ -116,6 +117,8 @@ pub struct Loaded {
     pub notices: Vec<Notice>,
     /// How many notices there are beyond those.
     pub more_notices: usize,
+    /// Domains that were declared before and are no longer.
+    pub retired: Vec<Realm>,
     /// From where [`super::watch`] goes on.
     pub baseline: Baseline,
 }
@@ -240,8 +243,26 @@ impl fmt::Display for Notice {
 }
 
 impl Loaded {
-    /// Tells the log what there is to know.
-    pub fn log_notices(&self) {
+    /// Tells the log what there is to know, and how many domains there are;
+    /// `what` became of the manifests.
+    pub fn log(&self, what: &str) {
+        self.log_notices();
+        for realm in self.retired.iter().take(TOLD_MAX) {
+            tracing::warn!(
+                domain = %realm,
+                "tracking domain no longer declared: its links lead home, nothing is tracked or recorded"
+            );
+        }
+        let is_retired = |domain: &&Arc<Domain>| domain.state == DomainState::Retired;
+        let retired = self.snapshot.domains().filter(is_retired).count();
+        let domains = self.snapshot.len() - retired;
+        tracing::info!(domains, retired, "manifests {what}");
+        if domains == 0 {
+            tracing::warn!("no tracking domain is declared");
+        }
+    }
+
+    fn log_notices(&self) {
         for notice in &self.notices {
             match notice.what {
                 NoticeKind::Unverified(_) | NoticeKind::LinksLost { .. } => {

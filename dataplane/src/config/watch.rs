@@ -19,7 +19,6 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mailtrail_core::config::DomainState;
 use mailtrail_crds::validate::Checker;
 
 use super::changes::{Change, Changes, Look, Looked};
@@ -66,11 +65,8 @@ impl Watcher {
     }
 
     fn take(&mut self, loaded: Loaded) -> Looked {
-        loaded.log_notices();
+        loaded.log("reloaded");
         let domains = loaded.snapshot.len();
-        let retired = loaded.snapshot.domains();
-        let retired = retired.filter(|domain| domain.state == DomainState::Retired);
-        let retired = retired.count();
         self.carried = loaded.baseline.carried;
         self.kept.write(&loaded.snapshot, &self.carried);
         self.live.replace_snapshot(loaded.snapshot);
@@ -78,7 +74,6 @@ impl Watcher {
         self.metrics.reloads.inc();
         self.metrics.last_reload_ok.set(1);
         self.metrics.domains.set(count(domains));
-        tracing::info!(domains = domains - retired, retired, "manifests reloaded");
         Looked::Reloaded
     }
 

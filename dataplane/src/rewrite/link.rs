@@ -163,9 +163,10 @@ impl Links {
         edits: &mut Edits,
     ) -> bool {
         let trimmed = value.decoded.trim_matches(|c: char| c <= ' ');
+        let mut opt_out = None;
         if is_opt_out_placeholder(trimmed) {
             self.placeholders += usize::from(memmem::find(value.raw, b"{{").is_some());
-            self.opt_out_link(value, job, edits);
+            opt_out = self.opt_out_link(value, job, edits);
         }
         if looks_quoted_printable(value.raw) {
             warn_once(
@@ -199,7 +200,11 @@ impl Links {
                 self.record(position, target, &marked.name);
             }
             Err((reason, cleaned)) => {
-                link.reason = Some(reason);
+                link.reason = Some(match opt_out {
+                    Some(_) => Reason::OptOutLink,
+                    None => reason,
+                });
+                link.url = opt_out;
                 if let Some(cleaned) = cleaned {
                     clean_scheme(value, &cleaned, edits);
                     scheme_cleaned = true;
@@ -231,7 +236,7 @@ impl Links {
             marks: marked.marks,
             tracked_before: self.counted.tracked,
         };
-        match job.link_policy(job.tracking.clicks).decide(&facts) {
+        match job.link_policy(Part::Html).decide(&facts) {
             Decision::Track { target, foreign } => {
                 if foreign {
                     self.warn(
@@ -315,14 +320,17 @@ impl Links {
     }
 
     /// Gives the reader the link to withdraw, which is no tracked link.
-    fn opt_out_link(&mut self, value: &Value<'_>, job: &Job, edits: &mut Edits) {
-        match job.opt_out_url() {
-            Some(url) => edits.add(value.range.clone(), url),
+    fn opt_out_link(&mut self, value: &Value<'_>, job: &Job, edits: &mut Edits) -> Option<String> {
+        let url = job.opt_out_url();
+        match &url {
+            _ if !job.domain.verified => return None,
+            Some(url) => edits.add(value.range.clone(), url.clone()),
             None => self.warn(
                 WarningCode::OptOutWithoutRecipient,
                 OPT_OUT_WITHOUT_RECIPIENT,
             ),
         }
+        url
     }
 }
 

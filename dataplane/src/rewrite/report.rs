@@ -119,6 +119,8 @@ pub enum WarningCode {
     HostUnverified,
     /// `{{mailtrail:optout}}` stands in a mail without recipient.
     OptOutWithoutRecipient,
+    /// The tracking domain is no longer declared: nothing is tracked.
+    DomainRetired,
     /// A placeholder of ours stands where it means nothing.
     PlaceholderLeft,
 }

@@ -79,6 +79,10 @@ impl Rewrite<'_> {
         let mut replacement = self.decided(&found, value, &mut reported);
         if is_opt_out_placeholder(value) {
             replacement = self.opt_out_url();
+            if replacement.is_some() {
+                reported.reason = Some(Reason::OptOutLink);
+                reported.url.clone_from(&replacement);
+            }
         }
         // Without its marker the link would be tracked by a second rewrite.
         let opted_out = matches!(
@@ -110,7 +114,7 @@ impl Rewrite<'_> {
             },
             tracked_before: self.rewritten.counted.tracked,
         };
-        match self.job.link_policy(self.job.tracking.text).decide(&facts) {
+        match self.job.link_policy(Part::Text).decide(&facts) {
             Decision::Leave { reason, cleaned } => {
                 reported.reason = Some(reason);
                 self.left(reason);

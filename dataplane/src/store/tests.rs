@@ -228,6 +228,28 @@ fn withdrawals_without_their_key_are_not_forgotten_silently() {
 }
 
 #[test]
+fn a_hit_that_waits_when_its_reader_withdraws_is_left_out_and_counted() {
+    let dir = tempfile::tempdir().expect("dir");
+    let metrics = Arc::new(Metrics::new());
+    let settings = Settings {
+        settle: Duration::from_millis(300),
+        ..Settings::at(dir.path())
+    };
+    let store = Store::open(settings, Arc::clone(&metrics)).expect("opens");
+    wait_until_loaded(&store);
+    let realm = "a/b".parse().expect("realm");
+    let ada: Recipient = "ada".parse().expect("name");
+    let mut hit = hit("a/b", "m");
+    hit.event.time = jiff::Timestamp::now();
+    hit.event.recipient = Some(ada.clone());
+    store.append_hit(&hit).wait().expect("kept");
+    store.withdraw(&realm, &ada).wait().expect("kept");
+    wait_until_settled(&store);
+    assert!(store.events(&query("a/b")).expect("page").events.is_empty());
+    assert_eq!(metrics.settle.withheld.get(), 1);
+}
+
+#[test]
 fn hits_that_wait_when_withdrawals_are_lost_settle_only_where_nobody_is_named() {
     let dir = tempfile::tempdir().expect("dir");
     let realm = "a/b".parse().expect("realm");

@@ -1,9 +1,10 @@
 //! What a rewrite gives, as JSON.
 
+use mailtrail_core::config::{DomainState, Snapshot};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, get, post};
-use crate::world::{Server, World};
+use crate::world::{Server, World, domain};
 
 const HTML: &str = "<html><body><p><a href=\"https://shop.example/a?x=1&amp;y=2\" data-link-name=\"first\">A</a> <a href=\"tel:1\">B</a></p></body></html>";
 
@@ -156,6 +157,19 @@ fn asking_for_more_than_the_domain_allows_is_ignored_with_a_warning() {
 }
 
 #[test]
+fn case_85_a_retired_domain_tracks_nothing_and_says_so() {
+    let server = World::open().start();
+    let mut retired = domain("shop/links", "links.shop.example");
+    retired.state = DomainState::Retired;
+    let snapshot = Snapshot::new([retired]).expect("domains");
+    server.live.replace_snapshot(snapshot);
+    let mail = json!({"domain": "shop/links", "message_id": "m", "html": "<a href='https://e.com/'>x</a>"});
+    let answer = rewrite(&server, &mail);
+    assert_eq!(codes(&answer), ["domain_retired"]);
+    assert_eq!(answer["html"], mail["html"]);
+}
+
+#[test]
 fn the_texts_links_are_numbered_behind_those_of_the_html() {
     let server = World::open().start();
     let mail = json!({"domain": "shop/texts", "message_id": "m", "html": HTML, "text": "See https://e.com/t."});
@@ -180,7 +194,7 @@ fn case_77_a_text_alone_is_left_unless_the_domain_tracks_texts() {
         (&json!("See https://e.com/t."), &Value::Null)
     );
     assert_eq!(answer["report"]["pixel"]["reason"], "no_html");
-    assert_eq!(answer["report"]["links"][0]["reason"], "clicks_off");
+    assert_eq!(answer["report"]["links"][0]["reason"], "plain_text_off");
 }
 
 #[test]

@@ -86,6 +86,7 @@ words! {
     /// Why a link is left as it is:
     ///
     /// - `clicks_off`: the domain or the request turned clicks off.
+    /// - `plain_text_off`: clicks are on, and those of plain text (`clicks.plainText`, `tracking.text`) are off.
     /// - `opted_out`: the sender marked it (`data-no-track`, `clicktracking=off`, …).
     /// - `empty`: no value.
     /// - `relative`: a path, a query or a fragment.
@@ -94,6 +95,7 @@ words! {
     /// - `invalid`: no URL.
     /// - `userinfo`: a user name or password in it.
     /// - `placeholder`: a placeholder of a template language.
+    /// - `opt_out_link`: was `{{mailtrail:optout}}`, and is the reader's link to withdraw now (`url`).
     /// - `unsubscribe`: the list's unsubscribe link.
     /// - `already_tracked`: stands on a tracking host already.
     /// - `too_long`: its tracking URL would be too long.
@@ -106,6 +108,8 @@ words! {
     Reason of CoreReason {
         /// Clicks are off.
         ClicksOff,
+        /// Those of plain text are off.
+        PlainTextOff,
         /// Marked by the sender.
         OptedOut,
         /// No value.
@@ -122,6 +126,8 @@ words! {
         Userinfo,
         /// A template's placeholder.
         Placeholder,
+        /// The reader's link to withdraw.
+        OptOutLink,
         /// The unsubscribe link.
         Unsubscribe,
         /// On a tracking host already.
@@ -187,6 +193,7 @@ words! {
     /// - `message_not_recorded`: the message record was not kept; statistics will miss it.
     /// - `host_unverified`: the tracking host is not verified; the mail is unmodified.
     /// - `opt_out_without_recipient`: the mail has a place for an opt-out link, and no recipient.
+    /// - `domain_retired`: the tracking domain is no longer declared: nothing is tracked.
     /// - `placeholder_left`: a `{{mailtrail:…}}` stands where it means nothing and was left.
     WarningCode of CoreWarningCode {
         /// Gmail clips the end.
@@ -216,6 +223,8 @@ words! {
         HostUnverified,
         /// No recipient to opt out.
         OptOutWithoutRecipient,
+        /// The domain is no longer declared.
+        DomainRetired,
         /// A placeholder where it means nothing.
         PlaceholderLeft,
     }

@@ -94,7 +94,11 @@ impl Reading<'_> {
                 .into_iter()
                 .for_each(|item| self.object(item, lists - 1));
         }
-        if (group, kind) != (GROUP, "TrackingDomain") {
+        if group == GROUP && kind != "TrackingDomain" {
+            let rule = format!("must be TrackingDomain, the only kind of {GROUP} that is declared");
+            return self.fault(&node, "kind", rule);
+        }
+        if group != GROUP {
             let what = NoticeKind::OtherKind(format!("{kind} of {api_version}"));
             return self.set.notice(self.place(node.at), what);
         }

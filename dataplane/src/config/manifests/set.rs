@@ -184,9 +184,10 @@ impl Set {
                 more: self.more_faults,
             });
         }
+        let mut retired = Vec::new();
         if let Some((before, carried)) = before {
             self.tell_of_lost_links(before, carried);
-            carry_over(&mut self.domains, before, carried);
+            retired = carry_over(&mut self.domains, before, carried);
         }
         // Names and hosts have been looked at one by one, so this is not
         // reached; it is an answer all the same, not a panic.
@@ -202,6 +203,7 @@ impl Set {
             snapshot,
             notices: self.notices,
             more_notices: self.more_notices,
+            retired,
             baseline: Baseline {
                 fingerprint,
                 carried: self.carried,
@@ -213,8 +215,9 @@ impl Set {
 /// Mails already sent must not lose their links by an edit: a host that a
 /// domain no longer names goes on answering for it, and a domain that is no
 /// longer declared leads its links home without recording, unless it said
-/// `Forget`. A host that is declared anew belongs to who declares it.
-fn carry_over(domains: &mut Vec<Domain>, before: &Snapshot, carried: &Carried) {
+/// `Forget`. A host that is declared anew belongs to who declares it. Gives the
+/// domains that are no longer declared since.
+fn carry_over(domains: &mut Vec<Domain>, before: &Snapshot, carried: &Carried) -> Vec<Realm> {
     let mut taken: HashSet<Host> = domains.iter().flat_map(Domain::hosts).cloned().collect();
     let declared: HashMap<Realm, usize> = domains
         .iter()
@@ -224,7 +227,11 @@ fn carry_over(domains: &mut Vec<Domain>, before: &Snapshot, carried: &Carried) {
     // By name, so that the same edits have the same end.
     let mut former: Vec<_> = before.domains().collect();
     former.sort_unstable_by(|a, b| a.realm.cmp(&b.realm));
+    let mut gone = Vec::new();
     for former in former {
+        if former.state == DomainState::Active && !declared.contains_key(&former.realm) {
+            gone.push(former.realm.clone());
+        }
         let mut free = former
             .hosts()
             .filter(|host| !taken.contains(*host))
@@ -247,4 +254,5 @@ fn carry_over(domains: &mut Vec<Domain>, before: &Snapshot, carried: &Carried) {
             domains.push(retired);
         }
     }
+    gone
 }

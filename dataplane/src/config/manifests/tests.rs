@@ -251,6 +251,14 @@ fn a_host_that_nobody_verified_is_served_with_a_warning() {
     );
 }
 
+#[test]
+fn another_kind_of_ours_is_a_fault_and_not_passed_over() {
+    let text = MINIMAL.replace("kind: TrackingDomain", "kind: TrackingDomains");
+    let errors = load(folder(&[("a.yaml", &text)]).path()).expect_err("a fault");
+    let told = errors.to_string();
+    assert!(told.contains(": kind: must be TrackingDomain"), "{told}");
+}
+
 // === After an earlier load ===
 
 /// Loads the first text, then the second after it.
@@ -286,6 +294,7 @@ fn case_85_a_domain_that_is_gone_leads_home_and_records_nothing() {
         .expect("it leads home");
     assert_eq!(domain.state, DomainState::Retired);
     assert!(!domain.records_clicks());
+    assert_eq!(loaded.retired, ["shop/links".parse().expect("a realm")]);
 }
 
 #[test]

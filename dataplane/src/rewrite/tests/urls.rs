@@ -575,6 +575,11 @@ fn case_101_the_opt_out_placeholder_becomes_the_readers_link() {
                 (Purpose::Withdraw, &done.job.mail)
             );
             assert!(done.rewritten.links.is_empty());
+            let link = &done.links()[0];
+            assert_eq!(
+                (link.reason, link.url.as_deref()),
+                (Some(Reason::OptOutLink), Some(url))
+            );
         }
     }
     let mut job = clicks_only();

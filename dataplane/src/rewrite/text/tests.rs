@@ -144,7 +144,11 @@ fn case_77_text_is_left_unless_its_own_toggle_is_on() {
     job.tracking.text = false;
     let (output, rewritten) = rewrite(&job, "https://e.com/x");
     assert_eq!(output, "https://e.com/x");
-    assert_eq!(rewritten.report.links[0].reason, Some(Reason::ClicksOff));
+    let reason = |rewritten: Rewritten| rewritten.report.links[0].reason;
+    assert_eq!(reason(rewritten), Some(Reason::PlainTextOff));
+    job.tracking.clicks = false;
+    let (_, rewritten) = rewrite(&job, "https://e.com/x");
+    assert_eq!(reason(rewritten), Some(Reason::ClicksOff));
 }
 
 #[test]

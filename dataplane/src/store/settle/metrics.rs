@@ -18,7 +18,7 @@ pub struct SettleMetrics {
     pub oldest_seconds: Gauge<f64, AtomicU64>,
     /// Hits that could not be read any more when they were due.
     pub gone: Counter,
-    /// Hits of readers who may have withdrawn: some of who has is lost.
+    /// Hits whose reader has withdrawn since, or may have: some of who has is lost.
     pub withheld: Counter,
     /// How often the journal refused a batch, which is tried again.
     pub retries: Counter,
@@ -68,7 +68,7 @@ impl SettleMetrics {
         );
         registry.register(
             "hits_withheld",
-            "Hits that were left out when due, because some withdrawals are lost and their reader is named",
+            "Hits that were left out when due, because their reader has withdrawn since, or may have (some withdrawals are lost)",
             metrics.withheld.clone(),
         );
         registry.register(

@@ -90,6 +90,8 @@ struct Judged {
     reader: Option<(Realm, Recipient)>,
     /// Whether it is on the disk, or must not get there.
     done: bool,
+    /// Whether it must not.
+    withheld: bool,
 }
 
 impl Settler {
@@ -317,7 +319,10 @@ impl Settler {
             return Some(batch);
         }
         for event in &batch.events {
-            self.metrics.count(event.verdict);
+            match event.withheld {
+                true => _ = self.metrics.withheld.inc(),
+                false => self.metrics.count(event.verdict),
+            }
         }
         self.shared.move_to(batch.end);
         self.mark = Some(batch.end.seq);
@@ -333,10 +338,7 @@ impl Settler {
         if let (Some(withdrawn), Some((realm, recipient))) = (withdrawn, reader)
             && withdrawn.bars(realm, recipient)
         {
-            self.metrics
-                .withheld
-                .inc_by(u64::from(withdrawn.is_incomplete()));
-            event.done = true;
+            (event.done, event.withheld) = (true, true);
             return None;
         }
         Some(
@@ -354,6 +356,7 @@ impl From<Event> for Judged {
             verdict: event.client.verdict,
             reader: event.recipient.map(|recipient| (event.domain, recipient)),
             done: false,
+            withheld: false,
         }
     }
 }
