@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
+use mailtrail_core::event::Verdict;
 use serde_saphyr::{Location, MessageFormatter as _, Spanned, UserMessageFormatter};
 
 use super::agent::{Agents, Wanted};
@@ -20,7 +21,7 @@ use super::network::Networks;
 use super::set::Signs;
 use super::{Rule, Rules};
 
-use document::{Document, Kinds, Text};
+use document::{Document, Text};
 
 /// Largest rules file, in bytes: [`RANGES_MAX`] ranges of the longest kind.
 pub const FILE_MAX_BYTES: usize = 2 << 20;
@@ -57,6 +58,22 @@ const DEPTH_MAX: usize = 16;
 const NODES_MAX: usize = 100_000;
 /// Most events that aliases (`*x`) may repeat.
 const REPLAYED_MAX: usize = 10_000;
+
+/// What a rule may say of a hit.
+const VERDICTS: [(&str, Verdict); 5] = [
+    ("human", Verdict::Human),
+    ("proxy", Verdict::Proxy),
+    ("prefetch", Verdict::Prefetch),
+    ("scanner", Verdict::Scanner),
+    ("unknown", Verdict::Unknown),
+];
+/// Opened, clicked: which hits a rule is for.
+const BOTH: (bool, bool) = (true, true);
+const KINDS: [(&str, (bool, bool)); 3] = [
+    ("opened", (true, false)),
+    ("clicked", (false, true)),
+    ("both", BOTH),
+];
 
 /// Reads a rules file.
 pub(super) fn rules(text: &str) -> Result<Rules, RulesError> {
@@ -172,7 +189,7 @@ impl Reading {
     fn rule(&mut self, rule: &Spanned<document::Rule>, field: &str) {
         let document::Rule {
             name,
-            kinds,
+            kind,
             when,
             verdict,
         } = &rule.value;
@@ -180,15 +197,19 @@ impl Reading {
         if self.rules.iter().any(|known| known.name == name.value) {
             self.fault(name.referenced, format!("{field}.name"), "is there twice");
         }
+        let verdict = self.word(verdict, &VERDICTS, &format!("{field}.verdict"));
+        let kind = kind.as_ref();
+        let kind = kind.map(|kind| self.word(kind, &KINDS, &format!("{field}.for")));
+        let (opened, clicked) = kind.unwrap_or(BOTH);
         let faults_before = self.faults.count();
         let read = Rule {
             name: name.value.clone(),
-            opened: *kinds != Kinds::Clicked,
-            clicked: *kinds != Kinds::Opened,
+            opened,
+            clicked,
             all: self.named(&when.all, &format!("{field}.when.all")),
             any: self.named(&when.any, &format!("{field}.when.any")),
             none: self.named(&when.none, &format!("{field}.when.none")),
-            verdict: *verdict,
+            verdict,
         };
         if when.all.is_empty() && when.any.is_empty() {
             let rule = "must name a sign in all or any: a hit that nothing speaks of is unknown";
@@ -230,6 +251,22 @@ impl Reading {
             self.fault(first_beyond.referenced, field, rule);
         }
         items.len() <= limit
+    }
+
+    /// What one of a few words means; after another one reading goes on with
+    /// the first, to find what else is wrong.
+    fn word<T: Copy>(&mut self, text: &Text, words: &[(&str, T)], field: &str) -> T {
+        if let Some((_, meant)) = words.iter().find(|(word, _)| *word == text.value) {
+            return *meant;
+        }
+        let words_only: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        let rule = format!(
+            "must be one of {}, not {}",
+            words_only.join(", "),
+            shown(&text.value)
+        );
+        self.fault(text.referenced, field, rule);
+        words[0].1
     }
 
     fn name(&mut self, name: &Text, field: &str) {

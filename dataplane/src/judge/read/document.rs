@@ -1,7 +1,6 @@
 //! A rules file as it is written. What it may say beyond its shape is checked
 //! in [`super`].
 
-use mailtrail_core::event::Verdict;
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
@@ -67,20 +66,10 @@ pub(super) struct Header {
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
     pub(super) name: Text,
-    #[serde(default, rename = "for")]
-    pub(super) kinds: Kinds,
+    #[serde(rename = "for")]
+    pub(super) kind: Option<Text>,
     pub(super) when: When,
-    pub(super) verdict: Verdict,
-}
-
-/// Which hits a rule is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Kinds {
-    #[default]
-    Both,
-    Opened,
-    Clicked,
+    pub(super) verdict: Text,
 }
 
 /// Which signs must hold.

@@ -55,7 +55,12 @@ fn another_version_or_field_is_refused() {
     check(
         "verdict: scanner",
         "verdict: robot",
-        "line 15: unknown variant `robot`",
+        "line 15: rules[0].verdict: must be one of human, proxy, prefetch, scanner, unknown, not robot",
+    );
+    check(
+        "    when:",
+        "    for: seen\n    when:",
+        "line 14: rules[0].for: must be one of opened, clicked, both, not seen",
     );
     assert!(refused("version: 1\nsigns: [").starts_with("line "));
     assert!(refused("").starts_with("line 1: "));
@@ -211,10 +216,11 @@ fn the_delivery_window_has_a_unit_and_a_bound() {
 fn all_faults_are_told_at_once_in_their_order() {
     let text = GOOD
         .replacen("192.0.2.0/24", "x", 1)
-        .replacen("any: [tool]", "any: [tol]", 1);
-    let error = rules(&text).expect_err("two faults");
+        .replacen("any: [tool]", "any: [tol]", 1)
+        .replacen("verdict: scanner", "verdict: robot", 1);
+    let error = rules(&text).expect_err("three faults");
     let lines: Vec<_> = error.faults.iter().map(|fault| fault.line).collect();
-    assert_eq!(lines, [6, 14]);
+    assert_eq!(lines, [6, 14, 15]);
 }
 
 #[test]
