@@ -35,11 +35,15 @@ pub struct Context {
     pub metrics: Arc<Metrics>,
     /// Ready or not.
     pub readiness: Arc<Readiness>,
+    /// The file of the rules for verdicts; the shipped ones where there is none.
+    pub rules_file: Option<String>,
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct AppliedConfig {
     keys: Vec<AppliedKey>,
+    rules_file: Option<String>,
     #[serde(flatten)]
     config: ConfigStatus,
 }
@@ -117,6 +121,7 @@ async fn config(
                 state,
             })
             .collect(),
+        rules_file: context.rules_file,
         config: context.live.status(),
     };
     const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");

@@ -252,10 +252,11 @@ fn start(
         rules,
         store,
         metrics,
-        readiness,
+        readiness: _,
         key_missing,
     } = shared;
     log::addresses(&bound.public, &bound.api, &bound.admin);
+    log::rules(settings.rules.as_deref());
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(api::serve(
@@ -282,15 +283,8 @@ fn start(
         Arc::clone(key_missing),
         stopping,
     ));
-    // The admin port answers to the very end: probes should see "stopping".
-    let admin = tokio::spawn(admin::serve(
-        bound.admin,
-        admin::Context {
-            live: Arc::clone(live),
-            metrics: Arc::clone(metrics),
-            readiness: Arc::clone(readiness),
-        },
-    ));
+    // It answers to the very end: probes should see "stopping".
+    let admin = tokio::spawn(admin::serve(bound.admin, admin_context(settings, shared)));
     let public = bound.public.start(serve::Context {
         live: Arc::clone(live),
         rules: Arc::clone(rules),
@@ -306,6 +300,16 @@ fn start(
         tasks,
         admin,
     })
+}
+
+fn admin_context(settings: &Settings, shared: &Shared) -> admin::Context {
+    let rules_file = settings.rules.as_deref();
+    admin::Context {
+        live: Arc::clone(&shared.live),
+        metrics: Arc::clone(&shared.metrics),
+        readiness: Arc::clone(&shared.readiness),
+        rules_file: rules_file.map(|path| path.display().to_string()),
+    }
 }
 
 /// Manifests and rules are read again when they change.

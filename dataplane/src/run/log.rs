@@ -1,5 +1,6 @@
 //! Log lines: structured, to standard error, nothing personal in them.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -39,6 +40,17 @@ pub(super) fn addresses(public: &serve::Bound, api: &TcpListener, admin: &TcpLis
         address = text(admin),
         "admin address: live, ready, metrics, config"
     );
+}
+
+/// Which rules give verdicts; a mistyped variable would leave the shipped ones.
+pub(super) fn rules(file: Option<&Path>) {
+    match file.map(Path::display) {
+        Some(file) => tracing::info!(
+            %file,
+            "rules for verdicts: from a file, in place of the shipped"
+        ),
+        None => tracing::info!("rules for verdicts: the shipped"),
+    }
 }
 
 /// Warns where hits settle before all of a burst can have come (case 92).
