@@ -162,13 +162,17 @@ impl Shared {
     }
 }
 
+/// What helps who named a domain that is none.
+const NAMED_BY: &str = "a path names a tracking domain by its namespace and name (shop/links), a \
+     rewrite by these or by its host (links.shop.example); GET /v1/domains lists what there is";
+
 /// Unknown and forbidden look the same, except to those who may everything.
 fn no_domain(caller: &Caller) -> Problem {
-    Problem::new(if caller.everywhere {
-        Code::UnknownDomain
+    if caller.everywhere {
+        Problem::new(Code::UnknownDomain).detail(NAMED_BY)
     } else {
-        Code::Forbidden
-    })
+        Problem::new(Code::Forbidden)
+    }
 }
 
 #[cfg(test)]

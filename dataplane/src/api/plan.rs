@@ -151,16 +151,26 @@ impl Plan {
             .map_or(Withdrawn::No, |recipient| {
                 context.store.withdrawn(&self.domain.realm, recipient)
             });
-        let not_recorded = |detail: &str| {
+        let warning = |code, detail: &str| {
             Some(Warning {
-                code: WarningCode::MessageNotRecorded,
+                code,
                 detail: detail.to_owned(),
             })
         };
+        let not_recorded = |detail| warning(WarningCode::MessageNotRecorded, detail);
         match withdrawn {
-            Withdrawn::Yes => return not_recorded("the recipient has withdrawn from tracking"),
+            Withdrawn::Yes => {
+                return warning(
+                    WarningCode::RecipientWithdrawn,
+                    "the recipient has withdrawn from tracking, or was erased: nothing of theirs \
+                     is recorded",
+                );
+            }
             Withdrawn::NotLoaded => {
-                return not_recorded("who has withdrawn from tracking is not known yet");
+                return not_recorded(
+                    "who has withdrawn from tracking is not known yet: until then nothing is \
+                     recorded of recipients",
+                );
             }
             Withdrawn::Incomplete => {
                 return not_recorded(
@@ -177,8 +187,11 @@ impl Plan {
         };
         let why = match tokio::time::timeout(context.settings.record_time, kept).await {
             Ok(Ok(())) => return None,
-            Ok(Err(_)) => "the store could not keep the message record",
-            Err(_) => "the message record was not on disk in time; it may come late",
+            Ok(Err(_)) => "the store could not keep the message record: statistics miss it",
+            Err(_) => {
+                "the message record was not on the disk in time: it may come late, and until then \
+                 statistics miss it"
+            }
         };
         context.metrics.api.messages_not_recorded.inc();
         not_recorded(why)

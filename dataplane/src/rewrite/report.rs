@@ -113,8 +113,10 @@ pub enum WarningCode {
     Unparsable,
     /// The request asked for more than the domain allows; ignored.
     TrackingNarrowed,
-    /// The message record could not be kept.
+    /// The message record was not kept in time.
     MessageNotRecorded,
+    /// The recipient has withdrawn, or was erased: nothing of theirs is recorded.
+    RecipientWithdrawn,
     /// The host is not verified; the mail is unmodified.
     HostUnverified,
     /// `{{mailtrail:optout}}` stands in a mail without recipient.

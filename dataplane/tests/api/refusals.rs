@@ -301,8 +301,10 @@ fn paths_and_domains_that_do_not_exist_are_told_apart() {
         assert_eq!((status, found.as_str()), (404, word), "{path}");
     }
     let mail = with(json!({"domain": "none.shop.example"}));
-    let (status, word, _) = post("/v1/rewrite", &mail).send(server.address).problem();
+    let (status, word, problem) = post("/v1/rewrite", &mail).send(server.address).problem();
     assert_eq!((status, word.as_str()), (404, "unknown-domain"));
+    let detail = problem["detail"].as_str().expect("what a name is");
+    assert!(detail.contains("or by its host"), "{detail}");
 }
 
 #[test]

@@ -227,7 +227,7 @@ fn case_104_nothing_of_a_withdrawn_recipient_is_recorded() {
     let mail = |who: &str| json!({"domain": "shop/links", "message_id": "m", "recipient": who, "html": HTML});
     assert_eq!(
         codes(&rewrite(&server, &mail("ada@example.org"))),
-        ["message_not_recorded"]
+        ["recipient_withdrawn"]
     );
     assert_eq!(codes(&rewrite(&server, &mail("bob@example.org"))), [""; 0]);
 }

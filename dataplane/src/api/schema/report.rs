@@ -190,7 +190,8 @@ words! {
     /// - `too_many_links`: more links than the domain's cap.
     /// - `unparsable`: the HTML could not be read; it is unmodified.
     /// - `tracking_narrowed`: more was asked for than the domain allows; ignored.
-    /// - `message_not_recorded`: the message record was not kept; statistics will miss it.
+    /// - `message_not_recorded`: the message record was not on the disk in time; it may come late, and until then statistics miss it.
+    /// - `recipient_withdrawn`: the recipient has withdrawn from tracking, or was erased; nothing of theirs is recorded.
     /// - `host_unverified`: the tracking host is not verified; the mail is unmodified.
     /// - `opt_out_without_recipient`: the mail has a place for an opt-out link, and no recipient.
     /// - `domain_retired`: the tracking domain is no longer declared: nothing is tracked.
@@ -217,8 +218,10 @@ words! {
         Unparsable,
         /// More was asked for than is allowed.
         TrackingNarrowed,
-        /// Not recorded.
+        /// Not recorded in time.
         MessageNotRecorded,
+        /// Nothing of theirs is recorded.
+        RecipientWithdrawn,
         /// Unmodified.
         HostUnverified,
         /// No recipient to opt out.
