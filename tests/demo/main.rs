@@ -191,7 +191,8 @@ fn wait_until_settled(from: &str, hits: usize) -> Result<()> {
     while quiet_events(Some(from))?.list.len() < hits {
         ensure!(
             begun.elapsed() < SETTLED_WITHIN,
-            "the events are not listed after {SETTLED_WITHIN:?}"
+            "the events are not listed after {SETTLED_WITHIN:?}; nothing is recorded of a reader who \
+             was erased or has withdrawn: if that was one of the demo's, `make clean-demo` begins anew"
         );
         std::thread::sleep(Duration::from_millis(50));
     }

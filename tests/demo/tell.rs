@@ -225,7 +225,7 @@ pub(crate) fn next(folder: &str) {
         "      --header 'Mailtrail-Domain: links.localhost' --header 'Mailtrail-Message-Id: my-1' \\"
     );
     println!(
-        "      --header 'Mailtrail-Recipient: ada@example.org' --data-binary @my-mail.html > tracked.html"
+        "      --header 'Mailtrail-Recipient: eva@example.org' --data-binary @my-mail.html > tracked.html"
     );
     println!("  http://{API}/docs    every operation, with examples");
     println!("  make demo again finds these events: they are on disk, in {folder}/data");
