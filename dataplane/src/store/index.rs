@@ -72,6 +72,9 @@ use keep::Tail;
 
 pub(super) use key::{KeyHash, KeyHasher};
 
+/// Most spare handles: as many as questions are asked at once, mostly.
+const SPARE_MAX: usize = 8;
+
 /// The index of a journal.
 pub(super) struct Index {
     shared: Arc<Shared>,
@@ -81,6 +84,8 @@ pub(super) struct Index {
 struct Shared {
     hasher: KeyHasher,
     base: Mutex<Option<Base>>,
+    /// Handles that nobody uses at the moment.
+    spare: Mutex<Vec<Base>>,
     tail: Mutex<Option<Tail>>,
     /// Whether opening was tried.
     opened: AtomicBool,
@@ -106,11 +111,17 @@ pub(super) struct Counted {
 /// Asks the index some questions in a row.
 pub(super) struct Lookup<'a> {
     shared: &'a Shared,
+    lent: Lent<'a>,
+}
+
+/// A handle that goes back to the spare ones: sled flushes whenever one is let
+/// go, and a handle serves one thread at a time.
+struct Lent<'a> {
+    shared: &'a Shared,
     base: Option<Base>,
 }
 
-/// Asks the index for as long as one likes. A [`Lookup`] costs more than its
-/// answers where they are few: sled flushes whenever a handle is let go.
+/// Asks the index for as long as one likes.
 pub(super) struct Handle {
     shared: Arc<Shared>,
     base: Base,
@@ -129,6 +140,7 @@ impl Index {
         let shared = Arc::new(Shared {
             hasher,
             base: Mutex::default(),
+            spare: Mutex::default(),
             tail: Mutex::default(),
             opened: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -157,7 +169,7 @@ impl Index {
     pub(super) fn lookup(&self) -> Lookup<'_> {
         Lookup {
             shared: &self.shared,
-            base: self.shared.base().clone(),
+            lent: self.shared.lend(),
         }
     }
 
@@ -171,17 +183,16 @@ impl Index {
     /// Loses what it knows of all segments but the one that is written.
     #[cfg(test)]
     pub(super) fn lose(&self) {
-        *self.shared.base() = None;
+        self.shared.forget();
     }
 
     /// How many bytes of the journal it says nothing about yet.
     pub(super) fn behind_bytes(&self, reader: &Reader) -> u64 {
+        let lent = self.shared.lend();
         let tail = self.shared.tail();
         let covered = |segment: &Segment| match tail.as_ref().filter(|tail| tail.is_of(segment)) {
             Some(tail) => tail.end,
-            None if self.shared.with_base(|base| base.knows(segment)) == Some(true) => {
-                segment.summary.end
-            }
+            None if lent.ask(|base| base.knows(segment)) == Some(true) => segment.summary.end,
             None => FRAMES_START,
         };
         let behind = |part: Part<'_>| {
@@ -199,7 +210,7 @@ impl Index {
         let mut parts: Vec<_> = reader.parts().collect();
         parts.pop();
         let known = |base: &Base| parts.iter().all(|part| base.knows(part.segment));
-        self.shared.ask(self.shared.base().as_ref(), known) == Some(true)
+        self.shared.lend().ask(known) == Some(true)
     }
 }
 
@@ -224,7 +235,7 @@ impl Lookup<'_> {
         drop(tail);
         let places = |base: &Base| base.places(segment, key);
         Some(Found {
-            places: self.shared.ask(self.base.as_ref(), places)??,
+            places: self.lent.ask(places)??,
             covered: segment.summary.end,
         })
     }
@@ -242,7 +253,7 @@ impl Lookup<'_> {
         drop(tail);
         let counts = |base: &Base| base.counts(segment, domain);
         Some(Counted {
-            hours: self.shared.ask(self.base.as_ref(), counts)??,
+            hours: self.lent.ask(counts)??,
             covered: segment.summary.end,
         })
     }
@@ -250,8 +261,23 @@ impl Lookup<'_> {
     /// Whether a segment may hold events of this domain.
     pub(super) fn may_hold(&self, segment: &Segment, domain: KeyHash) -> bool {
         let holds = |base: &Base| base.holds_domain(segment, domain);
-        let said = self.shared.ask(self.base.as_ref(), holds);
-        said.flatten().unwrap_or(true)
+        self.lent.ask(holds).flatten().unwrap_or(true)
+    }
+}
+
+// === Lent ===
+
+impl Lent<'_> {
+    fn ask<T>(&self, ask: impl FnOnce(&Base) -> T) -> Option<T> {
+        self.shared.ask(self.base.as_ref(), ask)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(base) = self.base.take() {
+            self.shared.take_back(base);
+        }
     }
 }
 
@@ -285,11 +311,36 @@ impl Drop for Index {
 // === Shared ===
 
 impl Shared {
-    /// Asks the database, through a handle of one's own: writing a run holds
-    /// nobody up.
-    fn with_base<T>(&self, ask: impl FnOnce(&Base) -> T) -> Option<T> {
-        let base = self.base().clone();
-        self.ask(base.as_ref(), ask)
+    /// A handle of one's own, so that writing a run holds nobody up.
+    fn lend(&self) -> Lent<'_> {
+        let base = self.base().as_ref().map(|base| {
+            let spare = self.spare().pop();
+            spare
+                .filter(|spare| spare.is_of(base))
+                .unwrap_or_else(|| base.clone())
+        });
+        Lent { shared: self, base }
+    }
+
+    /// Takes a handle back, as long as it is of the database in use.
+    fn take_back(&self, handle: Base) {
+        let in_use = self.base().as_ref().is_some_and(|base| handle.is_of(base));
+        let mut spare = self.spare();
+        if in_use && spare.len() < SPARE_MAX {
+            spare.push(handle);
+        }
+        // Else it is let go, after the lock.
+        drop(spare);
+    }
+
+    /// Lets the database go.
+    fn forget(&self) {
+        *self.base() = None;
+        self.spare().clear();
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Base>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks a handle; a database whose library panics is not asked again.
@@ -298,7 +349,7 @@ impl Shared {
         let answer = std::panic::catch_unwind(ask);
         answer.unwrap_or_else(|_| {
             tracing::error!("index: failed, reading goes on without it");
-            *self.base() = None;
+            self.forget();
             None
         })
     }

@@ -90,6 +90,11 @@ impl Base {
         })
     }
 
+    /// Whether both are handles to one database.
+    pub(super) fn is_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.whole, &other.whole)
+    }
+
     /// Whether the run of this very segment is there.
     pub(super) fn knows(&self, segment: &Segment) -> bool {
         self.whole_of(segment).is_some()

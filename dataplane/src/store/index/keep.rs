@@ -47,7 +47,7 @@ impl Shared {
             drop(reader);
             std::thread::park_timeout(pause);
         }
-        *self.base() = None;
+        self.forget();
     }
 
     /// Opens the index; one that cannot be used is set aside first.
@@ -70,8 +70,8 @@ impl Shared {
             return Ok(());
         };
         let numbers: Vec<_> = reader.parts().map(|part| part.segment.number).collect();
-        self.with_base(|base| base.retain(&numbers));
-        let known = |part: &Part<'_>| self.with_base(|base| base.knows(part.segment));
+        self.lend().ask(|base| base.retain(&numbers));
+        let known = |part: &Part<'_>| self.lend().ask(|base| base.knows(part.segment));
         parts.retain(|part| known(part) == Some(false));
         let missing = parts.len();
         for (n, part) in parts.into_iter().enumerate() {
@@ -82,7 +82,8 @@ impl Shared {
                 tracing::info!(done = n, of = missing, "index: being made");
             }
             let run = self.run_of(part)?;
-            self.with_base(|base| base.put(part.segment, &run))
+            self.lend()
+                .ask(|base| base.put(part.segment, &run))
                 .transpose()?;
         }
         self.follow_tail(last)?;
@@ -93,7 +94,7 @@ impl Shared {
     /// Makes the sieves that are missing, newest first: reading goes on without.
     fn sift(&self, reader: &Reader) {
         for part in reader.parts().rev() {
-            let sifted = self.with_base(|base| base.sift(part.segment));
+            let sifted = self.lend().ask(|base| base.sift(part.segment));
             if sifted != Some(true) || self.closing.load(Ordering::SeqCst) {
                 break;
             }
@@ -111,7 +112,7 @@ impl Shared {
     }
 
     fn follow_tail(&self, part: Part<'_>) -> io::Result<()> {
-        if self.with_base(|base| base.knows(part.segment)) == Some(true) {
+        if self.lend().ask(|base| base.knows(part.segment)) == Some(true) {
             return Ok(());
         }
         let from = self.with_tail(part.segment, |tail| tail.end);

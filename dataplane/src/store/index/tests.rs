@@ -92,7 +92,7 @@ fn answers_are_the_same_with_the_index_without_it_and_after_it_was_lost() {
     wait_until_caught_up(&store);
     check(&store, &expected);
     let with = list(&store, "shop/links", None);
-    *store.inner.index.shared.base() = None;
+    store.inner.index.shared.forget();
     *store.inner.index.shared.tail() = None;
     assert_eq!(list(&store, "shop/links", None), with, "tags too");
     drop(store);
