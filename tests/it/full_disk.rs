@@ -9,8 +9,10 @@ use std::thread;
 use mailtrail_tests::{Flags, Program, follow, root};
 use serde_json::json;
 
-/// Size of the file system: a few segments' beginnings.
-const DISK: &str = "size=12m";
+/// Size of a file system with room for a few segments' beginnings.
+const SMALL: &str = "size=12m";
+/// Size of one with room for the index beside those of several starts.
+const ROOMY: &str = "size=64m";
 /// Readers that click at the same time.
 const READERS: usize = 8;
 /// Clicks on the full disk: more than fit into what was filled ahead.
@@ -21,9 +23,9 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// None where we may not mount one.
-    fn mount(at: &Path) -> Option<Self> {
+    fn mount(at: &Path, size: &str) -> Option<Self> {
         let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", DISK, "tmpfs"])
+            .args(["-t", "tmpfs", "-o", size, "tmpfs"])
             .arg(at)
             .output();
         mount
@@ -70,7 +72,7 @@ fn not_kept(program: &Program) -> usize {
 #[test]
 fn on_a_full_disk_links_and_pixels_go_on_what_is_lost_is_counted_and_recording_resumes() {
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(disk) = SmallDisk::mount(folder.path()) else {
+    let Some(disk) = SmallDisk::mount(folder.path(), SMALL) else {
         println!("skipped: a file system cannot be mounted here");
         return;
     };
@@ -103,6 +105,52 @@ fn on_a_full_disk_links_and_pixels_go_on_what_is_lost_is_counted_and_recording_r
     });
     program.until("every hit is listed or counted as lost", |program| {
         program.events("demo/links").len() + not_kept(program) == clicks
+    });
+    assert!(program.stop().success());
+    drop(disk);
+}
+
+#[test]
+fn a_start_on_a_full_disk_without_an_index_reads_settles_stops_and_goes_on_with_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let Some(disk) = SmallDisk::mount(folder.path(), ROOMY) else {
+        println!("skipped: a file system cannot be mounted here");
+        return;
+    };
+    let data = folder.path().join("data");
+    let flags = Flags::new(root().join("examples/manifests"), &data);
+    let mail = json!({
+        "domain": "demo/links", "message_id": "m",
+        "html": "<p><a href=\"https://shop.example/offer\">Look</a></p>",
+    });
+    let program = flags.start();
+    let report = program.rewrite(&mail)["report"].clone();
+    let link = report["links"][0]["url"].as_str().expect("a link");
+    click(&program, link, READERS);
+    assert!(program.stop().success());
+
+    fs::remove_dir_all(data.join("index")).expect("removed");
+    let ballast = folder.path().join("ballast");
+    fill(&ballast);
+    let full = fs::metadata(&ballast).expect("filled").len();
+    let some = File::options().write(true).open(&ballast).expect("opened");
+    some.set_len(full - 16 * 1024).expect("a little room");
+    // Held open it would keep the disk full.
+    drop(some);
+    for _ in 0..2 {
+        let program = flags.start();
+        assert_eq!(program.follow(link).status, 302);
+        // They are answered, whatever has been settled by then.
+        assert!(program.events("demo/links").len() <= READERS);
+        assert!(program.stop().success());
+    }
+
+    let program = flags.start();
+    fs::remove_file(&ballast).expect("removed");
+    let before = program.events("demo/links").len();
+    program.until("recording goes on", |program| {
+        click(program, link, READERS);
+        program.events("demo/links").len() > before
     });
     assert!(program.stop().success());
     drop(disk);

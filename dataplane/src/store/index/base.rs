@@ -1,8 +1,15 @@
 //! The sled database of the index, and nothing else of sled anywhere.
+//!
+//! sled flushes when a handle is dropped, and once a flush has failed the next
+//! one waits for ever. So a database that the disk failed is given up: its
+//! handles are let go without being dropped. What that leaks is bounded by how
+//! seldom it happens, because nothing is written where the disk has no room
+//! ([`super::keep`]).
 
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::KeyHash;
@@ -29,7 +36,9 @@ const COUNTS: u8 = 4;
 /// The open database; a clone is another handle to it.
 #[derive(Clone)]
 pub(super) struct Base {
-    db: sled::Db<FANOUT>,
+    /// There until it is dropped.
+    db: Option<sled::Db<FANOUT>>,
+    given_up: Arc<AtomicBool>,
     whole: Arc<Mutex<HashMap<u64, Whole>>>,
     sieves: Arc<Mutex<Sieves>>,
 }
@@ -66,28 +75,45 @@ impl Base {
             .cache_capacity_bytes(CACHE_BYTES)
             // It is flushed by us, after each run.
             .flush_every_ms(None);
-        let db: sled::Db<FANOUT> = config.open()?;
+        let base = Self {
+            db: Some(config.open()?),
+            // Until it has proved sound.
+            given_up: Arc::new(AtomicBool::new(true)),
+            whole: Arc::default(),
+            sieves: Arc::default(),
+        };
+        let db = base.db()?;
         match db.get(VERSION_KEY)? {
             Some(version) if version.as_ref() == VERSION => {}
             None if db.is_empty()? => {
                 db.insert(VERSION_KEY, VERSION)?;
                 db.flush()?;
             }
-            _ => return Err(io::Error::other("the index is of another version")),
+            _ => {
+                base.given_up.store(false, Ordering::SeqCst);
+                return Err(io::Error::other("the index is of another version"));
+            }
         }
-        let mut whole = HashMap::new();
         for entry in db.scan_prefix([WHOLE]) {
             let (key, value) = entry?;
             let number = key.get(1..5).and_then(|n| n.try_into().ok());
             if let (Some(number), Some(read)) = (number, Whole::decode(&value)) {
-                whole.insert(u64::from(u32::from_be_bytes(number)), read);
+                let number = u64::from(u32::from_be_bytes(number));
+                base.known().insert(number, read);
             }
         }
-        Ok(Self {
-            db,
-            whole: Arc::new(Mutex::new(whole)),
-            sieves: Arc::default(),
-        })
+        base.given_up.store(false, Ordering::SeqCst);
+        Ok(base)
+    }
+
+    /// From now on no handle is dropped properly, this one and all others.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+    }
+
+    fn db(&self) -> io::Result<&sled::Db<FANOUT>> {
+        // It is there: only dropping takes it.
+        self.db.as_ref().ok_or(io::ErrorKind::NotConnected.into())
     }
 
     /// Whether both are handles to one database.
@@ -119,8 +145,12 @@ impl Base {
         batch.insert(key(DOMAINS, number), run.domains.as_slice());
         batch.insert(key(COUNTS, number), run.counts.as_slice());
         batch.insert(key(WHOLE, number), whole.encode());
-        self.db.apply_batch(batch)?;
-        self.db.flush()?;
+        let db = self.db()?;
+        let written = db.apply_batch(batch).and_then(|()| db.flush());
+        if let Err(error) = written {
+            self.give_up();
+            return Err(error);
+        }
         self.known().insert(number, whole);
         self.sieves().put(number, whole, Sieve::of(run));
         Ok(())
@@ -172,7 +202,7 @@ impl Base {
         batch.remove(key(DOMAINS, number).as_slice());
         batch.remove(key(COUNTS, number).as_slice());
         batch.remove(key(WHOLE, number).as_slice());
-        self.db.apply_batch(batch)
+        self.db()?.apply_batch(batch)
     }
 
     /// Where the records with this key are in a segment; none when that is
@@ -209,7 +239,7 @@ impl Base {
     }
 
     fn read(&self, key: &[u8]) -> Option<sled::InlineArray> {
-        match self.db.get(key) {
+        match self.db().and_then(|db| db.get(key)) {
             Ok(bytes) => bytes,
             Err(error) => {
                 tracing::warn!(%error, "index: cannot be read");
@@ -230,6 +260,14 @@ impl Base {
 
     fn sieves(&self) -> MutexGuard<'_, Sieves> {
         self.sieves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        if self.given_up.load(Ordering::SeqCst) {
+            std::mem::forget(self.db.take());
+        }
     }
 }
 

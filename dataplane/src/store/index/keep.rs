@@ -5,7 +5,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::base::Base;
 use super::run::{Builder, Run};
@@ -17,6 +17,11 @@ use crate::store::journal::{FRAMES_START, Part, Reader, Segment};
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Wait after the disk refused something: making a run reads a whole segment.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+/// Longest wait before an index that failed is opened again.
+const REOPEN_MAX: Duration = Duration::from_mins(30);
+/// Room that must be there before the database writes, in bytes: for a run of a
+/// segment and what sled writes beside it.
+const ROOM_BYTES: u64 = 8 * 1024 * 1024;
 /// Progress is told for each so many segments.
 const PROGRESS_SEGMENTS: usize = 16;
 
@@ -33,11 +38,18 @@ pub(super) struct Tail {
 
 impl Shared {
     pub(super) fn run(&self, dir: &Path, reader: &dyn Fn() -> Option<Reader>) {
+        let (mut opened_at, mut wait) = (Instant::now(), RETRY_AFTER);
         self.open(dir);
         self.opened.store(true, Ordering::SeqCst);
         while !self.closing.load(Ordering::SeqCst) {
+            let is_none = self.base().is_none();
+            if is_none && opened_at.elapsed() >= wait && has_room(dir).is_ok() {
+                // Each time that fails may leak a handle, so ever more seldom.
+                (opened_at, wait) = (Instant::now(), (wait * 2).min(REOPEN_MAX));
+                self.open(dir);
+            }
             let Some(reader) = reader() else { break };
-            let pause = match self.follow(&reader) {
+            let pause = match self.follow(dir, &reader) {
                 Ok(()) => LOOK_EVERY,
                 Err(error) => {
                     tracing::warn!(%error, "index: behind, reading goes on without it");
@@ -47,24 +59,46 @@ impl Shared {
             drop(reader);
             std::thread::park_timeout(pause);
         }
+        // Closing it flushes, which on a full disk would wait for ever; what was
+        // written is flushed already.
+        if has_room(dir).is_err()
+            && let Some(base) = self.base().as_ref()
+        {
+            base.give_up();
+        }
         self.forget();
     }
 
-    /// Opens the index; one that cannot be used is set aside first.
+    /// Opens the index, where there is room for it; one that cannot be used is
+    /// set aside first.
     fn open(&self, dir: &Path) {
-        let opened = Base::open(dir).or_else(|error| {
-            tracing::warn!(%error, "index: set aside, to be made anew");
-            set_aside(dir)?;
-            Base::open(dir)
+        let opened = has_room(dir).and_then(|()| {
+            Base::open(dir).or_else(|error| {
+                tracing::warn!(%error, "index: set aside, to be made anew");
+                set_aside(dir)?;
+                Base::open(dir)
+            })
         });
         match opened {
             Ok(base) => *self.base() = Some(base),
-            Err(error) => tracing::error!(%error, "index: none, reading takes longer"),
+            Err(error) => {
+                tracing::error!(%error, "index: none, reading takes longer; it is tried again");
+            }
         }
     }
 
+    /// Writes a run, if there is room; a database that fails at it is let go.
+    fn put(&self, dir: &Path, segment: &Segment, run: &Run) -> io::Result<()> {
+        has_room(dir)?;
+        let put = self.lend().ask(|base| base.put(segment, run)).transpose();
+        if put.is_err() {
+            self.forget();
+        }
+        put.map(|_| ())
+    }
+
     /// Makes the runs that are missing, and goes on with the tail's.
-    fn follow(&self, reader: &Reader) -> io::Result<()> {
+    fn follow(&self, dir: &Path, reader: &Reader) -> io::Result<()> {
         let mut parts: Vec<_> = reader.parts().collect();
         let Some(last) = parts.pop() else {
             return Ok(());
@@ -82,9 +116,7 @@ impl Shared {
                 tracing::info!(done = n, of = missing, "index: being made");
             }
             let run = self.run_of(part)?;
-            self.lend()
-                .ask(|base| base.put(part.segment, &run))
-                .transpose()?;
+            self.put(dir, part.segment, &run)?;
         }
         self.follow_tail(last)?;
         self.sift(reader);
@@ -165,6 +197,15 @@ impl Tail {
         })?;
         self.end = part.segment.summary.end;
         Ok(())
+    }
+}
+
+/// Whether the disk has room for what is written at once.
+fn has_room(dir: &Path) -> io::Result<()> {
+    let disk = rustix::fs::statvfs(dir.parent().unwrap_or(dir))?;
+    match disk.f_bavail.saturating_mul(disk.f_frsize) {
+        ..ROOM_BYTES => Err(io::ErrorKind::StorageFull.into()),
+        _ => Ok(()),
     }
 }
 
