@@ -81,7 +81,12 @@ pub(crate) fn target_url(data: &[u8]) {
             let text = target.as_str();
             assert!(text.bytes().all(|b| (0x21..=0x7e).contains(&b)), "{text}");
             assert_eq!(Target::parse_exact(text).as_ref(), Ok(&target));
-            let read = read.expect("ada-url reads it too");
+            // The two know different versions of Unicode, and a character that
+            // one of them does not know makes a host invalid.
+            let Some(read) = read else {
+                assert!(!stripped.is_ascii(), "ada-url reads it too");
+                return;
+            };
             assert!(is_web(&read));
             assert!(text == absolute || text == read.href(), "{text}");
             let again = Url::parse(text, None).expect("ada-url reads the target");
