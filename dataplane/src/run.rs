@@ -176,7 +176,7 @@ fn open(settings: &Settings) -> Result<(Shared, Baselines), RunError> {
     )?;
     let keyring = keyring::open(&settings.keyring, used_before)?;
     let Source::Manifests(path) = &settings.source;
-    let loaded = manifests::load_and_keep(path, &Kept::in_folder(&settings.data_dir))?;
+    let loaded = manifests::load_and_keep(path, &Kept::in_folder(&settings.data_dir), used_before)?;
     loaded.log("loaded");
     let shared = Shared {
         live: Arc::new(Live::new(loaded.snapshot, Keys::new(keyring))),

@@ -41,6 +41,8 @@ impl LinkPolicy<'_> {
     }
 
     fn leads_to_a_tracking_host(&self, target: &Target) -> bool {
-        self.snapshot.by_host(&target.host()).is_some()
+        let host = target.host();
+        let host = host.strip_suffix('.').unwrap_or(&host);
+        self.snapshot.by_host(host).is_some()
     }
 }

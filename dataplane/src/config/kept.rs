@@ -63,18 +63,32 @@ impl Kept {
         }
     }
 
-    /// What was served last; nothing at a first start, or where the file cannot
-    /// be read.
-    pub fn read(&self) -> Option<Before> {
+    /// What was served last; nothing at a first start (`used_before` says that it
+    /// is none), or where the file cannot be read.
+    pub fn read(&self, used_before: bool) -> Option<Before> {
+        let aside = self.path.with_extension("json.aside");
+        if aside.exists() {
+            tracing::warn!(
+                file = %aside.display(),
+                "was set aside at an earlier start: links of what it alone knew do not open; remove it once that is mended"
+            );
+        }
         match self.parse() {
             Ok(before) => Some(before),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if used_before {
+                    tracing::warn!(
+                        file = %self.path.display(),
+                        "is not there, though the data folder was used before: links of domains and hosts that are no longer declared do not open"
+                    );
+                }
+                None
+            }
             Err(error) => {
-                let aside = self.path.with_extension("json.aside");
                 let moved = fs::rename(&self.path, &aside);
                 tracing::error!(
                     file = %self.path.display(), %error, set_aside = moved.is_ok(),
-                    "the domains served last cannot be read: links of domains and hosts that are no longer declared do not open; restore the file from a backup, or declare them again"
+                    "the domains served last cannot be read: links of domains and hosts that are no longer declared do not open; stop, restore the file from a backup and start again, or declare them again"
                 );
                 None
             }
@@ -99,15 +113,26 @@ impl Kept {
         })
     }
 
-    /// Keeps what is served now. Where that fails the last is still kept, and
-    /// the log says so.
-    pub(super) fn write(&self, snapshot: &Snapshot, carried: &Carried) {
-        if let Err(error) = self.try_write(snapshot, carried) {
+    /// Keeps what is served now; says whether that worked. Where it fails the
+    /// last is still kept, and the log says so.
+    pub(super) fn write(&self, snapshot: &Snapshot, carried: &Carried) -> bool {
+        let written = self.try_write(snapshot, carried);
+        if let Err(error) = &written {
             tracing::error!(
                 file = %self.path.display(), %error,
-                "the domains served now cannot be kept: links of a manifest that is deleted live until a restart"
+                "the domains served now cannot be kept, which is tried again: until then links of a manifest that is deleted live until a restart"
             );
         }
+        written.is_ok()
+    }
+
+    /// Tries it again, which the log is told of only where it works.
+    pub(super) fn write_again(&self, snapshot: &Snapshot, carried: &Carried) -> bool {
+        let written = self.try_write(snapshot, carried).is_ok();
+        if written {
+            tracing::info!(file = %self.path.display(), "the domains served now are kept again");
+        }
+        written
     }
 
     fn try_write(&self, snapshot: &Snapshot, carried: &Carried) -> io::Result<()> {
@@ -153,10 +178,10 @@ mod tests {
     fn what_is_kept_is_read_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let kept = Kept::in_folder(folder.path());
-        assert!(kept.read().is_none());
+        assert!(kept.read(false).is_none());
         for forget in [vec![], vec!["shop/b".parse().expect("realm")]] {
             kept.write(&snapshot(), &Carried::forgetting(forget.clone()));
-            let before = kept.read().expect("kept");
+            let before = kept.read(false).expect("kept");
             assert_eq!(names(&before.snapshot), ["shop/a", "shop/b"]);
             assert!(before.carried.forgotten().eq(&forget));
         }
@@ -168,11 +193,11 @@ mod tests {
             let folder = tempfile::tempdir().expect("a folder");
             let kept = Kept::in_folder(folder.path());
             fs::write(&kept.path, bad).expect("written");
-            assert!(kept.read().is_none());
+            assert!(kept.read(false).is_none());
             let aside = folder.path().join("domains.json.aside");
             assert_eq!(fs::read_to_string(aside).expect("set aside"), bad);
             kept.write(&snapshot(), &Carried::default());
-            assert!(kept.read().is_some());
+            assert!(kept.read(false).is_some());
         }
     }
 
@@ -183,6 +208,6 @@ mod tests {
         kept.write(&snapshot(), &Carried::default());
         fs::create_dir(folder.path().join("domains.json.new")).expect("in the way");
         kept.write(&Snapshot::default(), &Carried::default());
-        assert_eq!(names(&kept.read().expect("kept").snapshot).len(), 2);
+        assert_eq!(names(&kept.read(false).expect("kept").snapshot).len(), 2);
     }
 }

@@ -119,6 +119,8 @@ pub struct Loaded {
     pub more_notices: usize,
     /// Domains that were declared before and are no longer.
     pub retired: Vec<Realm>,
+    /// Former hosts that answer no longer, because their domain has too many.
+    pub dropped: Vec<(Realm, Host)>,
     /// From where [`super::watch`] goes on.
     pub baseline: Baseline,
 }
@@ -128,6 +130,8 @@ pub struct Loaded {
 pub struct Baseline {
     pub(super) fingerprint: Fingerprint,
     pub(super) carried: Carried,
+    /// Whether what was loaded is kept for the next start.
+    pub(super) kept: bool,
 }
 
 /// Reads the manifests of a path: a file, or a folder.
@@ -147,11 +151,15 @@ pub fn load(path: &Path) -> Result<Loaded, ManifestErrors> {
 /// # Errors
 ///
 /// As [`load`]'s.
-pub fn load_and_keep(path: &Path, kept: &Kept) -> Result<Loaded, ManifestErrors> {
-    let before = kept.read();
+pub fn load_and_keep(
+    path: &Path,
+    kept: &Kept,
+    used_before: bool,
+) -> Result<Loaded, ManifestErrors> {
+    let before = kept.read(used_before);
     let before = before.as_ref().map(|b| (&b.snapshot, &b.carried));
-    let loaded = load_after(path, &Checker::tracking_domain(), before)?;
-    kept.write(&loaded.snapshot, &loaded.baseline.carried);
+    let mut loaded = load_after(path, &Checker::tracking_domain(), before)?;
+    loaded.baseline.kept = kept.write(&loaded.snapshot, &loaded.baseline.carried);
     Ok(loaded)
 }
 
@@ -251,6 +259,12 @@ impl Loaded {
             tracing::warn!(
                 domain = %realm,
                 "tracking domain no longer declared: its links lead home, nothing is tracked or recorded"
+            );
+        }
+        for (realm, host) in self.dropped.iter().take(TOLD_MAX) {
+            tracing::warn!(
+                domain = %realm, %host,
+                "too many former hosts: this one answers no longer, and links on it do not open; make it an alias to keep it"
             );
         }
         let is_retired = |domain: &&Arc<Domain>| domain.state == DomainState::Retired;

@@ -15,6 +15,8 @@ pub struct ConfigMetrics {
     pub last_reload_ok: Gauge,
     /// Domains that are served, retired ones included.
     pub domains: Gauge,
+    /// 1 when what is served is kept for the next start.
+    pub domains_kept: Gauge,
     /// Changes of the rules file that were taken.
     pub rules_reloads: Counter,
     /// Changes of the rules file that were refused.
@@ -36,6 +38,7 @@ impl ConfigMetrics {
             reload_failures,
             last_reload_ok,
             domains,
+            domains_kept,
             rules_reloads,
             rules_reload_failures,
             rules_last_reload_ok,
@@ -52,6 +55,11 @@ impl ConfigMetrics {
             last_reload_ok,
         );
         registry.register("config_domains", "Domains served", domains);
+        registry.register(
+            "config_domains_kept",
+            "1 when the domains served are kept for the next start",
+            domains_kept,
+        );
         registry.register(
             "rules_reloads",
             "Changes of the rules for verdicts that were taken",

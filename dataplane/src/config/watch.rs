@@ -37,6 +37,8 @@ pub struct Watcher {
     metrics: ConfigMetrics,
     carried: Carried,
     kept: Kept,
+    /// Whether what is served is kept.
+    is_kept: bool,
 }
 
 impl Watcher {
@@ -52,8 +54,10 @@ impl Watcher {
         let Baseline {
             fingerprint,
             carried,
+            kept: is_kept,
         } = baseline;
         metrics.domains.set(count(live.snapshot().len()));
+        metrics.domains_kept.set(i64::from(is_kept));
         Self {
             changes: Changes::since(path, fingerprint),
             checker: Checker::tracking_domain(),
@@ -61,6 +65,7 @@ impl Watcher {
             metrics,
             carried,
             kept,
+            is_kept,
         }
     }
 
@@ -68,13 +73,18 @@ impl Watcher {
         loaded.log("reloaded");
         let domains = loaded.snapshot.len();
         self.carried = loaded.baseline.carried;
-        self.kept.write(&loaded.snapshot, &self.carried);
+        self.set_kept(self.kept.write(&loaded.snapshot, &self.carried));
         self.live.replace_snapshot(loaded.snapshot);
         self.live.replace_refused(ManifestErrors::default());
         self.metrics.reloads.inc();
         self.metrics.last_reload_ok.set(1);
         self.metrics.domains.set(count(domains));
         Looked::Reloaded
+    }
+
+    fn set_kept(&mut self, is_kept: bool) {
+        self.is_kept = is_kept;
+        self.metrics.domains_kept.set(i64::from(is_kept));
     }
 
     fn refuse(&mut self, errors: ManifestErrors) -> Looked {
@@ -97,6 +107,9 @@ impl Look for Watcher {
 
     fn look(&mut self) -> Looked {
         let before = self.live.snapshot();
+        if !self.is_kept {
+            self.set_kept(self.kept.write_again(&before, &self.carried));
+        }
         let (checker, carried) = (&self.checker, &self.carried);
         let read = self
             .changes

@@ -366,16 +366,27 @@ fn clean_scheme(value: &Value<'_>, cleaned: &str, edits: &mut Edits) {
 }
 
 /// The placeholder as written, percent-encoded by an editor, or with a scheme
-/// that an editor put before it.
+/// and a slash that an editor put around it.
 pub(super) fn is_opt_out_placeholder(value: &str) -> bool {
-    if !value.contains("mailtrail:optout") {
+    const ESCAPES: [(&str, &str); 5] = [
+        ("%7B", "{"),
+        ("%7b", "{"),
+        ("%7D", "}"),
+        ("%7d", "}"),
+        ("%3A", ":"),
+    ];
+    if !value.contains("mailtrail") {
         return false;
     }
     let bare = value
         .strip_prefix("https://")
         .or_else(|| value.strip_prefix("http://"));
     let bare = bare.unwrap_or(value);
-    bare == OPT_OUT_PLACEHOLDER || bare.eq_ignore_ascii_case("%7B%7Bmailtrail:optout%7D%7D")
+    let mut bare = bare.strip_suffix('/').unwrap_or(bare).replace("%3a", ":");
+    for (escape, is) in ESCAPES {
+        bare = bare.replace(escape, is);
+    }
+    bare == OPT_OUT_PLACEHOLDER
 }
 
 /// Whether a value begins as `=3D"…` of quoted-printable text does.

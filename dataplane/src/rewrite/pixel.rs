@@ -83,14 +83,19 @@ impl Places {
 
 /// Whether an `img` start tag is a pixel of ours, and whose.
 pub(super) fn recognise(tag: &[u8], name_end: usize, job: &Job) -> Option<Found> {
-    if memmem::find(tag, b"/o/").is_none() && !tag.contains(&b'&') {
-        return None;
-    }
     let source = Attributes::new(tag, name_end)
         .find(|a| tag[a.name.clone()].eq_ignore_ascii_case(b"src"))?;
-    let value = decode_attribute(&tag[source.value?]);
+    let raw = &tag[source.value?];
+    let is_odd = |b: &u8| matches!(b, b'&' | b'\\' | b'\t' | b'\n' | b'\r');
+    if memmem::find(raw, b"/o/").is_none() && !raw.iter().any(is_odd) {
+        return None;
+    }
+    let value = decode_attribute(raw);
     let url = Url::parse(&value).ok()?;
-    let domain = job.snapshot.by_host(url.host_str()?)?;
+    let host = url.host_str()?;
+    let domain = job
+        .snapshot
+        .by_host(host.strip_suffix('.').unwrap_or(host))?;
     let own = own_path(url.path()).filter(|own| own.kind == Kind::Open)?;
     let claim = job.keys.open(&domain.realm, Kind::Open, own.token).ok()?;
     let same = domain.realm == job.domain.realm && claim.mail.is_same(&job.mail);

@@ -105,12 +105,12 @@ impl Sights {
 
 /// Whether a sight stands here: a comment or declaration, an end tag of `body`, `html` or `a`, a start tag
 /// of an element that matters, an image whose address may be a pixel's in
-/// character references.
+/// another spelling.
 pub(super) fn is_sight(rest: &[u8]) -> bool {
     let whole = rest;
     let rest = &rest[..rest.len().min(SIGHT_MAX_BYTES)];
     match *rest {
-        [_, b'i' | b'I', b'm' | b'M', b'g' | b'G', ..] => may_spell_slashes(whole),
+        [_, b'i' | b'I', b'm' | b'M', b'g' | b'G' | b'a' | b'A', ..] => spells_oddly(whole),
         [_, b'!', ..] => true,
         [_, b'/', b'a' | b'A' | b'b' | b'B' | b'h' | b'H', ..] => {
             one_of(&rest[2..name_end(rest, 2)], &["a", "body", "html"]).is_some()
@@ -122,13 +122,19 @@ pub(super) fn is_sight(rest: &[u8]) -> bool {
     }
 }
 
-/// Whether a tag may have a slash as a character reference in it.
-fn may_spell_slashes(tag: &[u8]) -> bool {
-    let end = memchr(b'>', tag).unwrap_or(tag.len());
-    memchr_iter(b'&', &tag[..end]).any(|at| {
+/// Whether a tag may spell a path otherwise than with slashes alone: with a
+/// character reference, a `\`, or white space within, which browsers drop.
+fn spells_oddly(tag: &[u8]) -> bool {
+    let tag = &tag[..memchr(b'>', tag).unwrap_or(tag.len())];
+    let refers = |at: usize| {
         let name = &tag[at + 1..];
-        name.starts_with(b"#") || name.starts_with(b"sol")
-    })
+        [&b"#"[..], b"sol", b"bsol", b"Tab", b"NewLine"]
+            .iter()
+            .any(|known| name.starts_with(known))
+    };
+    tag.iter()
+        .any(|b| matches!(b, b'\\' | b'\t' | b'\n' | b'\r'))
+        || memchr_iter(b'&', tag).any(refers)
 }
 
 /// Whether a placeholder of ours begins here, as written or with a space that

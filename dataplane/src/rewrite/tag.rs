@@ -96,7 +96,8 @@ impl Tag {
         match &*lower {
             b"a" => Self::A,
             b"area" => Self::Area,
-            b"img" => Self::Img,
+            // Parsers make an `img` of it.
+            b"img" | b"image" => Self::Img,
             b"body" => Self::Body,
             b"html" => Self::Html,
             b"head" => Self::Head,

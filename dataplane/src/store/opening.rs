@@ -128,6 +128,15 @@ pub(super) fn tell(name: &str, opened: &Opened) {
         unreadable = opened.unreadable,
         "{name} open"
     );
+    // Of withdrawals that is told as what it is.
+    if name != "withdrawals" && (opened.damaged > 0 || opened.unreadable > 0) {
+        tracing::warn!(
+            damaged = opened.damaged,
+            unreadable = opened.unreadable,
+            "{name}: damaged records were passed over, and files that cannot be read; \
+             `journal check` says where; restore them from a backup, or go on without"
+        );
+    }
     for Missing { first, last } in opened.missing.iter().take(MISSING_TOLD_MAX) {
         tracing::warn!(
             first,

@@ -184,10 +184,10 @@ impl Set {
                 more: self.more_faults,
             });
         }
-        let mut retired = Vec::new();
+        let mut gone = Gone::default();
         if let Some((before, carried)) = before {
             self.tell_of_lost_links(before, carried);
-            retired = carry_over(&mut self.domains, before, carried);
+            gone = carry_over(&mut self.domains, before, carried);
         }
         // Names and hosts have been looked at one by one, so this is not
         // reached; it is an answer all the same, not a panic.
@@ -203,21 +203,31 @@ impl Set {
             snapshot,
             notices: self.notices,
             more_notices: self.more_notices,
-            retired,
+            retired: gone.realms,
+            dropped: gone.hosts,
             baseline: Baseline {
                 fingerprint,
                 carried: self.carried,
+                kept: true,
             },
         })
     }
 }
 
+/// What is declared no longer.
+#[derive(Default)]
+struct Gone {
+    /// Domains, since.
+    realms: Vec<Realm>,
+    /// Former hosts for which there is no room.
+    hosts: Vec<(Realm, Host)>,
+}
+
 /// Mails already sent must not lose their links by an edit: a host that a
 /// domain no longer names goes on answering for it, and a domain that is no
 /// longer declared leads its links home without recording, unless it said
-/// `Forget`. A host that is declared anew belongs to who declares it. Gives the
-/// domains that are no longer declared since.
-fn carry_over(domains: &mut Vec<Domain>, before: &Snapshot, carried: &Carried) -> Vec<Realm> {
+/// `Forget`. A host that is declared anew belongs to who declares it.
+fn carry_over(domains: &mut Vec<Domain>, before: &Snapshot, carried: &Carried) -> Gone {
     let mut taken: HashSet<Host> = domains.iter().flat_map(Domain::hosts).cloned().collect();
     let declared: HashMap<Realm, usize> = domains
         .iter()
@@ -227,17 +237,19 @@ fn carry_over(domains: &mut Vec<Domain>, before: &Snapshot, carried: &Carried) -
     // By name, so that the same edits have the same end.
     let mut former: Vec<_> = before.domains().collect();
     former.sort_unstable_by(|a, b| a.realm.cmp(&b.realm));
-    let mut gone = Vec::new();
+    let mut gone = Gone::default();
     for former in former {
         if former.state == DomainState::Active && !declared.contains_key(&former.realm) {
-            gone.push(former.realm.clone());
+            gone.realms.push(former.realm.clone());
         }
         let mut free = former
             .hosts()
             .filter(|host| !taken.contains(*host))
             .cloned();
         if let Some(&at) = declared.get(&former.realm) {
-            let kept: Vec<Host> = free.take(FORMER_HOSTS_MAX).collect();
+            let kept: Vec<Host> = free.by_ref().take(FORMER_HOSTS_MAX).collect();
+            let dropped = free.map(|host| (former.realm.clone(), host));
+            gone.hosts.extend(dropped);
             taken.extend(kept.iter().cloned());
             domains[at].other_hosts.extend(kept);
         } else if !carried.forget.contains(&former.realm)

@@ -213,7 +213,7 @@ fn case_85_a_manifest_that_is_deleted_retires_its_domain_and_brings_it_back() {
     assert_eq!(state(&f), Some(DomainState::Retired));
     // Still so after another start.
     let kept = Kept::in_folder(f.data.path());
-    let started = load_and_keep(f.folder.path(), &kept).expect("loaded");
+    let started = load_and_keep(f.folder.path(), &kept, true).expect("loaded");
     let retired = started.snapshot.by_host("b.localhost").expect("kept");
     assert_eq!(retired.state, DomainState::Retired);
     // And after another, unrelated change.

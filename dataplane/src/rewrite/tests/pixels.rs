@@ -308,11 +308,24 @@ fn case_64a_a_pixel_of_another_message_is_removed() {
         assert_eq!(done.warnings(), [WarningCode::ForeignPixel]);
         let image = &quoted[lead.len()..];
         let (before, path) = image.split_once("/o/").expect("a pixel's path");
-        for slashes in ["&#x2f;o&sol;", "/o&#47;", "&#47o/"] {
+        for slashes in [
+            "&#x2f;o&sol;",
+            "/o&#47;",
+            "&#47o/",
+            "\\o\\",
+            "\\o/",
+            "/\to/",
+            "/o\n/",
+            "&bsol;o/",
+            "./o/",
+        ] {
             let spelt = format!("<body>{lead}{before}{slashes}{path}</body>");
             let done = pixel(Bottom, &spelt, &format!("<body>{lead}{{pixel}}</body>"));
             assert_eq!(done.warnings(), [WarningCode::ForeignPixel]);
         }
+        let spelt = format!("<body>{}</body>", quoted.replace("<img", "<IMAGE"));
+        let done = pixel(Bottom, &spelt, &format!("<body>{lead}{{pixel}}</body>"));
+        assert_eq!(done.warnings(), [WarningCode::ForeignPixel]);
         let outlook = |inside: &str| format!("<body>x<!--[if mso]>{inside}<![endif]--></body>");
         let done = rewrite(clicks_only(), outlook(&quoted));
         assert_eq!(done.output, outlook(lead));

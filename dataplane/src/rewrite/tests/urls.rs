@@ -563,6 +563,10 @@ fn case_101_the_opt_out_placeholder_becomes_the_readers_link() {
         "{{mailtrail:optout}}",
         "%7b%7Bmailtrail:optout%7D%7d",
         "http://{{mailtrail:optout}}",
+        "https://{{mailtrail:optout}}/",
+        "%7B%7Bmailtrail%3Aoptout%7D%7D",
+        "%7b%7bmailtrail%3aoptout%7d%7d",
+        "http://%7B%7Bmailtrail:optout%7D%7D/",
     ] {
         for tracked in [true, false] {
             let mut job: Job = clicks_only();

@@ -7,6 +7,9 @@
 //! retention: a rewritten segment keeps its last number, and whole ones go
 //! from the oldest on, so that none is left before them. Of what is missing at
 //! the end nothing tells, and of segments that say nothing neither.
+//!
+//! Records of a segment in the wrong place, before one that was begun earlier,
+//! are passed over, so they are missing too.
 
 use serde::Serialize;
 
@@ -22,10 +25,26 @@ pub struct Missing {
     pub last: u64,
 }
 
+/// What stands in segments before one that was begun earlier.
+fn misplaced(segments: &[Segment]) -> Vec<Missing> {
+    let told: Vec<_> = segments
+        .iter()
+        .map(|segment| &segment.summary)
+        .filter(|summary| summary.last_seq > 0)
+        .collect();
+    told.windows(2)
+        .filter(|pair| pair[1].follows < pair[0].follows)
+        .map(|pair| Missing {
+            first: pair[0].follows + 1,
+            last: pair[0].last_seq,
+        })
+        .collect()
+}
+
 /// What is missing between these segments, oldest first, and the last number
 /// that is there.
 pub(super) fn look(segments: &[Segment]) -> (Vec<Missing>, u64) {
-    let mut missing = Vec::new();
+    let mut missing = misplaced(segments);
     let mut reached = 0;
     for (segment, void_from) in segments.iter().zip(void_from(segments)) {
         let summary = &segment.summary;

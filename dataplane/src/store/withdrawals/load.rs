@@ -81,7 +81,9 @@ impl Found {
                 %error,
                 "{count} cannot be read, so nobody knows whether withdrawals are lost: \
                  nothing is recorded of readers who are named; restore it from a backup, \
-                 or remove it to go on with the folder {FOLDER}/ as it is; then start again"
+                 with the file key if that is another's (without the right key nobody \
+                 is known to have withdrawn), or, only if key is the right one, remove it to go \
+                 on with the folder {FOLDER}/ as it is; then start again"
             ),
             (None, Ok(None)) if opened.damaged > 0 || opened.unreadable > 0 => tracing::error!(
                 damaged = opened.damaged,

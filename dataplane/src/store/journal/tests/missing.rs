@@ -155,3 +155,16 @@ fn numbers_that_were_refused_or_skipped_are_not_missing() {
     drop(bench);
     assert_eq!(missing(&disk).1, []);
 }
+
+#[test]
+fn segments_that_changed_places_are_told() {
+    let (whole, numbers) = filled();
+    for (a, b) in [(0, numbers.len() - 1), (1, 2), (0, 1)] {
+        let disk = whole.after_kill();
+        let (first, second) = (segment_path(a as u64 + 1), segment_path(b as u64 + 1));
+        disk.put(&first, &whole.bytes(&second));
+        disk.put(&second, &whole.bytes(&first));
+        let (_, told) = missing(&disk);
+        assert!(!told.is_empty(), "{a} and {b}");
+    }
+}
