@@ -6,9 +6,14 @@ use std::ops::Range;
 
 use crate::rewrite::tag::{Attributes, Tag, one_of};
 
-/// Foreign elements that are open, the innermost last.
+/// Foreign elements that are open.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Foreign(Vec<Space>);
+pub(super) struct Foreign {
+    /// Those that change how bytes are read, the innermost last.
+    spaces: Vec<Space>,
+    /// How many of the name `a`, which HTML has too.
+    anchors: usize,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Space {
@@ -21,27 +26,27 @@ enum Space {
 impl Foreign {
     /// Whether nothing foreign is open.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.spaces.is_empty()
     }
 
     /// How many elements are open.
     pub(super) fn depth(&self) -> usize {
-        self.0.len()
+        self.spaces.len()
     }
 
     /// Closes what was opened since [`Foreign::depth`] gave this.
     pub(super) fn close_to(&mut self, depth: usize) {
-        self.0.truncate(depth);
+        self.spaces.truncate(depth);
     }
 
     /// Whether markup here is SVG.
     pub(super) fn in_svg(&self) -> bool {
-        self.0.last() == Some(&Space::Svg)
+        self.spaces.last() == Some(&Space::Svg)
     }
 
     /// Whether markup here is not HTML.
     pub(super) fn applies(&self) -> bool {
-        matches!(self.0.last(), Some(Space::Svg | Space::Math))
+        matches!(self.spaces.last(), Some(Space::Svg | Space::Math))
     }
 
     /// A start tag, whose name is in `window`; says whether it is one of HTML.
@@ -55,6 +60,7 @@ impl Foreign {
         if self.applies() {
             if !breaks_out(window, name.clone()) {
                 if !self_closing {
+                    self.anchors += usize::from(tag == Tag::A);
                     self.open(tag, window, name);
                 }
                 return false;
@@ -62,8 +68,8 @@ impl Foreign {
             self.break_out();
         }
         match tag {
-            Tag::Svg if !self_closing => self.0.push(Space::Svg),
-            Tag::Math if !self_closing => self.0.push(Space::Math),
+            Tag::Svg if !self_closing => self.spaces.push(Space::Svg),
+            Tag::Math if !self_closing => self.spaces.push(Space::Math),
             _ => {}
         }
         true
@@ -79,33 +85,45 @@ impl Foreign {
             })
         };
         match point {
-            Some(point) => self.0.push(Space::Html(point)),
-            None if tag == Tag::Svg && self.in_svg() => self.0.push(Space::Svg),
-            None if tag == Tag::Math && !self.in_svg() => self.0.push(Space::Math),
+            Some(point) => self.spaces.push(Space::Html(point)),
+            None if tag == Tag::Svg && self.in_svg() => self.spaces.push(Space::Svg),
+            None if tag == Tag::Math && !self.in_svg() => self.spaces.push(Space::Math),
             None => {}
         }
     }
 
-    /// An end tag.
-    pub(super) fn end(&mut self, name: &[u8]) {
-        let closes = match self.0.last() {
-            None => return,
+    /// An end tag; `false` where parsers that keep all open elements in mind
+    /// know whether it leaves foreign content, and we do not.
+    pub(super) fn end(&mut self, name: &[u8]) -> bool {
+        let closes = match self.spaces.last() {
+            None => return true,
             Some(Space::Html(point)) => name.eq_ignore_ascii_case(point.as_bytes()),
             Some(Space::Svg) => name.eq_ignore_ascii_case(b"svg"),
             Some(Space::Math) => name.eq_ignore_ascii_case(b"math"),
         };
         if closes {
-            self.0.pop();
+            self.spaces.pop();
         } else if is_html_only(name) {
             // No foreign element has such a name: it closes an HTML element
             // outside and everything foreign within it.
             self.break_out();
+        } else if self.applies() && name.eq_ignore_ascii_case(b"a") {
+            let Some(left) = self.anchors.checked_sub(1) else {
+                return false;
+            };
+            self.anchors = left;
+        } else if self.applies() && one_of(name, &HTML_ALONE).is_some() {
+            return false;
         }
+        if self.spaces.is_empty() {
+            self.anchors = 0;
+        }
+        true
     }
 
     fn break_out(&mut self) {
         while self.applies() {
-            self.0.pop();
+            self.spaces.pop();
         }
     }
 }
@@ -156,6 +174,56 @@ const BREAK_OUT: [&str; 44] = [
     "u",
     "ul",
     "var",
+];
+
+/// Further elements that HTML alone has: their end tag leaves foreign content if
+/// one is open outside, and is passed over if not.
+const HTML_ALONE: [&str; 45] = [
+    "abbr",
+    "address",
+    "article",
+    "aside",
+    "bdi",
+    "bdo",
+    "button",
+    "caption",
+    "cite",
+    "colgroup",
+    "data",
+    "del",
+    "details",
+    "dfn",
+    "dialog",
+    "dir",
+    "fieldset",
+    "figcaption",
+    "figure",
+    "font",
+    "footer",
+    "form",
+    "header",
+    "hgroup",
+    "ins",
+    "kbd",
+    "label",
+    "legend",
+    "main",
+    "map",
+    "mark",
+    "marquee",
+    "nav",
+    "noscript",
+    "object",
+    "optgroup",
+    "option",
+    "q",
+    "samp",
+    "search",
+    "section",
+    "tbody",
+    "tfoot",
+    "thead",
+    "time",
 ];
 
 fn breaks_out(window: &[u8], name: Range<usize>) -> bool {

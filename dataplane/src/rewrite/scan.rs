@@ -190,7 +190,9 @@ impl Scanner {
             return Step::Unfinished;
         };
         self.closes_raw = false;
-        self.leave(&window[name.clone()]);
+        if !self.leave(&window[name.clone()]) {
+            return Step::Ambiguous;
+        }
         token(Kind::End { name }, at..close.end)
     }
 
@@ -243,8 +245,8 @@ impl Scanner {
         true
     }
 
-    /// What an end tag changes.
-    fn leave(&mut self, name: &[u8]) {
+    /// What an end tag changes; `false` where that is not known.
+    fn leave(&mut self, name: &[u8]) -> bool {
         if name.eq_ignore_ascii_case(b"select") {
             self.in_select = false;
         }
@@ -253,8 +255,9 @@ impl Scanner {
         {
             self.foreign.close_to(depth);
             self.in_select = in_select;
+            true
         } else {
-            self.foreign.end(name);
+            self.foreign.end(name)
         }
     }
 }

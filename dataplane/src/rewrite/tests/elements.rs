@@ -3,6 +3,7 @@
 use mailtrail_core::policy::Reason;
 
 use super::support::{check, clicks_only, left, rewrite};
+use crate::rewrite::report::WarningCode;
 
 #[test]
 fn case_15_an_area_is_tracked() {
@@ -206,6 +207,33 @@ fn case_22_markup_after_text_is_tracked() {
         check(
             &format!("{before}{close}<a href='https://e.com/'>x</a>"),
             &format!("{before}{close}<a href='{{https://e.com/}}'>x</a>"),
+        );
+    }
+}
+
+#[test]
+fn case_22_where_an_end_tag_may_have_left_svg_the_rest_is_left() {
+    for before in [
+        "<a href='#'><svg></a><textarea>",
+        "<section><svg></section><script>",
+        "<label><svg></label><title>",
+        "<button><math></button><xmp>",
+        "<font><svg></font><style>",
+        "<article><svg><g></article><textarea>",
+    ] {
+        let html = format!("{before}<a href='https://e.com/'>x</a>");
+        let done = rewrite(clicks_only(), &html);
+        assert_eq!(done.output, html);
+        assert_eq!(done.warnings(), [WarningCode::Unparsable], "{before}");
+    }
+    for before in [
+        "<svg><a><g></g></a></svg>",
+        "<svg><font></svg>",
+        "<svg></svg></section>",
+    ] {
+        check(
+            &format!("{before}<a href='https://e.com/'>x</a>"),
+            &format!("{before}<a href='{{https://e.com/}}'>x</a>"),
         );
     }
 }
