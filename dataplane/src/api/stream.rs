@@ -53,13 +53,25 @@ const WARNINGS: HeaderName = HeaderName::from_static("mailtrail-warnings");
 )]
 pub(super) struct RewriteHeaders {
     /// `text/html` only, and needed there: as `domain`.
-    #[param(rename = "Mailtrail-Domain", required = false)]
+    #[param(rename = "Mailtrail-Domain", required = false, max_length = 317)]
     domain: String,
     /// `text/html` only, and needed there: as `message_id`.
-    #[param(rename = "Mailtrail-Message-Id", required = false)]
+    #[param(
+        rename = "Mailtrail-Message-Id",
+        required = false,
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     message_id: String,
     /// `text/html` only: as `recipient`.
-    #[param(rename = "Mailtrail-Recipient", required = false)]
+    #[param(
+        rename = "Mailtrail-Recipient",
+        required = false,
+        min_length = 1,
+        max_length = 254,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     recipient: String,
     /// `text/html` only: a tag, `<name>=<value>`; may be repeated.
     #[param(rename = "Mailtrail-Tag", required = false, explode = false)]
@@ -74,13 +86,28 @@ pub(super) struct RewriteHeaders {
     #[param(rename = "Mailtrail-Pixel", required = false, inline)]
     pixel: super::rewrite::RequestedPixel,
     /// `text/html` only: as `from`.
-    #[param(rename = "Mailtrail-From", required = false)]
+    #[param(
+        rename = "Mailtrail-From",
+        required = false,
+        max_length = 998,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     from: String,
     /// `text/html` only: as `to`.
-    #[param(rename = "Mailtrail-To", required = false)]
+    #[param(
+        rename = "Mailtrail-To",
+        required = false,
+        max_length = 998,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     to: String,
     /// `text/html` only: as `subject`.
-    #[param(rename = "Mailtrail-Subject", required = false)]
+    #[param(
+        rename = "Mailtrail-Subject",
+        required = false,
+        max_length = 998,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
     subject: String,
     /// `text/html` only: as `sent_at`.
     #[param(rename = "Mailtrail-Sent-At", required = false)]
