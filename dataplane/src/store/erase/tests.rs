@@ -84,11 +84,21 @@ fn files(dir: &Path) -> Vec<PathBuf> {
 }
 
 fn assert_nowhere(dir: &Path, name: &str) {
-    for file in files(dir) {
-        let bytes = std::fs::read(&file).expect("readable");
-        let found = memchr::memmem::find(&bytes, name.as_bytes());
-        assert_eq!(found, None, "{name} in {}", file.display());
-    }
+    // A file that goes meanwhile may have another name now: all are read again.
+    while !is_nowhere(&files(dir), name) {}
+}
+
+/// Fails where the name is found; `false` where a file is not there any more.
+fn is_nowhere(files: &[PathBuf], name: &str) -> bool {
+    files.iter().all(|file| match std::fs::read(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => false,
+        read => {
+            let bytes = read.expect("readable");
+            let found = memchr::memmem::find(&bytes, name.as_bytes());
+            assert_eq!(found, None, "{name} in {}", file.display());
+            true
+        }
+    })
 }
 
 /// Until the index has a run of every segment that is no longer written.
