@@ -121,12 +121,6 @@ struct Lent<'a> {
     base: Option<Base>,
 }
 
-/// Asks the index for as long as one likes.
-pub(super) struct Handle {
-    shared: Arc<Shared>,
-    base: Base,
-}
-
 // === Index ===
 
 impl Index {
@@ -171,13 +165,6 @@ impl Index {
             shared: &self.shared,
             lent: self.shared.lend(),
         }
-    }
-
-    /// A handle to be kept; none while the index is not open.
-    pub(super) fn handle(&self) -> Option<Handle> {
-        let base = self.shared.base().clone()?;
-        let shared = Arc::clone(&self.shared);
-        Some(Handle { shared, base })
     }
 
     /// Loses what it knows of all segments but the one that is written.
@@ -278,21 +265,6 @@ impl Drop for Lent<'_> {
         if let Some(base) = self.base.take() {
             self.shared.take_back(base);
         }
-    }
-}
-
-// === Handle ===
-
-impl Handle {
-    /// Where in a segment that is not written any more the records with this key
-    /// are; none where the index does not know it.
-    pub(super) fn find_written(&self, segment: &Segment, key: KeyHash) -> Option<Vec<u64>> {
-        // One that failed is not asked again.
-        if self.shared.base().is_none() {
-            return None;
-        }
-        let places = |base: &Base| base.places(segment, key);
-        self.shared.ask(Some(&self.base), places)?
     }
 }
 

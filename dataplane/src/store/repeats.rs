@@ -31,7 +31,7 @@ use std::sync::{Mutex, PoisonError};
 
 use mailtrail_core::message::MessageRecord;
 
-use super::index::{Handle, Index, KeyHash, KeyHasher};
+use super::index::{Found, Index, KeyHash, KeyHasher};
 use super::journal::{FRAMES_START, Journal, Part, Pending};
 use super::record::{self, MessageKey};
 
@@ -54,8 +54,6 @@ struct Held {
     /// The segment that was written when `lately` was begun.
     begun_in: u64,
     held_max: usize,
-    /// The index, once it is open.
-    index: Option<Handle>,
 }
 
 impl Repeats {
@@ -81,7 +79,6 @@ impl Repeats {
                 asked_up_to: number.saturating_sub(1),
                 begun_in: number,
                 held_max,
-                index: None,
             }),
         }
     }
@@ -105,13 +102,7 @@ impl Repeats {
         if held.has(key, journal) {
             return append(true);
         }
-        if held.index.is_none() {
-            held.index = index.handle();
-        }
-        let is_in_older = match &held.index {
-            Some(index) => is_in_older(message, key, held.asked_up_to, (journal, index)),
-            None => Ok(false),
-        };
+        let is_in_older = is_in_older(message, key, held.asked_up_to, (journal, index));
         let pending = append(is_in_older.unwrap_or_else(|error| {
             tracing::warn!(%error, "messages: one may count as sent again");
             false
@@ -174,19 +165,21 @@ fn is_in_older(
     message: &MessageRecord,
     key: KeyHash,
     up_to: u64,
-    (journal, index): (&Journal, &Handle),
+    (journal, index): (&Journal, &Index),
 ) -> io::Result<bool> {
-    let reader = journal.reader();
+    let (reader, lookup) = (journal.reader(), index.lookup());
     // A repeat most often comes soon.
     for part in reader.parts().rev() {
         let segment = part.segment;
         if segment.number > up_to || segment.summary.messages == 0 {
             continue;
         }
-        let places = index.find_written(segment, key);
-        let Some(places) = places.filter(|places| !places.is_empty()) else {
+        let Some(Found { places, .. }) = lookup.find(segment, key) else {
             continue;
         };
+        if places.is_empty() {
+            continue;
+        }
         let flow = part.each_at(&*part.file()?, places, |_, head, payload| {
             let same = head.kind == record::MESSAGE
                 && record::peek_message(payload).is_ok_and(|key| is_of(&key, message));
