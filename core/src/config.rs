@@ -342,6 +342,12 @@ impl Snapshot {
         self.by_host.get(host)
     }
 
+    /// The same for the host of a URL as the standard serialises it, which may
+    /// end in a dot.
+    pub fn by_url_host(&self, host: &str) -> Option<&Arc<Domain>> {
+        self.by_host(host.strip_suffix('.').unwrap_or(host))
+    }
+
     /// The domain of that name.
     pub fn by_realm(&self, realm: &Realm) -> Option<&Arc<Domain>> {
         self.by_realm.get(realm)

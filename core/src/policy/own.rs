@@ -19,8 +19,7 @@ pub(super) enum Own {
 
 impl LinkPolicy<'_> {
     pub(super) fn own(&self, target: &Target, host: &str) -> Own {
-        let host = host.strip_suffix('.').unwrap_or(host);
-        let Some(domain) = self.snapshot.by_host(host) else {
+        let Some(domain) = self.snapshot.by_url_host(host) else {
             return Own::Elsewhere;
         };
         let Some(claim) = target.url().and_then(|url| {
@@ -41,8 +40,6 @@ impl LinkPolicy<'_> {
     }
 
     fn leads_to_a_tracking_host(&self, target: &Target) -> bool {
-        let host = target.host();
-        let host = host.strip_suffix('.').unwrap_or(&host);
-        self.snapshot.by_host(host).is_some()
+        self.snapshot.by_url_host(&target.host()).is_some()
     }
 }

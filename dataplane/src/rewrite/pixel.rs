@@ -92,10 +92,7 @@ pub(super) fn recognise(tag: &[u8], name_end: usize, job: &Job) -> Option<Found>
     }
     let value = decode_attribute(raw);
     let url = Url::parse(&value).ok()?;
-    let host = url.host_str()?;
-    let domain = job
-        .snapshot
-        .by_host(host.strip_suffix('.').unwrap_or(host))?;
+    let domain = job.snapshot.by_url_host(url.host_str()?)?;
     let own = own_path(url.path()).filter(|own| own.kind == Kind::Open)?;
     let claim = job.keys.open(&domain.realm, Kind::Open, own.token).ok()?;
     let same = domain.realm == job.domain.realm && claim.mail.is_same(&job.mail);
