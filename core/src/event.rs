@@ -122,6 +122,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Each by its name, as it is serialised and as rules and queries say it.
+    pub const NAMES: [(&str, Self); 5] = [
+        ("human", Self::Human),
+        ("proxy", Self::Proxy),
+        ("prefetch", Self::Prefetch),
+        ("scanner", Self::Scanner),
+        ("unknown", Self::Unknown),
+    ];
+
     /// Whether a person caused it: human or proxy.
     pub fn is_person(self) -> bool {
         matches!(self, Self::Human | Self::Proxy)
@@ -151,6 +160,14 @@ mod milliseconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_verdict_is_named_as_it_is_serialised() {
+        for (name, verdict) in Verdict::NAMES {
+            let json = serde_json::to_value(verdict).expect("JSON");
+            assert_eq!(json, name);
+        }
+    }
 
     #[test]
     fn an_event_reads_back_what_it_printed() {

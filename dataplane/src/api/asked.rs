@@ -108,15 +108,12 @@ fn kind(text: &str) -> Result<EventKind, String> {
 fn verdicts(from: &mut impl Source) -> Vec<Verdict> {
     let mut verdicts = Vec::new();
     for word in from.words("verdict") {
-        match word.as_str() {
-            "human" => verdicts.push(Verdict::Human),
-            "proxy" => verdicts.push(Verdict::Proxy),
-            "prefetch" => verdicts.push(Verdict::Prefetch),
-            "scanner" => verdicts.push(Verdict::Scanner),
-            "unknown" => verdicts.push(Verdict::Unknown),
-            "people" => verdicts.extend([Verdict::Human, Verdict::Proxy]),
-            "machines" => verdicts.extend([Verdict::Prefetch, Verdict::Scanner]),
-            _ => {
+        let named = Verdict::NAMES.iter().find(|(name, _)| *name == word);
+        match (named, word.as_str()) {
+            (Some((_, verdict)), _) => verdicts.push(*verdict),
+            (None, "people") => verdicts.extend([Verdict::Human, Verdict::Proxy]),
+            (None, "machines") => verdicts.extend([Verdict::Prefetch, Verdict::Scanner]),
+            (None, _) => {
                 let rule = "must be human, proxy, prefetch, scanner, unknown, people or machines";
                 from.fault("verdict", rule.to_owned());
                 return Vec::new();

@@ -59,14 +59,6 @@ const NODES_MAX: usize = 100_000;
 /// Most events that aliases (`*x`) may repeat.
 const REPLAYED_MAX: usize = 10_000;
 
-/// What a rule may say of a hit.
-const VERDICTS: [(&str, Verdict); 5] = [
-    ("human", Verdict::Human),
-    ("proxy", Verdict::Proxy),
-    ("prefetch", Verdict::Prefetch),
-    ("scanner", Verdict::Scanner),
-    ("unknown", Verdict::Unknown),
-];
 /// Opened, clicked: which hits a rule is for.
 const BOTH: (bool, bool) = (true, true);
 const KINDS: [(&str, (bool, bool)); 3] = [
@@ -197,7 +189,7 @@ impl Reading {
         if self.rules.iter().any(|known| known.name == name.value) {
             self.fault(name.referenced, format!("{field}.name"), "is there twice");
         }
-        let verdict = self.word(verdict, &VERDICTS, &format!("{field}.verdict"));
+        let verdict = self.word(verdict, &Verdict::NAMES, &format!("{field}.verdict"));
         let kind = kind.as_ref();
         let kind = kind.map(|kind| self.word(kind, &KINDS, &format!("{field}.for")));
         let (opened, clicked) = kind.unwrap_or(BOTH);

@@ -22,17 +22,8 @@ pub struct SettleMetrics {
     pub withheld: Counter,
     /// How often the journal refused a batch, which is tried again.
     pub retries: Counter,
-    settled: [Counter; VERDICTS.len()],
+    settled: [Counter; Verdict::NAMES.len()],
 }
-
-/// Every verdict, by the name it has in the API.
-const VERDICTS: [(Verdict, &str); 5] = [
-    (Verdict::Human, "human"),
-    (Verdict::Proxy, "proxy"),
-    (Verdict::Prefetch, "prefetch"),
-    (Verdict::Scanner, "scanner"),
-    (Verdict::Unknown, "unknown"),
-];
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct VerdictLabel {
@@ -44,7 +35,7 @@ impl SettleMetrics {
     pub fn new(registry: &mut Registry) -> Self {
         let settled = Family::<VerdictLabel, Counter>::default();
         let metrics = Self {
-            settled: VERDICTS.map(|(_, verdict)| {
+            settled: Verdict::NAMES.map(|(verdict, _)| {
                 let counter = settled.get_or_create(&VerdictLabel { verdict });
                 counter.clone()
             }),
@@ -80,7 +71,9 @@ impl SettleMetrics {
     }
 
     pub(super) fn count(&self, verdict: Verdict) {
-        let known = VERDICTS.iter().position(|(known, _)| *known == verdict);
+        let known = Verdict::NAMES
+            .iter()
+            .position(|(_, known)| *known == verdict);
         if let Some(counter) = known.and_then(|at| self.settled.get(at)) {
             counter.inc();
         }
