@@ -128,8 +128,7 @@ pub(super) fn tell(name: &str, opened: &Opened) {
         unreadable = opened.unreadable,
         "{name} open"
     );
-    // Of withdrawals that is told as what it is.
-    if name != "withdrawals" && (opened.damaged > 0 || opened.unreadable > 0) {
+    if opened.damaged > 0 || opened.unreadable > 0 {
         tracing::warn!(
             damaged = opened.damaged,
             unreadable = opened.unreadable,
