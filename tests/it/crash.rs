@@ -1,27 +1,19 @@
 //! Killed under load: every answered event is there afterwards, once, and the
 //! first click of a mail stays the first.
 
-use std::time::Duration;
-
 use mailtrail_tests::{Flags, root};
 
-use crate::load::{Link, assert_all_there_once, click_until, links};
-
-/// 20, or `MAILTRAIL_CRASH_ROUNDS` (`make crash` asks for 200).
-fn rounds() -> usize {
-    std::env::var("MAILTRAIL_CRASH_ROUNDS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(20)
-}
+use crate::load::{Link, assert_all_there_once, assert_enough, click_until, lasts, links, rounds};
 
 #[test]
 fn every_answered_event_survives_being_killed_and_is_there_once() {
     let folder = tempfile::tempdir().expect("a folder");
+    // `make crash` asks for 200.
+    let rounds = rounds("MAILTRAIL_CRASH_ROUNDS", 20);
     let mut expected: Vec<String> = Vec::new();
     // Links of earlier rounds that are clicked a second time after the kill.
     let mut again: Option<Link> = None;
-    for round in 0..rounds() {
+    for round in 0..rounds {
         let program = Flags::new(root().join("examples/manifests"), folder.path()).start();
         assert_all_there_once(&program, &expected);
         if let Some((id, url)) = again.take() {
@@ -30,9 +22,7 @@ fn every_answered_event_survives_being_killed_and_is_there_once() {
             assert_all_there_once(&program, &expected);
         }
         let urls = links(&program, round);
-        // Spread over the first third of a second by the round's number, not by chance.
-        let after = Duration::from_millis(20 + (round as u64 * 37) % 300);
-        let answered = click_until(program.public(), &urls, after, || program.kill());
+        let answered = click_until(program.public(), &urls, lasts(round), || program.kill());
         let is_last = |link: &&Link| answered.last() == Some(&link.0);
         again = urls.iter().find(is_last).cloned();
         expected.extend(answered);
@@ -43,14 +33,10 @@ fn every_answered_event_survives_being_killed_and_is_there_once() {
         assert_all_there_once(&program, &expected);
         assert!(program.stop().success());
     }
-    assert!(
-        expected.len() > rounds() * 10,
-        "the load was too small to say anything: {}",
-        expected.len()
-    );
+    assert_enough(&expected, rounds);
     println!(
         "{} answered clicks over {} kills, all there",
         expected.len(),
-        rounds()
+        rounds
     );
 }

@@ -21,6 +21,29 @@ const BOUNDED_WAIT: Duration = Duration::from_millis(50);
 /// A mail by its id, and its link.
 pub(crate) type Link = (String, String);
 
+/// How many rounds: what the environment says, or so many.
+pub(crate) fn rounds(variable: &str, default: usize) -> usize {
+    let asked = std::env::var(variable).ok();
+    asked
+        .and_then(|rounds| rounds.parse().ok())
+        .unwrap_or(default)
+}
+
+/// How long a round's load lasts: spread over the first third of a second by
+/// the round's number, not by chance.
+pub(crate) fn lasts(round: usize) -> Duration {
+    Duration::from_millis(20 + (round as u64 * 37) % 300)
+}
+
+/// Fails where too few were answered to say anything.
+pub(crate) fn assert_enough(expected: &[String], rounds: usize) {
+    assert!(
+        expected.len() > rounds * 10,
+        "the load was too small to say anything: {}",
+        expected.len()
+    );
+}
+
 /// A link of each of `MAILS` mails, by message id.
 pub(crate) fn links(program: &Program, round: usize) -> Vec<Link> {
     (0..MAILS)

@@ -4,11 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use mailtrail_tests::{Flags, root};
 
-use crate::load::{assert_all_there_once, click_until, links};
+use crate::load::{assert_all_there_once, assert_enough, click_until, lasts, links, rounds};
 
 /// Size of the file system: room for segments of every round.
 const DISK_BYTES: u64 = 1 << 30;
@@ -69,14 +68,6 @@ fn run(command: &str, arguments: &[&str], paths: &[&Path]) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// 5, or `MAILTRAIL_POWER_CUTS` (`make crash` asks for 50).
-fn rounds() -> usize {
-    std::env::var("MAILTRAIL_POWER_CUTS")
-        .ok()
-        .and_then(|rounds| rounds.parse().ok())
-        .unwrap_or(5)
-}
-
 #[test]
 fn every_answered_event_survives_a_power_cut_and_is_there_once() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -85,13 +76,16 @@ fn every_answered_event_survives_a_power_cut_and_is_there_once() {
         return;
     };
     let data = disk.at.join("data");
+    // `make crash` asks for 50.
+    let rounds = rounds("MAILTRAIL_POWER_CUTS", 5);
     let mut expected: Vec<String> = Vec::new();
-    for round in 0..rounds() {
+    for round in 0..rounds {
         let program = Flags::new(root().join("examples/manifests"), &data).start();
         assert_all_there_once(&program, &expected);
         let links = links(&program, round);
-        let after = Duration::from_millis(20 + (round as u64 * 37) % 300);
-        expected.extend(click_until(program.public(), &links, after, || disk.cut()));
+        expected.extend(click_until(program.public(), &links, lasts(round), || {
+            disk.cut()
+        }));
         // It went on without a disk; nobody was told that those are kept.
         program.kill();
         disk.restart();
@@ -99,14 +93,10 @@ fn every_answered_event_survives_a_power_cut_and_is_there_once() {
     let program = Flags::new(root().join("examples/manifests"), &data).start();
     assert_all_there_once(&program, &expected);
     assert!(program.stop().success());
-    assert!(
-        expected.len() > rounds() * 10,
-        "the load was too small to say anything: {}",
-        expected.len()
-    );
+    assert_enough(&expected, rounds);
     println!(
         "{} answered clicks over {} power cuts, all there",
         expected.len(),
-        rounds()
+        rounds
     );
 }

@@ -9,7 +9,7 @@ use mailtrail_core::event::Event;
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::store::fixtures::{event, hit, message, unsettled, wait_until_settled};
+use crate::store::fixtures::{event, hit, message, unsettled, wait_for_index, wait_until_settled};
 use crate::store::journal::Limits;
 use crate::store::{Cursor, EventQuery, Settings, Store, Withdrawn, inspect};
 
@@ -99,14 +99,6 @@ fn is_nowhere(files: &[PathBuf], name: &str) -> bool {
             true
         }
     })
-}
-
-/// Until the index has a run of every segment that is no longer written.
-fn wait_for_index(store: &Store) {
-    let reader = || store.inner.journal.reader();
-    while !store.inner.index.is_caught_up(&reader()) {
-        std::thread::yield_now();
-    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::metrics::Metrics;
-use crate::store::fixtures::{event, message, unsettled, wait_until_settled};
+use crate::store::fixtures::{event, message, unsettled, wait_for_index, wait_until_settled};
 use crate::store::journal::Limits;
 use crate::store::{EventQuery, Settings, Store};
 
@@ -17,16 +17,6 @@ const SMALL: Limits = Limits {
 fn open(dir: &Path) -> Store {
     let settings = Settings::at(dir).settling_at_once();
     Store::open_with(settings, SMALL, &Metrics::new()).expect("opens")
-}
-
-fn wait_until_caught_up(store: &Store) {
-    while !store
-        .inner
-        .index
-        .is_caught_up(&store.inner.journal.reader())
-    {
-        std::thread::yield_now();
-    }
 }
 
 /// The events of each domain and message.
@@ -89,7 +79,7 @@ fn answers_are_the_same_with_the_index_without_it_and_after_it_was_lost() {
     let store = open(dir.path());
     let expected = fill(&store);
     check(&store, &expected);
-    wait_until_caught_up(&store);
+    wait_for_index(&store);
     check(&store, &expected);
     let with = list(&store, "shop/links", None);
     store.inner.index.shared.forget();
@@ -99,7 +89,7 @@ fn answers_are_the_same_with_the_index_without_it_and_after_it_was_lost() {
     std::fs::remove_dir_all(dir.path().join("index")).expect("removed");
     let store = open(dir.path());
     check(&store, &expected);
-    wait_until_caught_up(&store);
+    wait_for_index(&store);
     check(&store, &expected);
     assert_eq!(list(&store, "shop/links", None), with);
 }
@@ -109,7 +99,7 @@ fn an_index_that_is_damaged_is_set_aside_and_made_anew() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(dir.path());
     let expected = fill(&store);
-    wait_until_caught_up(&store);
+    wait_for_index(&store);
     drop(store);
     let index = dir.path().join("index");
     for entry in walk(&index) {
@@ -118,7 +108,7 @@ fn an_index_that_is_damaged_is_set_aside_and_made_anew() {
     }
     let store = open(dir.path());
     check(&store, &expected);
-    wait_until_caught_up(&store);
+    wait_for_index(&store);
     check(&store, &expected);
     assert!(dir.path().join("index.aside").exists());
 }
@@ -128,7 +118,7 @@ fn an_index_of_another_journal_is_not_believed() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(dir.path());
     fill(&store);
-    wait_until_caught_up(&store);
+    wait_for_index(&store);
     drop(store);
     for journal in ["journal", "hits"] {
         std::fs::remove_dir_all(dir.path().join(journal)).expect("removed");
@@ -136,7 +126,7 @@ fn an_index_of_another_journal_is_not_believed() {
     let store = open(dir.path());
     let expected = fill(&store);
     check(&store, &expected);
-    wait_until_caught_up(&store);
+    wait_for_index(&store);
     check(&store, &expected);
 }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::store::fixtures::message;
+use crate::store::fixtures::{message, wait_for_index};
 use crate::store::journal::Limits;
 use crate::store::simulated::SimulatedDisk;
 use crate::store::{Settings, StatsQuery, Store};
@@ -47,14 +47,6 @@ fn sent(store: &Store) -> Vec<(u32, u64)> {
         .into_iter()
         .map(|(hour, counts)| (hour, counts.sent))
         .collect()
-}
-
-/// Until the index has a run of every segment that is no longer written.
-fn wait_for_index(store: &Store) {
-    let reader = store.inner.journal.reader();
-    while !store.inner.index.is_caught_up(&reader) {
-        std::thread::yield_now();
-    }
 }
 
 #[test]
