@@ -38,8 +38,8 @@ fuzz: ## Fuzzes each target for FUZZ_SECONDS (60)
 bench: ## Measures against peers started in the same run
 	tests/bench/run.sh
 
-crds: ## Writes the CRD's YAML anew from its types
-	$(CARGO) run --quiet --package mailtrail-crds --bin crdgen > crds/yaml/trackingdomains.mailtrail.dev.yaml
+crds: ## Writes the CRDs' YAML anew from their types
+	$(CARGO) run --quiet --package mailtrail-crds --bin crdgen crds/yaml
 
 clean-demo: ## Forgets the demo's data
 	rm -rf .demo

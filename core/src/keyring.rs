@@ -90,6 +90,16 @@ pub enum KeyringError {
     Active(usize),
 }
 
+/// The text is no name of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a key id must be 6 lower-case hexadecimal digits")]
+pub struct InvalidKeyId;
+
+/// Only a staged key becomes active.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("key {0} is not staged")]
+pub struct NotStaged(pub KeyId);
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
@@ -113,6 +123,29 @@ impl fmt::Display for KeyId {
     }
 }
 
+impl std::str::FromStr for KeyId {
+    type Err = InvalidKeyId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let bytes = HEXLOWER.decode(text.as_bytes()).ok();
+        let bytes = bytes.and_then(|id| id.try_into().ok());
+        bytes.map(Self).ok_or(InvalidKeyId)
+    }
+}
+
+impl Serialize for KeyId {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for KeyId {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 // === RootKey ===
 
 impl fmt::Debug for RootKey {
@@ -124,11 +157,20 @@ impl fmt::Debug for RootKey {
 impl RootKey {
     /// The subkey for `purpose` within `realm`: HKDF-SHA256 over this key.
     pub fn subkey(&self, purpose: &str, realm: &Realm) -> [u8; KEY_BYTES] {
+        self.expand(&[purpose.as_bytes(), b"\0", realm.as_str().as_bytes()])
+    }
+
+    /// The subkey for what concerns the install and no realm. No realm is
+    /// empty, so it differs from all of theirs.
+    pub fn install_subkey(&self, purpose: &str) -> [u8; KEY_BYTES] {
+        self.expand(&[purpose.as_bytes(), b"\0"])
+    }
+
+    fn expand(&self, info: &[&[u8]]) -> [u8; KEY_BYTES] {
         let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"mailtrail v1");
         let prk = salt.extract(&self.bytes);
-        let info = [purpose.as_bytes(), b"\0", realm.as_str().as_bytes()];
         let mut subkey = [0; KEY_BYTES];
-        prk.expand(&info, SubkeyLength)
+        prk.expand(info, SubkeyLength)
             .and_then(|okm| okm.fill(&mut subkey))
             .expect("32 bytes are fewer than the 255 hashes that HKDF can give");
         subkey
@@ -243,6 +285,42 @@ impl Keyring {
         Self::checked(keys)
     }
 
+    /// This keyring with one more key, staged, from bytes of the system's random
+    /// source: the first step of a rotation.
+    pub fn stage(&self, random: [u8; 3 + KEY_BYTES]) -> Result<Self, KeyringError> {
+        let mut keys = self.keys.clone();
+        let staged = Self::generate(random)?.keys.into_iter();
+        keys.extend(staged.map(|key| RootKey {
+            state: KeyState::Staged,
+            ..key
+        }));
+        Self::checked(keys)
+    }
+
+    /// This keyring with the staged key active, and the active one opening only:
+    /// the second step, once every replica knows the staged key.
+    pub fn activate(&self, id: KeyId) -> Result<Self, NotStaged> {
+        if self.staged().map(|key| key.id) != Some(id) {
+            return Err(NotStaged(id));
+        }
+        let keys = self.keys.iter().cloned().map(|key| RootKey {
+            state: match key.state {
+                KeyState::Active => KeyState::VerifyOnly,
+                KeyState::Staged if key.id == id => KeyState::Active,
+                other => other,
+            },
+            ..key
+        });
+        Ok(Self {
+            keys: keys.collect(),
+        })
+    }
+
+    /// The key that is to become active next.
+    pub fn staged(&self) -> Option<&RootKey> {
+        self.keys.iter().find(|key| key.state == KeyState::Staged)
+    }
+
     /// The key that seals.
     pub fn active(&self) -> &RootKey {
         self.keys
@@ -264,16 +342,13 @@ impl Keyring {
 
 impl DocumentKey {
     fn parse(&self, at: usize) -> Result<RootKey, KeyringError> {
-        let id = HEXLOWER
-            .decode(self.id.as_bytes())
-            .ok()
-            .and_then(|id| id.try_into().ok());
+        let id = self.id.parse().map_err(|_| KeyringError::Id(at))?;
         let bytes = BASE64
             .decode(self.key.as_bytes())
             .ok()
             .and_then(|key| key.try_into().ok());
         Ok(RootKey {
-            id: KeyId(id.ok_or(KeyringError::Id(at))?),
+            id,
             state: self.state,
             bytes: bytes.ok_or(KeyringError::Bytes(at))?,
         })
@@ -373,11 +448,29 @@ mod tests {
     }
 
     #[test]
+    fn a_rotation_stages_then_activates_and_the_old_key_opens_for_ever() {
+        let mut random = [9; 3 + KEY_BYTES];
+        random[4] = 1;
+        let old = keyring(&[(1, KeyState::Active)]);
+        let staged = old.stage(random).expect("staged");
+        let next = staged.staged().expect("staged").id;
+        assert_eq!(staged.active().id, old.active().id);
+        assert_eq!(old.activate(next), Err(NotStaged(next)));
+        let rotated = staged.activate(next).expect("activated");
+        assert_eq!(rotated.active().id, next);
+        let state = |id| rotated.find(id).map(|key| key.state);
+        assert_eq!(state(old.active().id), Some(KeyState::VerifyOnly));
+        assert!(rotated.staged().is_none());
+    }
+
+    #[test]
     fn subkeys_differ_by_realm_and_purpose() {
         let key = key(1, KeyState::Active);
         let (a, b) = ("a/x".parse().expect("realm"), "a/y".parse().expect("realm"));
         assert_ne!(key.subkey("click", &a), key.subkey("click", &b));
         assert_ne!(key.subkey("click", &a), key.subkey("open", &a));
         assert_eq!(key.subkey("click", &a), key.subkey("click", &a));
+        assert_ne!(key.install_subkey("click"), key.subkey("click", &a));
+        assert_ne!(key.install_subkey("click"), key.install_subkey("open"));
     }
 }

@@ -4,6 +4,7 @@
 //! Nothing here reads a clock, an environment, a file or a socket, and nothing
 //! draws random numbers: time and randomness are arguments.
 
+pub mod ack;
 pub mod character_reference;
 pub mod config;
 pub mod event;

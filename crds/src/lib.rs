@@ -5,15 +5,19 @@
 //! there, [`validate::Checker`] asks the same ones in-process.
 
 pub mod cases;
+pub mod claim;
 pub mod domain;
 pub mod duration;
 pub mod entry;
 mod rules;
 mod schema;
+pub mod shard;
 pub mod status;
 pub mod validate;
 
+pub use claim::{HostClaim, HostClaimSpec};
 pub use domain::{TrackingDomain, TrackingDomainSpec};
+pub use shard::{ConfigShard, ConfigShardSpec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
@@ -25,14 +29,15 @@ pub const VERSION: &str = "v1alpha1";
 /// The class of a tracking domain that names none.
 pub const DEFAULT_CLASS: &str = "mailtrail";
 
-/// The definition of `TrackingDomain`, as it is applied to a cluster.
-pub fn tracking_domain_crd() -> CustomResourceDefinition {
-    TrackingDomain::crd()
+/// The definitions of all kinds, as they are applied to a cluster, in the order
+/// of their names.
+pub fn definitions() -> [CustomResourceDefinition; 3] {
+    [ConfigShard::crd(), HostClaim::crd(), TrackingDomain::crd()]
 }
 
 /// The schema of `TrackingDomain`, rules included.
 pub fn tracking_domain_schema() -> serde_json::Value {
-    let definition = tracking_domain_crd();
+    let definition = TrackingDomain::crd();
     let schema = definition
         .spec
         .versions
@@ -44,15 +49,22 @@ pub fn tracking_domain_schema() -> serde_json::Value {
     schema
 }
 
-/// The definition of `TrackingDomain` as the YAML that is committed and shipped.
-pub fn tracking_domain_yaml() -> Result<String, serde_saphyr::ser::Error> {
-    let mut definition =
-        serde_json::to_value(tracking_domain_crd()).expect("a definition is plain data");
+/// A definition as the YAML that is committed and shipped.
+pub fn definition_yaml(
+    definition: &CustomResourceDefinition,
+) -> Result<String, serde_saphyr::ser::Error> {
+    let mut definition = serde_json::to_value(definition).expect("a definition is plain data");
     whole_numbers(&mut definition);
     let yaml = serde_saphyr::to_string(&definition)?;
     Ok(format!(
-        "# Made by `cargo run -p mailtrail-crds --bin crdgen`; a test compares it. Do not edit.\n{yaml}"
+        "# Made by `make crds`; a test compares it. Do not edit.\n{yaml}"
     ))
+}
+
+/// The name of the file that a definition is committed in.
+pub fn definition_file(definition: &CustomResourceDefinition) -> String {
+    let name = definition.metadata.name.as_deref().unwrap_or_default();
+    format!("{name}.yaml")
 }
 
 /// Writes `10000` where the definition's Rust type knows only `10000.0`.
@@ -78,11 +90,12 @@ mod tests {
 
     #[test]
     fn the_committed_yaml_is_what_the_types_say() {
-        let committed = include_str!("../yaml/trackingdomains.mailtrail.dev.yaml");
-        let made = tracking_domain_yaml().expect("yaml");
-        assert!(
-            committed == made,
-            "run: cargo run -p mailtrail-crds --bin crdgen > crds/yaml/trackingdomains.mailtrail.dev.yaml"
-        );
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("yaml");
+        for definition in definitions() {
+            let file = folder.join(definition_file(&definition));
+            let committed = std::fs::read_to_string(&file).unwrap_or_default();
+            let made = definition_yaml(&definition).expect("yaml");
+            assert!(committed == made, "{}: run `make crds`", file.display());
+        }
     }
 }

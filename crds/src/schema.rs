@@ -8,6 +8,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::rules;
+use crate::shard::{SHARD_ENTRIES_MAX, SHARDS_MAX};
 
 /// Most links tracked in one mail.
 pub(crate) const MAX_LINKS: i32 = 10_000;
@@ -33,6 +34,10 @@ const PACKAGE_MAX_CHARS: usize = 150;
 const FINGERPRINTS_MAX: usize = 4;
 /// A SHA-256 fingerprint, in characters: 32 pairs and 31 colons.
 const FINGERPRINT_CHARS: usize = 95;
+/// Longest realm, in characters: a namespace, a slash, a name.
+const REALM_MAX_CHARS: usize = 63 + 1 + 253;
+/// Longest UID, in characters; those of today have 36.
+const UID_MAX_CHARS: usize = 64;
 /// Most conditions in a status.
 const CONDITIONS_MAX: usize = 16;
 
@@ -99,6 +104,39 @@ pub(crate) fn fingerprints(_: &mut SchemaGenerator) -> Schema {
     list
 }
 
+// === Claims and shards ===
+
+pub(crate) fn realm(_: &mut SchemaGenerator) -> Schema {
+    text(3, REALM_MAX_CHARS, &[])
+}
+
+pub(crate) fn uid(_: &mut SchemaGenerator) -> Schema {
+    text(1, UID_MAX_CHARS, &[])
+}
+
+pub(crate) fn shard_version(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "format": "int32", "minimum": 1 })
+}
+
+pub(crate) fn shard_index(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "format": "int32", "minimum": 0, "maximum": SHARDS_MAX - 1 })
+}
+
+pub(crate) fn shard_count(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "format": "int32", "minimum": 1, "maximum": SHARDS_MAX })
+}
+
+/// Entries are versioned by themselves: the API server keeps what it does not
+/// know of them, so that an older definition drops nothing of a newer entry.
+pub(crate) fn shard_entries(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "maxItems": SHARD_ENTRIES_MAX,
+        "x-kubernetes-list-type": "atomic",
+        "items": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
+    })
+}
+
 // === Status ===
 
 pub(crate) fn observed_generation(_: &mut SchemaGenerator) -> Schema {
@@ -150,12 +188,15 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
 // === Parts ===
 
 fn text(min_chars: usize, max_chars: usize, rules: &[Rule]) -> Schema {
-    json_schema!({
+    let mut schema = json_schema!({
         "type": "string",
         "minLength": min_chars,
         "maxLength": max_chars,
-        "x-kubernetes-validations": as_json(rules),
-    })
+    });
+    if !rules.is_empty() {
+        schema.insert("x-kubernetes-validations".to_owned(), as_json(rules));
+    }
+    schema
 }
 
 fn set(max_items: usize, item: Schema) -> Schema {
