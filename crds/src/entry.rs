@@ -9,6 +9,7 @@ use mailtrail_core::config as core;
 use mailtrail_core::id::{Host, Realm};
 use mailtrail_core::target::Target;
 
+use crate::claim::Lasting;
 use crate::domain::{
     AddressDetail, AndroidApp, Apps, Clicks, LinkChoice, Opens, Pixel, Privacy, TrackingDomain,
     TrackingDomainSpec, UserAgentDetail, Verification,
@@ -59,6 +60,33 @@ pub fn entry(domain: &TrackingDomain, facts: Facts) -> Result<core::Domain, Entr
         return Err(EntryError::TooLong { bytes });
     }
     Ok(entry)
+}
+
+/// What of a domain is served when its object is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outlives {
+    /// Days that events are kept.
+    pub retention_days: u16,
+    /// Offered where a link does not open.
+    pub fallback: Option<Target>,
+    /// Apps that may take over links.
+    pub apps: core::Apps,
+}
+
+/// Reads what a claim keeps of a domain.
+pub fn lasting(kept: &Lasting) -> Result<Outlives, EntryError> {
+    let Lasting {
+        retention,
+        fallback,
+        apps,
+    } = kept;
+    let retention_days =
+        retention_days(retention).map_err(|error| field("spec.lasting.retention", error))?;
+    Ok(Outlives {
+        retention_days,
+        fallback: fallback.as_deref().map(of_fallback).transpose()?,
+        apps: of_apps(apps),
+    })
 }
 
 fn of_spec(

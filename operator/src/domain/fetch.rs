@@ -1,0 +1,139 @@
+//! Step 1, fetch: gathers what is known of a realm. Io only where something is
+//! to be given up: that an object is gone is asked of the API server itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, ResourceExt as _};
+use mailtrail_core::config::{Domain, DomainState};
+use mailtrail_core::id::{Host, Realm};
+use mailtrail_crds::claim::ClaimState;
+use mailtrail_crds::{HostClaim, TrackingDomain};
+
+use super::Context;
+use crate::error::{Error, within};
+use crate::world::Namespace;
+
+/// Left alone while it has this annotation, whatever its value.
+pub const PAUSED: &str = "mailtrail.dev/paused";
+const DEFINITION: &str = "trackingdomains.mailtrail.dev";
+
+/// What is known of a realm.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The realm.
+    pub realm: Realm,
+    /// Its object.
+    pub presence: Presence,
+    /// Its claims.
+    pub own: Vec<Arc<HostClaim>>,
+    /// Who has the hosts that the spec names.
+    pub wanted: HashMap<Host, Arc<HostClaim>>,
+    /// What is served of it.
+    pub served: Option<Domain>,
+}
+
+/// Whether the object is there.
+#[derive(Debug)]
+pub enum Presence {
+    /// It is, and it is ours.
+    There(There),
+    /// It is not, or belongs to another install; what it held is to be retired.
+    Gone,
+    /// Nothing is to be done: it is paused, its namespace is not watched, its
+    /// absence is not believed, or there is nothing left of it.
+    LeftAlone,
+}
+
+/// An object that is there.
+#[derive(Debug)]
+pub struct There {
+    /// The object.
+    pub domain: Arc<TrackingDomain>,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its place among the domains of its namespace, from 1 on.
+    pub rank: usize,
+}
+
+/// What is known of this realm.
+pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
+    let concern = context.world.concern(realm);
+    let served = context.shards.entry(realm);
+    let ours = concern
+        .domain
+        .filter(|domain| domain.spec.class_name == context.class);
+    let presence = match ours {
+        _ if !watched(realm, context) => Presence::LeftAlone,
+        Some(domain) if domain.annotations().contains_key(PAUSED) => Presence::LeftAlone,
+        Some(domain) => Presence::There(There {
+            rank: context.world.rank_in_namespace(&domain),
+            namespace: concern.namespace.ok_or(Error::NotYet("the namespace"))?,
+            domain,
+        }),
+        None if !is_left(&concern.own, served.as_ref()) => Presence::LeftAlone,
+        None => absent(realm, context).await?,
+    };
+    if matches!(presence, Presence::There(_)) {
+        context.absences.is_back(realm);
+    }
+    Ok(Fetched {
+        realm: realm.clone(),
+        presence,
+        own: concern.own,
+        wanted: concern.wanted,
+        served,
+    })
+}
+
+fn watched(realm: &Realm, context: &Context) -> bool {
+    let namespaces = &context.watched;
+    namespaces.is_empty() || namespaces.iter().any(|name| name == realm.namespace())
+}
+
+/// Whether there is anything to give up: a claim that is in use, or an entry
+/// that no retired claim stands for.
+fn is_left(own: &[Arc<HostClaim>], served: Option<&Domain>) -> bool {
+    let in_use = own.iter().any(|c| c.spec.state == ClaimState::Active);
+    let orphan = served.is_some_and(|entry| own.is_empty() || entry.state == DomainState::Active);
+    let unserved = served.is_none() && !own.is_empty();
+    in_use || orphan || unserved
+}
+
+/// The object is not known here: asks whether it is really gone.
+async fn absent(realm: &Realm, context: &Context) -> Result<Presence, Error> {
+    let api: Api<TrackingDomain> = Api::namespaced(context.client.clone(), realm.namespace());
+    match within("TrackingDomain", api.get(realm.name())).await {
+        Ok(domain) if domain.spec.class_name == context.class => {
+            // The watch lags behind.
+            context.world.domain(domain);
+            return Err(Error::NotYet("a domain that the watch does not know"));
+        }
+        // Another install's now: what this one holds is retired.
+        Ok(_) | Err(Error::NotFound { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    if !definition_stands(context).await? {
+        context
+            .absences
+            .disbelieve(realm, "the definition of TrackingDomain is gone or going");
+        return Ok(Presence::LeftAlone);
+    }
+    if context
+        .absences
+        .is_believed(realm, &context.world, std::time::Instant::now())
+    {
+        Ok(Presence::Gone)
+    } else {
+        Ok(Presence::LeftAlone)
+    }
+}
+
+/// Whether the resource's definition is there and stays. Without it every
+/// object is "not found".
+async fn definition_stands(context: &Context) -> Result<bool, Error> {
+    let api: Api<CustomResourceDefinition> = Api::all(context.client.clone());
+    let definition = within("CustomResourceDefinition", api.get_opt(DEFINITION)).await?;
+    Ok(definition.is_some_and(|definition| definition.metadata.deletion_timestamp.is_none()))
+}

@@ -1,0 +1,276 @@
+//! Step 2, resolve: who owns which host, and what is therefore to become of the
+//! claims. Pure.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use mailtrail_core::config::Domain;
+use mailtrail_core::id::Host;
+use mailtrail_crds::HostClaim;
+use mailtrail_crds::claim::{ClaimRole, ClaimState, HostClaimSpec, Lasting};
+use mailtrail_crds::domain::{DeletionPolicy, TrackingDomainSpec, Verification};
+
+use super::fetch::{Fetched, Presence, There};
+use crate::condition::Reason;
+use crate::policy::HostPolicy;
+use crate::world::host_of;
+
+/// What is to become of a realm.
+#[derive(Debug)]
+pub enum Resolved {
+    /// It is served as its spec says.
+    Serve(Serve),
+    /// What is served of it stays, and the status says why nothing else is.
+    Keep(Rejection, Vec<ClaimChange>),
+    /// Its links lead home, nothing is recorded.
+    Retire(Vec<ClaimChange>),
+    /// The same, while an object of another namespace of that name is there.
+    RetireBeside(Rejection, Vec<ClaimChange>),
+    /// Nothing is done.
+    Leave,
+}
+
+/// How a realm is to be served.
+#[derive(Debug)]
+pub struct Serve {
+    /// The claims that must stand before its entry does.
+    pub claims: Vec<ClaimChange>,
+    /// Those that are given up afterwards.
+    pub released: Vec<ClaimChange>,
+    /// Whether the host was found to lead here.
+    pub verified: bool,
+    /// Hosts that it once had.
+    pub former: Vec<Host>,
+}
+
+/// A claim to be written.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClaimChange {
+    /// Made.
+    Create(Host, HostClaimSpec),
+    /// Changed.
+    Update(Arc<HostClaim>, HostClaimSpec),
+    /// Given up.
+    Delete(Arc<HostClaim>),
+}
+
+/// Why a spec is not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// As one word.
+    pub reason: Reason,
+    /// What a person should know or do.
+    pub message: String,
+}
+
+/// Decides.
+pub fn resolve(fetched: &Fetched, policy: &HostPolicy) -> Resolved {
+    match &fetched.presence {
+        Presence::LeftAlone => Resolved::Leave,
+        Presence::Gone => Resolved::Retire(give_up(fetched)),
+        Presence::There(there) => resolve_there(fetched, there, policy),
+    }
+}
+
+fn resolve_there(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Resolved {
+    let uid = &there.namespace.uid;
+    if fetched.own.iter().any(|c| c.spec.namespace_uid != *uid) {
+        let rejection = Rejection {
+            reason: Reason::NamespaceChanged,
+            message: "the hosts belong to an earlier namespace of this name: an administrator releases them by deleting their HostClaims; links in mails already sent lead home meanwhile".to_owned(),
+        };
+        let changes = retire(fetched, |claim| claim.spec.namespace_uid != *uid);
+        return Resolved::RetireBeside(rejection, changes);
+    }
+    match accept(fetched, there, policy) {
+        Ok(serve) => Resolved::Serve(serve),
+        Err(rejection) => Resolved::Keep(rejection, unused(fetched)),
+    }
+}
+
+fn accept(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Result<Serve, Rejection> {
+    let spec = &there.domain.spec;
+    let hosts = hosts(spec)?;
+    for (host, _) in &hosts {
+        owned(fetched, host)?;
+        policy
+            .allows(fetched.realm.namespace(), host)
+            .map_err(|message| Rejection {
+                reason: Reason::HostNotAllowed,
+                message,
+            })?;
+    }
+    policy
+        .has_room(fetched.realm.namespace(), there.rank)
+        .map_err(|message| Rejection {
+            reason: Reason::TooManyDomains,
+            message,
+        })?;
+    let mut serve = Serve {
+        claims: Vec::new(),
+        released: Vec::new(),
+        verified: fetched.is_verified(&hosts[0].0),
+        former: Vec::new(),
+    };
+    for (host, role) in &hosts {
+        let claim = fetched.claim(host);
+        let wanted = claim_spec(fetched, there, host, *role);
+        serve.claims.extend(change(host, claim, wanted));
+    }
+    let named: HashSet<&Host> = hosts.iter().map(|(host, _)| host).collect();
+    for claim in &fetched.own {
+        let Some(host) = host_of(claim) else { continue };
+        if named.contains(&host) {
+            continue;
+        }
+        if claim.spec.links_out {
+            let wanted = HostClaimSpec {
+                state: ClaimState::Active,
+                role: ClaimRole::Former,
+                lasting: None,
+                deletion_policy: spec.deletion_policy,
+                ..claim.spec.clone()
+            };
+            serve.claims.extend(change(&host, Some(claim), wanted));
+            serve.former.push(host);
+        } else {
+            serve.released.push(ClaimChange::Delete(Arc::clone(claim)));
+        }
+    }
+    serve.former.sort_unstable();
+    Ok(serve)
+}
+
+/// The hosts that a spec names, the one of new links first.
+fn hosts(spec: &TrackingDomainSpec) -> Result<Vec<(Host, ClaimRole)>, Rejection> {
+    let parse = |field: String, text: &str| {
+        text.parse::<Host>().map_err(|error| Rejection {
+            reason: Reason::Invalid,
+            message: format!("{field}: {}", error.rule()),
+        })
+    };
+    let mut hosts = vec![(parse("spec.host".to_owned(), &spec.host)?, ClaimRole::Host)];
+    for (at, alias) in spec.aliases.iter().enumerate() {
+        let host = parse(format!("spec.aliases[{at}]"), alias)?;
+        hosts.push((host, ClaimRole::Alias));
+    }
+    Ok(hosts)
+}
+
+/// Whether a host is free, or this realm's. Who else has it is said only to
+/// their own namespace.
+fn owned(fetched: &Fetched, host: &Host) -> Result<(), Rejection> {
+    let Some(claim) = fetched.wanted.get(host) else {
+        return Ok(());
+    };
+    if fetched.claim(host).is_some() {
+        return Ok(());
+    }
+    let namespace = fetched.realm.namespace();
+    let same = claim.spec.realm.strip_prefix(namespace);
+    let neighbour = same.and_then(|rest| rest.strip_prefix('/'));
+    let whose = match neighbour {
+        Some(name) => format!("belongs to the TrackingDomain {name} of this namespace"),
+        None => "belongs to another tracking domain".to_owned(),
+    };
+    Err(Rejection {
+        reason: Reason::HostConflict,
+        message: format!(
+            "{host} {whose}: choose another host, or have an administrator release it by deleting its HostClaim"
+        ),
+    })
+}
+
+fn claim_spec(fetched: &Fetched, there: &There, host: &Host, role: ClaimRole) -> HostClaimSpec {
+    let spec = &there.domain.spec;
+    let before = fetched.claim(host).map(|claim| &claim.spec);
+    let verified = fetched.is_verified(host);
+    let sent = role == ClaimRole::Host && (verified || spec.verification == Verification::None);
+    HostClaimSpec {
+        realm: fetched.realm.to_string(),
+        namespace_uid: there.namespace.uid.clone(),
+        class_name: spec.class_name.clone(),
+        state: ClaimState::Active,
+        role,
+        verified,
+        links_out: sent || before.is_some_and(|before| before.links_out),
+        deletion_policy: spec.deletion_policy,
+        lasting: (role == ClaimRole::Host).then(|| Lasting {
+            retention: spec.retention.clone(),
+            fallback: spec.fallback.clone(),
+            apps: spec.apps.clone(),
+        }),
+    }
+}
+
+fn change(
+    host: &Host,
+    claim: Option<&Arc<HostClaim>>,
+    wanted: HostClaimSpec,
+) -> Option<ClaimChange> {
+    match claim {
+        None => Some(ClaimChange::Create(host.clone(), wanted)),
+        Some(claim) if claim.spec == wanted => None,
+        Some(claim) => Some(ClaimChange::Update(Arc::clone(claim), wanted)),
+    }
+}
+
+/// The claims that a rejected spec holds for nothing: over which nothing was
+/// sent, and which nothing is served on.
+fn unused(fetched: &Fetched) -> Vec<ClaimChange> {
+    let served: HashSet<&Host> = fetched.served.iter().flat_map(Domain::hosts).collect();
+    let unused = fetched.own.iter().filter(|claim| {
+        !claim.spec.links_out && host_of(claim).is_some_and(|host| !served.contains(&host))
+    });
+    unused
+        .map(|claim| ClaimChange::Delete(Arc::clone(claim)))
+        .collect()
+}
+
+/// What becomes of the claims of an object that is gone.
+fn give_up(fetched: &Fetched) -> Vec<ClaimChange> {
+    let forgets = |claim: &&Arc<HostClaim>| claim.spec.deletion_policy == DeletionPolicy::Forget;
+    if !fetched.own.is_empty() && fetched.own.iter().all(|claim| forgets(&claim)) {
+        let all = fetched.own.iter().cloned();
+        return all.map(ClaimChange::Delete).collect();
+    }
+    retire(fetched, |_| true)
+}
+
+/// Claims over which links are out are retired, others given up.
+fn retire(fetched: &Fetched, which: impl Fn(&HostClaim) -> bool) -> Vec<ClaimChange> {
+    let mut changes = Vec::new();
+    for claim in fetched.own.iter().filter(|claim| which(claim)) {
+        if !claim.spec.links_out {
+            changes.push(ClaimChange::Delete(Arc::clone(claim)));
+        } else if claim.spec.state == ClaimState::Active {
+            let retired = HostClaimSpec {
+                state: ClaimState::Retired,
+                ..claim.spec.clone()
+            };
+            changes.push(ClaimChange::Update(Arc::clone(claim), retired));
+        }
+    }
+    changes
+}
+
+impl Fetched {
+    /// This realm's claim of a host.
+    fn claim(&self, host: &Host) -> Option<&Arc<HostClaim>> {
+        let is = |claim: &&Arc<HostClaim>| claim.metadata.name.as_deref() == Some(host.as_str());
+        self.own.iter().find(is)
+    }
+
+    /// Whether a host was ever found to lead here. A claim that was lost is
+    /// made good by what is served.
+    fn is_verified(&self, host: &Host) -> bool {
+        let by_claim = self.claim(host).is_some_and(|claim| claim.spec.verified);
+        let by_entry = self.served.as_ref().is_some_and(|entry| {
+            entry.verified && entry.host == *host && self.claim(host).is_none()
+        });
+        by_claim || by_entry
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Whose turn it is: realms wait for theirs once, however often they are named,
+//! and never have two at a time.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, Stream};
+use kube::runtime::scheduler::{ScheduleRequest, scheduler};
+use mailtrail_core::id::Realm;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Most turns at a time: each is a few requests to the API server.
+pub const CONCURRENCY_MAX: usize = 32;
+/// First wait after a turn that failed.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+/// Longest wait between two tries.
+const RETRY_LONGEST: Duration = Duration::from_secs(60);
+
+/// Realms that have been named and not been looked at since. Bounded by the
+/// number of realms.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    realms: Mutex<HashSet<Realm>>,
+    named: Notify,
+}
+
+/// What is to become of a realm after its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing, until it is named.
+    Wait,
+    /// Another turn, after this time.
+    After(Duration),
+    /// The turn failed: another one, after a growing time.
+    Retry,
+}
+
+// === Inbox ===
+
+impl Inbox {
+    /// Asks for a turn.
+    pub fn push(&self, realm: Realm) {
+        self.lock().insert(realm);
+        self.named.notify_one();
+    }
+
+    /// Asks for a turn of each.
+    pub fn extend(&self, realms: impl IntoIterator<Item = Realm>) {
+        self.lock().extend(realms);
+        self.named.notify_one();
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What waits, for tests.
+    #[cfg(test)]
+    pub(crate) fn lock_for_tests(&self) -> std::sync::MutexGuard<'_, HashSet<Realm>> {
+        self.lock()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Realm>> {
+        self.realms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that wait, once some do.
+    async fn take(&self) -> HashSet<Realm> {
+        loop {
+            let named = self.named.notified();
+            let taken = std::mem::take(&mut *self.lock());
+            if !taken.is_empty() {
+                return taken;
+            }
+            named.await;
+        }
+    }
+
+    fn requests(&self) -> impl Stream<Item = ScheduleRequest<Realm>> + '_ {
+        let taken = stream::unfold((), |()| async { Some((self.take().await, ())) });
+        taken.flat_map(|realms| {
+            let run_at = Instant::now();
+            stream::iter(realms).map(move |message| ScheduleRequest { message, run_at })
+        })
+    }
+}
+
+// === Turns ===
+
+/// Gives turns for ever. `turn` says what is next.
+pub async fn run<F, Turn>(inbox: &Inbox, turn: F)
+where
+    F: Fn(Realm) -> Turn,
+    Turn: Future<Output = Next> + Send + 'static,
+{
+    // At most one request per realm is on its way: it is sent when its turn ends.
+    let (again, later) = mpsc::unbounded_channel();
+    let later = stream::unfold(later, |mut later| async {
+        later.recv().await.map(|request| (request, later))
+    });
+    let requests = stream::select(Box::pin(inbox.requests()), Box::pin(later));
+    let mut scheduler = std::pin::pin!(scheduler(requests));
+    let mut running = HashSet::new();
+    let mut failures: HashMap<Realm, u32> = HashMap::new();
+    let mut turns = JoinSet::new();
+    loop {
+        let mut next = scheduler
+            .as_mut()
+            .hold_unless(|realm| !running.contains(realm));
+        tokio::select! {
+            Some(ended) = turns.join_next() => {
+                // A turn that panics is a bug of ours; its realm stays blocked
+                // until the term ends, and the panic stands in the log.
+                let Ok((realm, what)) = ended else { continue };
+                running.remove(&realm);
+                let wait = wait_after(&realm, what, &mut failures);
+                if let Some(wait) = wait {
+                    let run_at = Instant::now() + wait;
+                    let _ = again.send(ScheduleRequest { message: realm, run_at });
+                }
+            }
+            Some(realm) = next.next(), if turns.len() < CONCURRENCY_MAX => {
+                running.insert(realm.clone());
+                let turn = turn(realm.clone());
+                turns.spawn(async move { (realm, turn.await) });
+            }
+        }
+    }
+}
+
+fn wait_after(realm: &Realm, next: Next, failures: &mut HashMap<Realm, u32>) -> Option<Duration> {
+    if next != Next::Retry {
+        failures.remove(realm);
+    }
+    match next {
+        Next::Wait => None,
+        Next::After(wait) => Some(wait),
+        Next::Retry => {
+            let failed = failures.entry(realm.clone()).or_default();
+            *failed += 1;
+            Some(spread(backoff(*failed)))
+        }
+    }
+}
+
+/// Doubles from [`RETRY_FIRST`] to [`RETRY_LONGEST`].
+fn backoff(failures: u32) -> Duration {
+    let doubled = RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
+    doubled.min(RETRY_LONGEST)
+}
+
+/// Half of it to all of it, so that what failed together is not tried together.
+pub fn spread(wait: Duration) -> Duration {
+    let mut random = [0; 2];
+    // Without randomness the wait is whole, which is no fault.
+    let part = match aws_lc_rs::rand::fill(&mut random) {
+        Ok(()) => f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX),
+        Err(_) => 1.0,
+    };
+    wait.mul_f64(0.5 + part / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn realm(name: &str) -> Realm {
+        format!("shop/{name}").parse().expect("a realm")
+    }
+
+    #[test]
+    fn waits_grow_to_a_bound_and_are_spread() {
+        assert_eq!(backoff(1), RETRY_FIRST);
+        assert_eq!(backoff(2), RETRY_FIRST * 2);
+        assert_eq!(backoff(u32::MAX), RETRY_LONGEST);
+        for _ in 0..1_000 {
+            let wait = spread(RETRY_FIRST);
+            assert!((RETRY_FIRST / 2..=RETRY_FIRST).contains(&wait), "{wait:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_realm_has_one_turn_at_a_time_and_one_for_many_names() {
+        let inbox = Arc::new(Inbox::default());
+        let (turns, now) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        inbox.extend([realm("a"), realm("a")]);
+        inbox.push(realm("a"));
+        let counted = (Arc::clone(&turns), Arc::clone(&now), Arc::clone(&inbox));
+        let turn = move |realm: Realm| {
+            let (turns, now, inbox) = counted.clone();
+            async move {
+                assert_eq!(now.fetch_add(1, Ordering::SeqCst), 0, "two at a time");
+                if turns.fetch_add(1, Ordering::SeqCst) == 0 {
+                    // Named during its turn: it gets another, afterwards.
+                    inbox.push(realm);
+                }
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                now.fetch_sub(1, Ordering::SeqCst);
+                Next::Wait
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(60), run(&inbox, turn)).await;
+        assert_eq!(turns.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_is_tried_again_and_holds_up_nobody() {
+        let inbox = Inbox::default();
+        inbox.extend([realm("bad"), realm("good")]);
+        let turns = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&turns);
+        let turn = move |realm: Realm| {
+            let failing = realm.name() == "bad";
+            noted.lock().expect("no panic").push(realm);
+            async move { if failing { Next::Retry } else { Next::Wait } }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(2), run(&inbox, turn)).await;
+        let turns = turns.lock().expect("no panic");
+        let of = |name: &str| turns.iter().filter(|r| r.name() == name).count();
+        assert_eq!(of("good"), 1);
+        assert!((4..=8).contains(&of("bad")), "{}", of("bad"));
+    }
+}

@@ -1,0 +1,330 @@
+//! Who serves what: the pods of the data plane, and what each says it has
+//! applied. Nothing is taken for granted: a domain is programmed where every
+//! ready replica has answered so, with a code that nobody else can make.
+
+pub mod ask;
+pub mod follow;
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mailtrail_core::ack::{Answer, KnownKey, Refused, ShardState};
+use mailtrail_core::id::Realm;
+use mailtrail_core::keyring::{KeyId, KeyState};
+use tokio::sync::watch;
+
+use crate::queue::Inbox;
+use crate::shards::Shards;
+
+/// The pods of the data plane.
+#[derive(Debug)]
+pub struct Replicas {
+    state: Mutex<State>,
+    /// Counts what may be a reason to ask again.
+    reasons: watch::Sender<u64>,
+    shards: Arc<Shards>,
+    inbox: Arc<Inbox>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    pods: HashMap<String, Pod>,
+    /// Realms that wait for a shard to be applied.
+    waiting: HashMap<u16, HashSet<Realm>>,
+    /// A key that every pod is to know.
+    key_wanted: Option<KeyId>,
+}
+
+/// A pod, by its UID.
+#[derive(Debug)]
+struct Pod {
+    seen: Seen,
+    applied: HashMap<u16, ShardState>,
+    refused: HashMap<u16, Vec<Refused>>,
+    keys: Vec<KnownKey>,
+}
+
+/// What the API server says of a pod that is not terminating.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its name.
+    pub name: String,
+    /// Its admin address; absent until it has one.
+    pub admin: Option<SocketAddr>,
+    /// Whether it is sent readers.
+    pub ready: bool,
+}
+
+/// Where an entry is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Programmed {
+    /// By every ready replica.
+    Everywhere,
+    /// There is no ready replica.
+    NoReplicas,
+    /// Not by all yet.
+    Partly {
+        /// By so many.
+        applied: usize,
+        /// Of so many.
+        ready: usize,
+    },
+    /// One has it and does not serve it.
+    Refused {
+        /// Its pod's name.
+        replica: String,
+        /// Why.
+        rule: String,
+    },
+}
+
+/// What is to be asked of a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToAsk {
+    /// Where.
+    pub admin: SocketAddr,
+    /// About these.
+    pub shards: Vec<ShardState>,
+}
+
+impl Replicas {
+    /// None known yet.
+    pub fn new(shards: Arc<Shards>, inbox: Arc<Inbox>) -> Self {
+        Self {
+            state: Mutex::default(),
+            reasons: watch::Sender::new(0),
+            shards,
+            inbox,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something may be a reason to ask.
+    pub fn wake(&self) {
+        self.reasons.send_modify(|count| *count += 1);
+    }
+
+    /// Hears of reasons to ask.
+    pub fn reasons(&self) -> watch::Receiver<u64> {
+        self.reasons.subscribe()
+    }
+
+    // --- Pods ---
+
+    /// A pod is there; whether it was not known before.
+    pub fn seen(&self, uid: &str, seen: Seen) -> bool {
+        let mut state = self.lock();
+        let none_before = !state.any_ready();
+        let known = state.pods.get_mut(uid);
+        let new = known.is_none();
+        let changed = known.as_ref().is_none_or(|pod| pod.seen != seen);
+        match known {
+            Some(pod) => pod.seen = seen,
+            None => {
+                let pod = Pod {
+                    seen,
+                    applied: HashMap::new(),
+                    refused: HashMap::new(),
+                    keys: Vec::new(),
+                };
+                state.pods.insert(uid.to_owned(), pod);
+            }
+        }
+        let first = none_before && state.any_ready();
+        let waiting = state.take_waiting();
+        drop(state);
+        if changed {
+            // How many there are to wait for has changed.
+            self.inbox.extend(waiting);
+            self.wake();
+        } else {
+            self.lock().wait_again(waiting, &self.shards);
+        }
+        if first {
+            self.inbox.extend(self.shards.realms());
+        }
+        new
+    }
+
+    /// A pod is gone, or going.
+    pub fn gone(&self, uid: &str) {
+        let mut state = self.lock();
+        let had = state.any_ready();
+        state.pods.remove(uid);
+        let none = had && !state.any_ready();
+        let waiting = state.take_waiting();
+        drop(state);
+        self.inbox.extend(waiting);
+        if none {
+            self.inbox.extend(self.shards.realms());
+        }
+        self.wake();
+    }
+
+    /// The UIDs of the pods that are known.
+    pub fn uids(&self) -> Vec<String> {
+        self.lock().pods.keys().cloned().collect()
+    }
+
+    /// How many are known, and how many of them are ready.
+    pub fn counts(&self) -> (usize, usize) {
+        let state = self.lock();
+        let ready = state.pods.values().filter(|pod| pod.seen.ready).count();
+        (state.pods.len(), ready)
+    }
+
+    // --- Asking ---
+
+    /// What there is to ask a pod: shards that it has not applied as they
+    /// stand, or, where a key is wanted that it does not know, nothing but that.
+    pub fn to_ask(&self, uid: &str) -> Option<ToAsk> {
+        let wanted = self.shards.states();
+        let state = self.lock();
+        let pod = state.pods.get(uid)?;
+        let behind = |wanted: &ShardState| {
+            let applied = pod.applied.get(&wanted.index);
+            !applied.is_some_and(|applied| reaches(applied, wanted))
+        };
+        let shards: Vec<_> = wanted.into_iter().filter(behind).collect();
+        let key_missing = state.key_wanted.is_some_and(|id| !pod.knows(id));
+        if shards.is_empty() && !key_missing {
+            return None;
+        }
+        let admin = pod.seen.admin?;
+        Some(ToAsk { admin, shards })
+    }
+
+    /// A pod has answered. Who waited for that is named.
+    pub fn answered(&self, uid: &str, asked: &[ShardState], answer: Answer) {
+        let mut named = HashSet::new();
+        let mut state = self.lock();
+        let Some(pod) = state.pods.get_mut(uid) else {
+            return;
+        };
+        pod.keys = answer.keys;
+        for shard in asked {
+            pod.refused.remove(&shard.index);
+        }
+        for refused in answer.refused {
+            if let Some(realm) = &refused.realm {
+                let index = self.shards.place(realm);
+                named.insert(realm.clone());
+                pod.refused.entry(index).or_default().push(refused);
+            }
+        }
+        let mut applied = Vec::new();
+        for shard in answer.shards {
+            applied.push(shard.index);
+            pod.applied.insert(shard.index, shard);
+        }
+        for index in applied {
+            named.extend(state.waiting.remove(&index).into_iter().flatten());
+        }
+        drop(state);
+        self.inbox.extend(named);
+    }
+
+    /// A ready pod has been behind for long: whoever counts on it is named.
+    pub fn lags(&self, asked: &[ShardState]) {
+        let indices: HashSet<u16> = asked.iter().map(|shard| shard.index).collect();
+        let realms = self.shards.realms().into_iter();
+        let concerned = realms.filter(|realm| indices.contains(&self.shards.place(realm)));
+        self.inbox.extend(concerned);
+    }
+
+    // --- Standing ---
+
+    /// Where a realm's entry is served that is in this state of its shard. A
+    /// realm that is not everywhere is named when that may have changed.
+    pub fn programmed(&self, realm: &Realm, state_of_shard: &ShardState) -> Programmed {
+        let mut state = self.lock();
+        let mut applied = 0;
+        let mut ready = 0;
+        let mut refused = None;
+        for pod in state.pods.values().filter(|pod| pod.seen.ready) {
+            ready += 1;
+            let has = pod.applied.get(&state_of_shard.index);
+            if !has.is_some_and(|has| reaches(has, state_of_shard)) {
+                continue;
+            }
+            match pod.refusal(state_of_shard.index, realm) {
+                Some(rule) => refused = Some((pod.seen.name.clone(), rule)),
+                None => applied += 1,
+            }
+        }
+        let found = match refused {
+            _ if ready == 0 => Programmed::NoReplicas,
+            Some((replica, rule)) => Programmed::Refused { replica, rule },
+            None if applied == ready => Programmed::Everywhere,
+            None => Programmed::Partly { applied, ready },
+        };
+        if found != Programmed::Everywhere {
+            let waiting = state.waiting.entry(state_of_shard.index).or_default();
+            waiting.insert(realm.clone());
+        }
+        found
+    }
+
+    // --- Keys ---
+
+    /// Asks every pod until it knows this key.
+    pub fn want_key(&self, id: Option<KeyId>) {
+        let mut state = self.lock();
+        let changed = state.key_wanted != id;
+        state.key_wanted = id;
+        drop(state);
+        if changed {
+            self.wake();
+        }
+    }
+
+    /// Whether every pod that is not terminating knows this key.
+    pub fn all_know(&self, id: KeyId) -> bool {
+        self.lock().pods.values().all(|pod| pod.knows(id))
+    }
+}
+
+impl State {
+    fn any_ready(&self) -> bool {
+        self.pods.values().any(|pod| pod.seen.ready)
+    }
+
+    fn take_waiting(&mut self) -> HashSet<Realm> {
+        std::mem::take(&mut self.waiting)
+            .into_values()
+            .flatten()
+            .collect()
+    }
+
+    fn wait_again(&mut self, realms: HashSet<Realm>, shards: &Shards) {
+        for realm in realms {
+            let index = shards.place(&realm);
+            self.waiting.entry(index).or_default().insert(realm);
+        }
+    }
+}
+
+impl Pod {
+    fn knows(&self, id: KeyId) -> bool {
+        let usable = |key: &&KnownKey| key.id == id && key.state != KeyState::Revoked;
+        self.keys.iter().any(|key| usable(&key))
+    }
+
+    fn refusal(&self, index: u16, realm: &Realm) -> Option<String> {
+        let refused = self.refused.get(&index)?;
+        let this = refused.iter().find(|r| r.realm.as_ref() == Some(realm))?;
+        Some(this.rule.clone())
+    }
+}
+
+/// Whether one state is of the same object as another, and not earlier.
+fn reaches(has: &ShardState, wanted: &ShardState) -> bool {
+    has.uid == wanted.uid && has.generation >= wanted.generation
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! One term of leading: from the lease's gain to its loss.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, Secret};
+use kube::Api;
+use kube::api::ListParams;
+use kube::core::DeserializeGuard;
+use kube::runtime::events::{Recorder, Reporter};
+use mailtrail_crds::ConfigShard;
+use tokio::sync::watch::Receiver;
+use tokio::task::JoinSet;
+
+use super::Shared;
+use crate::domain::{self, Context, gone, report};
+use crate::error::{Error, within};
+use crate::keyring::{Keeper, Keys};
+use crate::lease::{Candidate, Fence, Term};
+use crate::queue;
+use crate::replicas::ask::Asker;
+use crate::replicas::{Replicas, follow};
+use crate::shards::write::{MANAGER, Writer};
+use crate::shards::{self, Shards};
+use crate::verify::Verifier;
+
+/// Shards per page of a list: each may be large.
+const PAGE: u32 = 16;
+/// Wait after a beginning that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Leads whenever the lease is ours; never returns.
+pub(super) async fn lead(shared: &Arc<Shared>, candidate: &Candidate) {
+    let mut leads = candidate.leads();
+    loop {
+        let Some(term) = next_term(&mut leads).await else {
+            return;
+        };
+        shared.metrics.leading.set(1);
+        let fence = candidate.fence(term);
+        tokio::select! {
+            () = serve_term(shared, fence) => {}
+            () = ended(&mut leads, term) => {}
+        }
+        shared.metrics.leading.set(0);
+    }
+}
+
+/// The term that begins now or next; none when nobody tells any more.
+async fn next_term(leads: &mut Receiver<Option<Term>>) -> Option<Term> {
+    *leads.wait_for(Option::is_some).await.ok()?
+}
+
+async fn ended(leads: &mut Receiver<Option<Term>>, term: Term) {
+    // An error says that the candidate is gone, which ends the term as well.
+    let _ = leads.wait_for(|now| *now != Some(term)).await;
+}
+
+/// Does what a term is for; never returns.
+async fn serve_term(shared: &Arc<Shared>, fence: Fence) {
+    shared.synced.clone().wait().await;
+    let begun = loop {
+        match begin(shared, &fence).await {
+            Ok(begun) => break begun,
+            Err(error) => {
+                shared.metrics.failed(error.category());
+                tracing::warn!(error = %crate::watch::chain(&error), "the term does not begin yet: tried again");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    };
+    begun.go_on(shared).await;
+}
+
+/// What a term works with, once it has begun.
+struct Begun {
+    context: Arc<Context>,
+    keeper: Keeper,
+    writer: Writer,
+    keys: Arc<Keys>,
+}
+
+async fn begin(shared: &Arc<Shared>, fence: &Fence) -> Result<Begun, Error> {
+    let standing = standing(shared).await?;
+    let count = count(&standing, shared.settings.shards);
+    let shards = Arc::new(Shards::new(count));
+    for object in &standing {
+        shards.adopt(object);
+    }
+    let replicas = Arc::new(Replicas::new(
+        Arc::clone(&shards),
+        Arc::clone(&shared.inbox),
+    ));
+    let keys = Arc::new(Keys::default());
+    let writer = Writer {
+        api: Api::namespaced(shared.client.clone(), &shared.namespace),
+        shards: Arc::clone(&shards),
+        inbox: Arc::clone(&shared.inbox),
+        replicas: Arc::clone(&replicas),
+        fence: fence.clone(),
+        metrics: Arc::clone(&shared.metrics),
+    };
+    // From here on nothing that an earlier holder decided can land.
+    let holder = &shared.settings.identity;
+    writer.touch_all(holder).await?;
+    let keeper = keeper(shared, fence, &keys, &replicas);
+    let (_, claims) = shared.world.counts();
+    let is_new = claims == 0 && shards.realms().is_empty();
+    keeper.begin(is_new, holder).await;
+    let context = Arc::new(context(shared, fence, &shards, &replicas));
+    Ok(Begun {
+        context,
+        keeper,
+        writer,
+        keys,
+    })
+}
+
+/// The shards that stand in the cluster; those that cannot be read are left out
+/// and written anew.
+async fn standing(shared: &Shared) -> Result<Vec<ConfigShard>, Error> {
+    let api: Api<DeserializeGuard<ConfigShard>> =
+        Api::namespaced(shared.client.clone(), &shared.namespace);
+    let mut standing = Vec::new();
+    let mut params = ListParams::default().limit(PAGE);
+    loop {
+        let page = within("ConfigShards", api.list(&params)).await?;
+        standing.extend(page.items.into_iter().filter_map(|object| object.0.ok()));
+        match page.metadata.continue_ {
+            Some(more) if !more.is_empty() => params = params.continue_token(&more),
+            _ => return Ok(standing),
+        }
+    }
+}
+
+/// How many shards there are: an install keeps the number it began with, since
+/// another would move most entries.
+fn count(standing: &[ConfigShard], wished: u16) -> u16 {
+    let counts = standing.iter().map(|shard| shard.spec.count);
+    match counts.max().filter(|count| *count > 0) {
+        Some(count) if count != wished => {
+            tracing::warn!(
+                count,
+                wished,
+                "--shards is not what this install began with, and is passed over"
+            );
+            count
+        }
+        Some(count) => count,
+        None => wished,
+    }
+}
+
+fn keeper(shared: &Shared, fence: &Fence, keys: &Arc<Keys>, replicas: &Arc<Replicas>) -> Keeper {
+    Keeper {
+        api: Api::<Secret>::namespaced(shared.client.clone(), &shared.namespace),
+        keys: Arc::clone(keys),
+        replicas: Arc::clone(replicas),
+        fence: fence.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        rotate_after: shared.settings.rotate_keys,
+        clock: Timestamp::now,
+    }
+}
+
+fn context(
+    shared: &Shared,
+    fence: &Fence,
+    shards: &Arc<Shards>,
+    replicas: &Arc<Replicas>,
+) -> Context {
+    let reporter = Reporter {
+        controller: MANAGER.to_owned(),
+        instance: Some(shared.settings.identity.clone()),
+    };
+    Context {
+        client: shared.client.clone(),
+        class: shared.settings.class.clone(),
+        watched: shared.settings.watch_namespaces.clone(),
+        world: Arc::clone(&shared.world),
+        policy: shared.policy.clone(),
+        shards: Arc::clone(shards),
+        replicas: Arc::clone(replicas),
+        verifier: Arc::new(Verifier::default()),
+        absences: gone::Absences::new(Arc::clone(&shared.metrics)),
+        grace: report::Grace::default(),
+        recorder: Recorder::new(shared.client.clone(), reporter),
+        fence: fence.clone(),
+        metrics: Arc::clone(&shared.metrics),
+        clock: Timestamp::now,
+    }
+}
+
+impl Begun {
+    /// Turns, writes and questions, side by side; never returns.
+    async fn go_on(self, shared: &Arc<Shared>) {
+        let Self {
+            context,
+            keeper,
+            writer,
+            keys,
+        } = self;
+        let mut tasks = JoinSet::new();
+        let metrics = &shared.metrics;
+        let replicas = Arc::clone(&context.replicas);
+        let asker = Asker::new(keys, Arc::clone(&replicas), Arc::clone(metrics));
+        let pods = Api::<Pod>::namespaced(shared.client.clone(), &shared.namespace);
+        let labels = shared.settings.replicas.clone();
+        tasks.spawn(follow::follow(
+            pods,
+            labels,
+            replicas,
+            asker,
+            Arc::clone(metrics),
+        ));
+        tasks.spawn(async move { keeper.run().await });
+        let api = Api::namespaced(shared.client.clone(), &shared.namespace);
+        let watched = shards::watch::follow(api, Arc::clone(&context.shards), Arc::clone(metrics));
+        tasks.spawn(watched);
+        tasks.spawn(async move { writer.run().await });
+        // All that there is anything to know of has a turn.
+        shared.inbox.extend(context.world.realms());
+        shared.inbox.extend(context.shards.realms());
+        queue::run(&shared.inbox, |realm| {
+            domain::turn(realm, Arc::clone(&context))
+        })
+        .await;
+    }
+}

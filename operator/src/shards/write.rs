@@ -1,0 +1,266 @@
+//! Brings the shards that stand in the cluster to what is wanted.
+//!
+//! Changes are gathered for a moment, so that many make one write; a budget of
+//! bytes per second keeps etcd from being flooded. Each write carries the
+//! resource version that it was decided on: what somebody else wrote meanwhile
+//! is looked at first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use mailtrail_crds::shard::{SHARD_VERSION, shard_name};
+use mailtrail_crds::{ConfigShard, ConfigShardSpec};
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Draft, Shards};
+use crate::error::{Error, within};
+use crate::lease::Fence;
+use crate::metrics::Metrics;
+use crate::queue::Inbox;
+use crate::replicas::Replicas;
+
+/// The name that our fields are owned under.
+pub const MANAGER: &str = "mailtrail-operator";
+/// How long changes are gathered while the queue of turns is short.
+const GATHER: Duration = Duration::from_millis(20);
+/// How long they are gathered at most.
+const GATHER_LONGEST: Duration = Duration::from_millis(250);
+/// As many turns that wait mean that more changes are about to come.
+const BUSY: usize = 64;
+/// Bytes that may be written in a second.
+const BYTES_PER_SECOND: f64 = 4.0 * 1024.0 * 1024.0;
+/// Bytes that may be written at once after a quiet time.
+const BYTES_AT_ONCE: f64 = 8.0 * 1024.0 * 1024.0;
+/// Writes at a time.
+const CONCURRENCY: usize = 16;
+/// Wait after a write that failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Writes shards for as long as the term lasts.
+pub struct Writer {
+    /// Where to.
+    pub api: Api<ConfigShard>,
+    /// What.
+    pub shards: Arc<Shards>,
+    /// Who is named when something is written.
+    pub inbox: Arc<Inbox>,
+    /// Who is asked whether it is applied.
+    pub replicas: Arc<Replicas>,
+    /// Whether we still lead.
+    pub fence: Fence,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Writer {
+    /// Never returns.
+    pub async fn run(&self) {
+        let mut budget = Budget::full(Instant::now());
+        loop {
+            while self.shards.is_settled() {
+                self.shards.changed().await;
+            }
+            self.gather().await;
+            let drafts = self.shards.drafts();
+            let bytes: usize = drafts.iter().map(Draft::bytes).sum();
+            tokio::time::sleep(budget.spend(bytes, Instant::now())).await;
+            if !self.write_all(drafts).await {
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+
+    /// Waits while more changes come, within bounds.
+    async fn gather(&self) {
+        let begun = Instant::now();
+        tokio::time::sleep(GATHER).await;
+        while self.inbox.len() > BUSY && begun.elapsed() < GATHER_LONGEST {
+            tokio::time::sleep(GATHER).await;
+        }
+    }
+
+    /// Writes drafts; whether all of it worked.
+    async fn write_all(&self, drafts: Vec<Draft>) -> bool {
+        let writes = drafts.into_iter().map(|draft| self.write_one(draft));
+        let mut writes = stream::iter(writes).buffer_unordered(CONCURRENCY);
+        let mut all = true;
+        while let Some(done) = writes.next().await {
+            all &= done;
+        }
+        all
+    }
+
+    async fn write_one(&self, draft: Draft) -> bool {
+        match self.try_write(&draft).await {
+            Ok(object) => {
+                self.metrics.shard_writes.inc();
+                let bytes = u64::try_from(draft.bytes()).unwrap_or(u64::MAX);
+                self.metrics.shard_bytes.inc_by(bytes);
+                self.inbox.extend(self.shards.written(&draft, &object));
+                self.replicas.wake();
+                true
+            }
+            Err(error) => {
+                self.metrics.failed(error.category());
+                tracing::warn!(shard = draft.index, %error, "a shard could not be written: tried again");
+                self.look_again(draft.index, &error).await;
+                false
+            }
+        }
+    }
+
+    async fn try_write(&self, draft: &Draft) -> Result<ConfigShard, Error> {
+        self.fence.check()?;
+        const WHAT: &str = "ConfigShard";
+        let object = self.object(draft)?;
+        let name = shard_name(draft.index);
+        match draft.resource_version {
+            // Made, not applied: an object that is there after all is not
+            // overwritten unseen.
+            None => {
+                let params = PostParams {
+                    field_manager: Some(MANAGER.to_owned()),
+                    ..PostParams::default()
+                };
+                within(WHAT, self.api.create(&params, &object)).await
+            }
+            Some(_) => {
+                let params = PatchParams::apply(MANAGER).force();
+                within(WHAT, self.api.patch(&name, &params, &Patch::Apply(&object))).await
+            }
+        }
+    }
+
+    fn object(&self, draft: &Draft) -> Result<ConfigShard, Error> {
+        let mut entries = Vec::with_capacity(draft.entries.len());
+        for json in &draft.entries {
+            let entry = serde_json::from_str(json).map_err(|source| Error::Invalid {
+                what: "ConfigShard",
+                message: source.to_string(),
+            })?;
+            entries.push(entry);
+        }
+        let spec = ConfigShardSpec {
+            version: SHARD_VERSION,
+            index: draft.index,
+            count: self.shards.count(),
+            entries,
+        };
+        let mut object = ConfigShard::new(&shard_name(draft.index), spec);
+        object.metadata.resource_version = draft.resource_version.clone();
+        object.metadata.labels = Some(labels());
+        Ok(object)
+    }
+
+    /// After a conflict: takes the object as it stands, and writes on top.
+    async fn look_again(&self, index: u16, error: &Error) {
+        if !matches!(
+            error,
+            Error::Conflict { .. } | Error::Exists { .. } | Error::NotFound { .. }
+        ) {
+            return;
+        }
+        let name = shard_name(index);
+        match within("ConfigShard", self.api.get_opt(&name)).await {
+            Ok(Some(object)) => {
+                self.shards.seen(&object);
+            }
+            Ok(None) => self.shards.forget_object(index),
+            Err(_) => {}
+        }
+    }
+
+    /// Marks every shard as ours, before a term's first decision: whatever an
+    /// earlier holder still writes was decided on an older version and is
+    /// refused.
+    pub async fn touch_all(&self, holder: &str) -> Result<(), Error> {
+        let indices = self.shards.states().into_iter().map(|state| state.index);
+        let touches = indices.map(|index| self.touch(index, holder));
+        let mut touches = stream::iter(touches).buffer_unordered(CONCURRENCY);
+        while let Some(done) = touches.next().await {
+            done?;
+        }
+        Ok(())
+    }
+
+    async fn touch(&self, index: u16, holder: &str) -> Result<(), Error> {
+        self.fence.check()?;
+        let patch = json!({"metadata": {"annotations": {"mailtrail.dev/holder": holder}}});
+        let params = PatchParams {
+            field_manager: Some(format!("{MANAGER}-lease")),
+            ..PatchParams::default()
+        };
+        let name = shard_name(index);
+        let patch = Patch::Merge(&patch);
+        let patched = self.api.patch(&name, &params, &patch);
+        match within("ConfigShard", patched).await {
+            Ok(object) => {
+                self.shards.seen(&object);
+                Ok(())
+            }
+            Err(Error::NotFound { .. }) => {
+                self.shards.forget_object(index);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The labels of what the operator makes.
+pub fn labels() -> std::collections::BTreeMap<String, String> {
+    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    [
+        label("app.kubernetes.io/name", "mailtrail"),
+        label("app.kubernetes.io/managed-by", MANAGER),
+    ]
+    .into()
+}
+
+impl Draft {
+    fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.len()).sum()
+    }
+}
+
+/// A bucket that fills by [`BYTES_PER_SECOND`], up to [`BYTES_AT_ONCE`].
+struct Budget {
+    left: f64,
+    at: Instant,
+}
+
+impl Budget {
+    fn full(now: Instant) -> Self {
+        Self {
+            left: BYTES_AT_ONCE,
+            at: now,
+        }
+    }
+
+    /// Takes bytes out; how long to wait until they are there.
+    fn spend(&mut self, bytes: usize, now: Instant) -> Duration {
+        let gained = now.duration_since(self.at).as_secs_f64() * BYTES_PER_SECOND;
+        self.at = now;
+        // An f64 holds every size that fits into memory exactly enough.
+        self.left = (self.left + gained).min(BYTES_AT_ONCE) - bytes as f64;
+        Duration::from_secs_f64((-self.left).max(0.0) / BYTES_PER_SECOND)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_lets_a_burst_through_and_then_a_rate() {
+        let now = Instant::now();
+        let mut budget = Budget::full(now);
+        assert_eq!(budget.spend(8 << 20, now), Duration::ZERO);
+        assert_eq!(budget.spend(4 << 20, now), Duration::from_secs(1));
+        let later = now + Duration::from_secs(60);
+        assert_eq!(budget.spend(8 << 20, later), Duration::ZERO);
+    }
+}

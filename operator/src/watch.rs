@@ -1,0 +1,261 @@
+//! The watches that fill the [`World`]: each goes on for ever, whatever the API
+//! server does, and no object that cannot be read holds up the others.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::PartialObjectMeta;
+use kube::core::error_boundary::InvalidObject;
+use kube::core::{DeserializeGuard, ObjectMeta};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use kube::{Api, Client, Resource};
+use mailtrail_core::id::{Host, Realm};
+use mailtrail_crds::{HostClaim, TrackingDomain};
+use serde::de::DeserializeOwned;
+use tokio::sync::watch as flag;
+use tokio::task::JoinSet;
+
+use crate::metrics::Metrics;
+use crate::world::{self, World};
+
+/// Objects per page of a list: bounds what is held twice while listing.
+const PAGE: u32 = 250;
+
+/// Whether each watch has listed all there is, at least once.
+#[derive(Debug, Clone)]
+pub struct Synced(Vec<flag::Receiver<bool>>);
+
+impl Synced {
+    /// Returns once all of them have.
+    pub async fn wait(&mut self) {
+        for watch in &mut self.0 {
+            // A watch ends with the process only.
+            let _ = watch.wait_for(|synced| *synced).await;
+        }
+    }
+
+    /// Whether all of them have.
+    pub fn is(&self) -> bool {
+        self.0.iter().all(|watch| *watch.borrow())
+    }
+}
+
+/// Starts the watches of domains (in these namespaces, or all), claims and
+/// namespaces.
+pub fn start(
+    client: &Client,
+    namespaces: &[String],
+    world: &Arc<World>,
+    metrics: &Arc<Metrics>,
+    tasks: &mut JoinSet<()>,
+) -> Synced {
+    let mut synced = Vec::new();
+    let mut begin = || {
+        let (set, get) = flag::channel(false);
+        synced.push(get);
+        set
+    };
+    // With some namespaces watched one by one, no list of one says what is in
+    // the others.
+    let domains: Vec<(Option<String>, Api<_>)> = match namespaces {
+        [] => vec![(None, Api::all(client.clone()))],
+        some => some
+            .iter()
+            .map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name)))
+            .collect(),
+    };
+    for (namespace, api) in domains {
+        let to = Domains {
+            world: Arc::clone(world),
+            namespace,
+        };
+        tasks.spawn(follow(api, to, begin(), Arc::clone(metrics)));
+    }
+    let to = Claims(Arc::clone(world));
+    tasks.spawn(follow(
+        Api::<DeserializeGuard<HostClaim>>::all(client.clone()),
+        to,
+        begin(),
+        Arc::clone(metrics),
+    ));
+    let to = Namespaces(Arc::clone(world));
+    tasks.spawn(follow(
+        Api::<DeserializeGuard<PartialObjectMeta<Namespace>>>::all(client.clone()),
+        to,
+        begin(),
+        Arc::clone(metrics),
+    ));
+    Synced(synced)
+}
+
+/// Where a watch's objects go.
+trait Sink<K> {
+    type Key: Eq + Hash + Send;
+    const WHAT: &'static str;
+
+    fn key(meta: &ObjectMeta) -> Option<Self::Key>;
+    fn apply(&self, object: K);
+    fn gone(&self, key: &Self::Key);
+    fn only(&self, listed: &HashSet<Self::Key>);
+}
+
+/// Follows one kind for ever.
+async fn follow<K, S>(
+    api: Api<DeserializeGuard<K>>,
+    to: S,
+    synced: flag::Sender<bool>,
+    metrics: Arc<Metrics>,
+) where
+    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    S: Sink<K>,
+{
+    let config = watcher::Config::default().page_size(PAGE);
+    let mut events = std::pin::pin!(watch(api, config).default_backoff());
+    let mut listed = HashSet::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => listed.clear(),
+            Ok(Event::InitApply(DeserializeGuard(object))) => {
+                // One that cannot be read is there all the same: what was known
+                // of it stays.
+                listed.extend(S::key(meta_of(&object)));
+                take(&to, object, &metrics);
+            }
+            Ok(Event::InitDone) => {
+                to.only(&std::mem::take(&mut listed));
+                synced.send_replace(true);
+            }
+            Ok(Event::Apply(DeserializeGuard(object))) => take(&to, object, &metrics),
+            Ok(Event::Delete(DeserializeGuard(object))) => {
+                if let Some(key) = S::key(meta_of(&object)) {
+                    to.gone(&key);
+                }
+            }
+            Err(error) => {
+                metrics.watch_errors.inc();
+                tracing::warn!(kind = S::WHAT, error = %chain(&error), "a watch was interrupted and begins again");
+            }
+        }
+    }
+}
+
+fn meta_of<K: Resource>(object: &Result<K, InvalidObject>) -> &ObjectMeta {
+    object.as_ref().map_or_else(|bad| &bad.metadata, K::meta)
+}
+
+fn take<K, S: Sink<K>>(to: &S, object: Result<K, InvalidObject>, metrics: &Metrics) {
+    match object {
+        Ok(object) => to.apply(object),
+        Err(bad) => {
+            metrics.undecodable.inc();
+            let (namespace, name) = (bad.metadata.namespace, bad.metadata.name);
+            tracing::error!(
+                kind = S::WHAT,
+                object.namespace = namespace,
+                object.name = name,
+                error = bad.error,
+                "an object cannot be read: what was known of it stays"
+            );
+        }
+    }
+}
+
+/// An error and what caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+// === Sinks ===
+
+struct Domains {
+    world: Arc<World>,
+    /// The one namespace that is watched; absent: all.
+    namespace: Option<String>,
+}
+
+impl Sink<TrackingDomain> for Domains {
+    type Key = Realm;
+    const WHAT: &'static str = "TrackingDomain";
+
+    fn key(meta: &ObjectMeta) -> Option<Realm> {
+        Realm::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()
+    }
+
+    fn apply(&self, domain: TrackingDomain) {
+        self.world.domain(domain);
+    }
+
+    fn gone(&self, realm: &Realm) {
+        self.world.domain_gone(realm);
+    }
+
+    fn only(&self, listed: &HashSet<Realm>) {
+        self.world.only_domains(self.namespace.as_deref(), listed);
+    }
+}
+
+struct Claims(Arc<World>);
+
+impl Sink<HostClaim> for Claims {
+    type Key = Host;
+    const WHAT: &'static str = "HostClaim";
+
+    fn key(meta: &ObjectMeta) -> Option<Host> {
+        meta.name.as_deref()?.parse().ok()
+    }
+
+    fn apply(&self, claim: HostClaim) {
+        self.0.claim(claim);
+    }
+
+    fn gone(&self, host: &Host) {
+        self.0.claim_gone(host);
+    }
+
+    fn only(&self, listed: &HashSet<Host>) {
+        self.0.only_claims(listed);
+    }
+}
+
+struct Namespaces(Arc<World>);
+
+impl Sink<PartialObjectMeta<Namespace>> for Namespaces {
+    type Key = String;
+    const WHAT: &'static str = "Namespace";
+
+    fn key(meta: &ObjectMeta) -> Option<String> {
+        meta.name.clone()
+    }
+
+    fn apply(&self, namespace: PartialObjectMeta<Namespace>) {
+        let meta = namespace.metadata;
+        if let (Some(name), Some(uid)) = (meta.name, meta.uid) {
+            let terminating = meta.deletion_timestamp.is_some();
+            let namespace = world::Namespace { uid, terminating };
+            self.0.namespace(name, namespace);
+        }
+    }
+
+    fn gone(&self, name: &String) {
+        self.0.namespace_gone(name);
+    }
+
+    fn only(&self, listed: &HashSet<String>) {
+        self.0.only_namespaces(listed);
+    }
+}

@@ -1,0 +1,395 @@
+//! What is known of the cluster: TrackingDomains, HostClaims and namespaces as
+//! the watches tell of them, with the look-ups that turns need. Whoever changes
+//! names the realms that this concerns.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
+use mailtrail_core::id::{Host, Realm};
+use mailtrail_crds::{HostClaim, TrackingDomain};
+
+use crate::queue::Inbox;
+
+/// The cluster as it is known.
+#[derive(Debug)]
+pub struct World {
+    known: Mutex<Known>,
+    class: String,
+    inbox: Arc<Inbox>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    domains: HashMap<Realm, Arc<TrackingDomain>>,
+    claims: HashMap<Host, Arc<HostClaim>>,
+    /// Hosts that claims of our class give to a realm.
+    hosts_of: HashMap<Realm, BTreeSet<Host>>,
+    /// Realms whose specs name a host.
+    wanting: HashMap<Host, BTreeSet<Realm>>,
+    namespaces: HashMap<String, Namespace>,
+}
+
+/// A namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namespace {
+    /// Tells it from another of its name.
+    pub uid: String,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+}
+
+/// What is known that concerns one realm.
+#[derive(Debug, Clone)]
+pub struct Concern {
+    /// The object, where there is one.
+    pub domain: Option<Arc<TrackingDomain>>,
+    /// Its namespace.
+    pub namespace: Option<Namespace>,
+    /// The claims of our class that are this realm's.
+    pub own: Vec<Arc<HostClaim>>,
+    /// Who has the hosts that the spec names.
+    pub wanted: HashMap<Host, Arc<HostClaim>>,
+}
+
+/// The realm of an object.
+pub fn realm_of(domain: &TrackingDomain) -> Option<Realm> {
+    let namespace = domain.metadata.namespace.as_deref()?;
+    Realm::new(namespace, domain.metadata.name.as_deref()?).ok()
+}
+
+/// The host that a claim is of: its name.
+pub fn host_of(claim: &HostClaim) -> Option<Host> {
+    claim.metadata.name.as_deref()?.parse().ok()
+}
+
+/// The hosts that a spec names, those that are none left out: the schema has
+/// refused them already.
+pub fn hosts_named(domain: &TrackingDomain) -> impl Iterator<Item = Host> + '_ {
+    let named = std::iter::once(&domain.spec.host).chain(&domain.spec.aliases);
+    named.filter_map(|host| host.parse().ok())
+}
+
+impl World {
+    /// Nothing is known yet. Claims of `class` are ours.
+    pub fn new(class: String, inbox: Arc<Inbox>) -> Self {
+        Self {
+            known: Mutex::default(),
+            class,
+            inbox,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What concerns a realm.
+    pub fn concern(&self, realm: &Realm) -> Concern {
+        let known = self.lock();
+        let domain = known.domains.get(realm).cloned();
+        let hosts = known.hosts_of.get(realm).into_iter().flatten();
+        let own = hosts.filter_map(|host| known.claims.get(host).cloned());
+        let named = domain.iter().flat_map(|domain| hosts_named(domain));
+        let wanted = named.filter_map(|host| {
+            let claim = known.claims.get(&host)?;
+            Some((host, Arc::clone(claim)))
+        });
+        Concern {
+            namespace: known.namespaces.get(realm.namespace()).cloned(),
+            own: own.collect(),
+            wanted: wanted.collect(),
+            domain,
+        }
+    }
+
+    /// All realms that there is anything to know of.
+    pub fn realms(&self) -> HashSet<Realm> {
+        let known = self.lock();
+        let named = known.domains.keys().chain(known.hosts_of.keys());
+        named.cloned().collect()
+    }
+
+    /// How many domains of a namespace there are, of our class, up to and with
+    /// this one in the order in which they were made.
+    pub fn rank_in_namespace(&self, domain: &TrackingDomain) -> usize {
+        let order = |d: &TrackingDomain| (d.metadata.creation_timestamp.clone(), d.name_any());
+        let known = self.lock();
+        let this = order(domain);
+        let earlier = known.domains.values().filter(|other| {
+            other.metadata.namespace == domain.metadata.namespace
+                && other.spec.class_name == self.class
+                && order(other) <= this
+        });
+        earlier.count()
+    }
+
+    /// Whether an administrator has confirmed, by an annotation on one of its
+    /// claims, that a domain is gone.
+    pub fn is_confirmed_gone(&self, realm: &Realm, annotation: &str) -> bool {
+        let known = self.lock();
+        let mut hosts = known.hosts_of.get(realm).into_iter().flatten();
+        hosts.any(|host| {
+            let claim = known.claims.get(host);
+            claim.is_some_and(|claim| claim.annotations().contains_key(annotation))
+        })
+    }
+
+    /// How many domains and how many claims of ours there are.
+    pub fn counts(&self) -> (usize, usize) {
+        let known = self.lock();
+        let claims = known.hosts_of.values().map(BTreeSet::len).sum();
+        (known.domains.len(), claims)
+    }
+
+    // --- Domains ---
+
+    /// A domain was made or changed. What is older than what is known is passed
+    /// over: watches may lag behind our own writes.
+    pub fn domain(&self, mut domain: TrackingDomain) {
+        domain.metadata.managed_fields = None;
+        let Some(realm) = realm_of(&domain) else {
+            return;
+        };
+        let mut known = self.lock();
+        let before = known.domains.get(&realm);
+        if before.is_some_and(|before| is_older(&domain.metadata, &before.metadata)) {
+            return;
+        }
+        if let Some(before) = before.cloned() {
+            known.unwant(&realm, &before);
+        }
+        for host in hosts_named(&domain) {
+            known.wanting.entry(host).or_default().insert(realm.clone());
+        }
+        known.domains.insert(realm.clone(), Arc::new(domain));
+        drop(known);
+        self.inbox.push(realm);
+    }
+
+    /// A domain is gone.
+    pub fn domain_gone(&self, realm: &Realm) {
+        let mut known = self.lock();
+        if let Some(before) = known.domains.remove(realm) {
+            known.unwant(realm, &before);
+        }
+        drop(known);
+        self.inbox.push(realm.clone());
+    }
+
+    /// All domains there are, of one namespace or of all, after a list: the
+    /// others are gone.
+    pub fn only_domains(&self, namespace: Option<&str>, listed: &HashSet<Realm>) {
+        let known = self.lock();
+        let gone: Vec<_> = known
+            .domains
+            .keys()
+            .filter(|realm| namespace.is_none_or(|name| realm.namespace() == name))
+            .filter(|realm| !listed.contains(*realm))
+            .cloned()
+            .collect();
+        drop(known);
+        gone.iter().for_each(|realm| self.domain_gone(realm));
+    }
+
+    // --- Claims ---
+
+    /// A claim was made or changed.
+    pub fn claim(&self, mut claim: HostClaim) {
+        claim.metadata.managed_fields = None;
+        let Some(host) = host_of(&claim) else { return };
+        let mut known = self.lock();
+        let before = known.claims.get(&host);
+        if before.is_some_and(|before| is_older(&claim.metadata, &before.metadata)) {
+            return;
+        }
+        let mut concerned = known.disown(&host);
+        if claim.spec.class_name == self.class
+            && let Ok(realm) = claim.spec.realm.parse::<Realm>()
+        {
+            let hosts = known.hosts_of.entry(realm.clone()).or_default();
+            hosts.insert(host.clone());
+            concerned.push(realm);
+        }
+        known.claims.insert(host, Arc::new(claim));
+        drop(known);
+        self.inbox.extend(concerned);
+    }
+
+    /// A claim is gone: its owner and whoever wants the host are concerned.
+    pub fn claim_gone(&self, host: &Host) {
+        let mut known = self.lock();
+        let mut concerned = known.disown(host);
+        known.claims.remove(host);
+        concerned.extend(known.wanting.get(host).into_iter().flatten().cloned());
+        drop(known);
+        self.inbox.extend(concerned);
+    }
+
+    /// All claims there are, after a list.
+    pub fn only_claims(&self, listed: &HashSet<Host>) {
+        let known = self.lock();
+        let gone: Vec<_> = known
+            .claims
+            .keys()
+            .filter(|host| !listed.contains(*host))
+            .cloned()
+            .collect();
+        drop(known);
+        gone.iter().for_each(|host| self.claim_gone(host));
+    }
+
+    // --- Namespaces ---
+
+    /// A namespace was made or changed.
+    pub fn namespace(&self, name: String, namespace: Namespace) {
+        let mut known = self.lock();
+        let before = known.namespaces.insert(name.clone(), namespace.clone());
+        let concerned = if before.as_ref() == Some(&namespace) {
+            Vec::new()
+        } else {
+            known.in_namespace(&name)
+        };
+        drop(known);
+        self.inbox.extend(concerned);
+    }
+
+    /// A namespace is gone.
+    pub fn namespace_gone(&self, name: &str) {
+        self.lock().namespaces.remove(name);
+    }
+
+    /// All namespaces there are, after a list.
+    pub fn only_namespaces(&self, listed: &HashSet<String>) {
+        self.lock()
+            .namespaces
+            .retain(|name, _| listed.contains(name));
+    }
+}
+
+impl Known {
+    fn unwant(&mut self, realm: &Realm, domain: &TrackingDomain) {
+        for host in hosts_named(domain) {
+            if let Some(realms) = self.wanting.get_mut(&host) {
+                realms.remove(realm);
+                if realms.is_empty() {
+                    self.wanting.remove(&host);
+                }
+            }
+        }
+    }
+
+    /// Takes a host from the realm that had it, which is told.
+    fn disown(&mut self, host: &Host) -> Vec<Realm> {
+        let realm = self
+            .claims
+            .get(host)
+            .and_then(|c| c.spec.realm.parse().ok());
+        let Some(realm) = realm else {
+            return Vec::new();
+        };
+        if let Some(hosts) = self.hosts_of.get_mut(&realm) {
+            hosts.remove(host);
+            if hosts.is_empty() {
+                self.hosts_of.remove(&realm);
+            }
+        }
+        vec![realm]
+    }
+
+    fn in_namespace(&self, name: &str) -> Vec<Realm> {
+        let realms = self.domains.keys();
+        let there = realms.filter(|realm| realm.namespace() == name);
+        there.cloned().collect()
+    }
+}
+
+/// Whether an object is an earlier state than the one that is known. Resource
+/// versions are compared only where both are of one object and both numbers
+/// (they are, and compare, by the API server's promise since 1.35).
+fn is_older(new: &ObjectMeta, known: &ObjectMeta) -> bool {
+    let version = |meta: &ObjectMeta| meta.resource_version.as_deref()?.parse::<u64>().ok();
+    new.uid == known.uid
+        && matches!((version(new), version(known)), (Some(new), Some(known)) if new < known)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn world() -> World {
+        World::new("mailtrail".to_owned(), Arc::default())
+    }
+
+    fn domain(name: &str, host: &str, version: u64) -> TrackingDomain {
+        serde_json::from_value(json!({
+            "apiVersion": "mailtrail.dev/v1alpha1", "kind": "TrackingDomain",
+            "metadata": {"namespace": "shop", "name": name, "uid": name, "resourceVersion": version.to_string()},
+            "spec": {"host": host},
+        }))
+        .expect("a domain")
+    }
+
+    fn claim(host: &str, realm: &str, class: &str) -> HostClaim {
+        serde_json::from_value(json!({
+            "apiVersion": "mailtrail.dev/v1alpha1", "kind": "HostClaim",
+            "metadata": {"name": host, "uid": host, "resourceVersion": "1"},
+            "spec": {"realm": realm, "namespaceUid": "1", "className": class, "state": "Active", "role": "Host"},
+        }))
+        .expect("a claim")
+    }
+
+    fn realm(text: &str) -> Realm {
+        text.parse().expect("a realm")
+    }
+
+    #[test]
+    fn an_older_state_does_not_replace_a_newer_one() {
+        let world = world();
+        world.domain(domain("a", "new.example", 10));
+        world.domain(domain("a", "old.example", 9));
+        let concern = world.concern(&realm("shop/a"));
+        assert_eq!(concern.domain.expect("known").spec.host, "new.example");
+    }
+
+    #[test]
+    fn whoever_wants_a_host_hears_that_it_is_free() {
+        let world = world();
+        world.claim(claim("a.example", "other/b", "mailtrail"));
+        world.domain(domain("a", "a.example", 1));
+        let wanted = world.concern(&realm("shop/a")).wanted;
+        assert_eq!(wanted.len(), 1);
+        let inbox = Arc::clone(&world.inbox);
+        inbox_of(&inbox).clear();
+        world.claim_gone(&"a.example".parse().expect("host"));
+        let named = std::mem::take(&mut *inbox_of(&inbox));
+        assert!(named.contains(&realm("shop/a")) && named.contains(&realm("other/b")));
+    }
+
+    fn inbox_of(inbox: &Inbox) -> MutexGuard<'_, HashSet<Realm>> {
+        inbox.lock_for_tests()
+    }
+
+    #[test]
+    fn claims_of_another_class_stand_in_the_way_and_belong_to_nobody_here() {
+        let world = world();
+        world.claim(claim("a.example", "shop/a", "other"));
+        world.domain(domain("a", "a.example", 1));
+        let concern = world.concern(&realm("shop/a"));
+        assert!(concern.own.is_empty());
+        assert_eq!(concern.wanted.len(), 1);
+    }
+
+    #[test]
+    fn what_a_list_does_not_have_is_gone() {
+        let world = world();
+        world.domain(domain("a", "a.example", 1));
+        world.domain(domain("b", "b.example", 1));
+        world.only_domains(None, &HashSet::from([realm("shop/b")]));
+        assert!(world.concern(&realm("shop/a")).domain.is_none());
+        assert!(world.concern(&realm("shop/b")).domain.is_some());
+    }
+}
