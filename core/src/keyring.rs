@@ -303,13 +303,13 @@ impl Keyring {
         if self.staged().map(|key| key.id) != Some(id) {
             return Err(NotStaged(id));
         }
-        let keys = self.keys.iter().cloned().map(|key| RootKey {
+        let keys = self.keys.iter().map(|key| RootKey {
             state: match key.state {
                 KeyState::Active => KeyState::VerifyOnly,
                 KeyState::Staged if key.id == id => KeyState::Active,
                 other => other,
             },
-            ..key
+            ..key.clone()
         });
         Ok(Self {
             keys: keys.collect(),

@@ -5,6 +5,10 @@
     unreachable_pub,
     reason = "kube's schema derive repeats the struct inside a function"
 )]
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each printer column has a type, and some have the same"
+)]
 
 use kube::CustomResource;
 use schemars::JsonSchema;
