@@ -34,7 +34,7 @@ impl NameError {
 
 /// The stable identity of a tracking domain, `namespace/name`. It binds
 /// tokens, so that a host may be renamed without killing links.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Realm {
     text: Box<str>,
     slash: usize,
@@ -107,6 +107,19 @@ impl FromStr for Realm {
     }
 }
 
+/// As its text's, so that a map may be asked with that.
+impl std::hash::Hash for Realm {
+    fn hash<H: std::hash::Hasher>(&self, hasher: &mut H) {
+        self.text.hash(hasher);
+    }
+}
+
+impl std::borrow::Borrow<str> for Realm {
+    fn borrow(&self) -> &str {
+        &self.text
+    }
+}
+
 impl fmt::Display for Realm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -153,6 +166,13 @@ impl FromStr for Host {
             return Err(wrong("must not end like an IP address"));
         }
         Ok(Self(host.into()))
+    }
+}
+
+/// Lets a map be asked with a borrowed text: no allocation per request.
+impl std::borrow::Borrow<str> for Host {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 
