@@ -1,11 +1,14 @@
 //! The admin port: `/live`, `/ready`, `/metrics`, `/config`. Who may call:
-//! anyone who reaches the address (a kubelet, a Prometheus); `/config` only
-//! from a loopback address.
+//! anyone who reaches the address (a kubelet, a Prometheus); `/config` from a
+//! loopback address, or with a question signed by the operator ([`ack`]).
+
+mod ack;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,10 +20,16 @@ use serde::Serialize;
 use crate::config::{ConfigStatus, Live};
 use crate::metrics::Metrics;
 
+pub use ack::Acks;
+
 /// Whether this process should be sent requests: a latch that opens once and
 /// closes once.
 #[derive(Debug, Default)]
-pub struct Readiness(AtomicU8);
+pub struct Readiness {
+    state: AtomicU8,
+    /// What is waited for, in words; empty where nothing can be said.
+    waits_for: ArcSwap<String>,
+}
 
 const STARTING: u8 = 0;
 const READY: u8 = 1;
@@ -29,8 +38,10 @@ const STOPPING: u8 = 2;
 /// What the admin port answers from.
 #[derive(Clone)]
 pub struct Context {
-    /// Domains and keys.
-    pub live: Arc<Live>,
+    /// Domains and keys, once there are keys.
+    pub live: Arc<OnceLock<Arc<Live>>>,
+    /// Who may ask what is applied, and how many at once.
+    pub acks: Arc<Acks>,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Ready or not.
@@ -60,13 +71,18 @@ impl Readiness {
     /// Configuration, keys and listeners are there.
     pub fn ready(&self) {
         let _ = self
-            .0
+            .state
             .compare_exchange(STARTING, READY, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     /// A stop was asked for; never ready again.
     pub fn stopping(&self) {
-        self.0.store(STOPPING, Ordering::Relaxed);
+        self.state.store(STOPPING, Ordering::Relaxed);
+    }
+
+    /// Says what is waited for until then, such as `waiting for the keyring`.
+    pub fn waits_for(&self, what: String) {
+        self.waits_for.store(Arc::new(what));
     }
 }
 
@@ -78,7 +94,7 @@ pub async fn serve(listener: tokio::net::TcpListener, context: Context) -> std::
         .route("/live", get(live))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
-        .route("/config", get(config))
+        .route("/config", get(config).post(ack::ask))
         .with_state(context)
         .into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).await
@@ -88,11 +104,15 @@ async fn live() -> &'static str {
     "live\n"
 }
 
-async fn ready(State(context): State<Context>) -> (StatusCode, &'static str) {
-    match context.readiness.0.load(Ordering::Relaxed) {
-        READY => (StatusCode::OK, "ready\n"),
-        STOPPING => (StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+async fn ready(State(context): State<Context>) -> (StatusCode, String) {
+    let not_yet = StatusCode::SERVICE_UNAVAILABLE;
+    match context.readiness.state.load(Ordering::Relaxed) {
+        READY => (StatusCode::OK, "ready\n".to_owned()),
+        STOPPING => (not_yet, "stopping\n".to_owned()),
+        _ => match context.readiness.waits_for.load().as_str() {
+            "" => (not_yet, "starting\n".to_owned()),
+            what => (not_yet, format!("{what}\n")),
+        },
     }
 }
 
@@ -112,7 +132,10 @@ async fn config(
         const WHY: &str = "the configuration is shown to loopback addresses only\n";
         return (StatusCode::FORBIDDEN, WHY).into_response();
     }
-    let keys = context.live.keys();
+    let Some(live) = context.live.get() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response();
+    };
+    let keys = live.keys();
     let keys = keys.keyring().states();
     let applied = AppliedConfig {
         keys: keys
@@ -122,7 +145,7 @@ async fn config(
             })
             .collect(),
         rules_file: context.rules_file,
-        config: context.live.status(),
+        config: live.status(),
     };
     const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
     ([NO_STORE], Json(applied)).into_response()

@@ -33,6 +33,24 @@ pub struct Args {
     #[arg(long, env = "MAILTRAIL_MANIFESTS", value_name = "PATH")]
     manifests: Option<PathBuf>,
 
+    /// ConfigShards from a folder, each file one, read again when changed: what the operator writes
+    /// into a cluster.
+    #[arg(long, env = "MAILTRAIL_CONFIG_DIR", value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+
+    /// ConfigShards from the cluster: the one that the pod runs in, or the kubeconfig's.
+    #[arg(long, env = "MAILTRAIL_CLUSTER")]
+    cluster: bool,
+
+    /// Namespace of the ConfigShards; without this flag the pod's own, or the kubeconfig's.
+    #[arg(long, env = "MAILTRAIL_NAMESPACE", value_name = "NAME")]
+    namespace: Option<String>,
+
+    /// UID of the pod that this is, by which the operator asks what has been applied; without it
+    /// no such question is answered.
+    #[arg(long, env = "MAILTRAIL_POD_UID", value_name = "UID")]
+    pod_uid: Option<String>,
+
     /// Folder for events, keyring and what else outlives a restart; made when missing.
     #[arg(long, env = "MAILTRAIL_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -42,7 +60,8 @@ pub struct Args {
     #[arg(long, env = "MAILTRAIL_JOURNAL_MAX", value_name = "SIZE", value_parser = size)]
     journal_max: Option<u64>,
 
-    /// Keyring file; without this flag `keyring.json` in the data folder, made when missing.
+    /// Keyring file; with --manifests, and without this flag, `keyring.json` in the data folder,
+    /// made when missing. With --cluster or --config-dir it is the operator's, and waited for.
     #[arg(long, env = "MAILTRAIL_KEYRING", value_name = "FILE")]
     keyring: Option<PathBuf>,
 
@@ -178,8 +197,10 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Most bytes of the journal.
     pub journal_max_bytes: Option<u64>,
-    /// Keyring file, and whether one is made when it is missing.
+    /// Keyring file, and what is done when it is missing.
     pub keyring: KeyringFile,
+    /// The pod that this is, as far as there is one.
+    pub pod_uid: Option<String>,
     /// Address for readers.
     pub public: SocketAddr,
     /// Address for services.
@@ -209,6 +230,13 @@ pub struct Settings {
 pub enum Source {
     /// Manifests, a file or a folder.
     Manifests(PathBuf),
+    /// A folder of ConfigShards.
+    ConfigDir(PathBuf),
+    /// ConfigShards of a cluster.
+    Cluster {
+        /// Their namespace; absent: the pod's own, or the kubeconfig's.
+        namespace: Option<String>,
+    },
 }
 
 /// The keyring's place.
@@ -216,9 +244,19 @@ pub enum Source {
 pub struct KeyringFile {
     /// The file.
     pub path: PathBuf,
-    /// Whether it is made when missing: only in the data folder, never where
-    /// someone said that one is.
-    pub make_when_missing: bool,
+    /// What is done when it is missing.
+    pub when_missing: WhenMissing,
+}
+
+/// What is done where there is no keyring file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenMissing {
+    /// One is made: only in the data folder, never where someone said that one is.
+    Make,
+    /// The program does not start.
+    Fail,
+    /// It is waited for: the operator makes it, and a pod may start before that.
+    Wait,
 }
 
 /// Flags that do not go together; one line each.
@@ -244,12 +282,7 @@ impl Args {
     /// What these flags mean together.
     pub fn settings(self) -> Result<Settings, SettingsError> {
         let mut faults = Vec::new();
-        if self.manifests.is_none() {
-            faults.push(
-                "--manifests PATH is needed: a file or folder with TrackingDomain resources"
-                    .to_owned(),
-            );
-        }
+        let source = self.source(&mut faults);
         if self.data_dir.is_none() {
             faults.push("--data-dir DIR is needed: the folder that events are kept in".to_owned());
         }
@@ -259,19 +292,16 @@ impl Args {
                 self.api
             ));
         }
-        let (Some(manifests), Some(data_dir), true) =
-            (self.manifests, self.data_dir, faults.is_empty())
+        let keyring = self.keyring_file(&mut faults);
+        let (Some(source), Some(data_dir), Some(keyring), true) =
+            (source, self.data_dir, keyring, faults.is_empty())
         else {
             return Err(SettingsError(faults));
         };
         Ok(Settings {
-            source: Source::Manifests(manifests),
-            keyring: KeyringFile {
-                make_when_missing: self.keyring.is_none(),
-                path: self
-                    .keyring
-                    .unwrap_or_else(|| data_dir.join("keyring.json")),
-            },
+            source,
+            keyring,
+            pod_uid: self.pod_uid.filter(|uid| !uid.is_empty()),
             data_dir,
             journal_max_bytes: self.journal_max,
             public: self.public,
@@ -288,6 +318,60 @@ impl Args {
             leave: self.leave,
             drain: self.drain,
         })
+    }
+
+    /// The one source that is named.
+    fn source(&self, faults: &mut Vec<String>) -> Option<Source> {
+        let manifests = self.manifests.clone().map(Source::Manifests);
+        let config_dir = self.config_dir.clone().map(Source::ConfigDir);
+        let cluster = self.cluster.then(|| Source::Cluster {
+            namespace: self.namespace.clone(),
+        });
+        if self.namespace.is_some() && !self.cluster {
+            faults.push("--namespace NAME is for --cluster alone".to_owned());
+        }
+        let mut named = [manifests, config_dir, cluster].into_iter().flatten();
+        let source = named.next();
+        if source.is_none() {
+            faults.push(
+                "--manifests PATH (a file or folder with TrackingDomain resources), --config-dir DIR or --cluster is needed: \
+                 where tracking domains come from"
+                    .to_owned(),
+            );
+        }
+        if named.next().is_some() {
+            faults.push(
+                "--manifests, --config-dir and --cluster exclude each other: domains come from one place"
+                    .to_owned(),
+            );
+        }
+        source
+    }
+
+    /// Where the keyring is. Only who is alone on a machine makes one: replicas
+    /// share theirs.
+    fn keyring_file(&self, faults: &mut Vec<String>) -> Option<KeyringFile> {
+        let shared = self.cluster || self.config_dir.is_some();
+        match (&self.keyring, shared) {
+            (Some(path), shared) => Some(KeyringFile {
+                path: path.clone(),
+                when_missing: match shared {
+                    true => WhenMissing::Wait,
+                    false => WhenMissing::Fail,
+                },
+            }),
+            (None, true) => {
+                faults.push(
+                    "--keyring FILE is needed with --cluster or --config-dir: the operator's keyring, which all replicas share"
+                        .to_owned(),
+                );
+                None
+            }
+            (None, false) => self.data_dir.as_ref().map(|data_dir| KeyringFile {
+                path: data_dir.join("keyring.json"),
+                when_missing: WhenMissing::Make,
+            }),
+        }
     }
 }
 
@@ -362,9 +446,48 @@ mod tests {
     fn a_keyring_that_was_named_is_never_made() {
         let named =
             settings(&["--manifests", "m", "--data-dir", "d", "--keyring", "k"]).expect("settings");
-        assert!(!named.keyring.make_when_missing);
+        assert_eq!(named.keyring.when_missing, WhenMissing::Fail);
         let own = settings(&["--manifests", "m", "--data-dir", "d"]).expect("settings");
-        assert!(own.keyring.make_when_missing && own.keyring.path.ends_with("d/keyring.json"));
+        assert_eq!(own.keyring.when_missing, WhenMissing::Make);
+        assert!(own.keyring.path.ends_with("d/keyring.json"));
+    }
+
+    #[test]
+    fn domains_come_from_exactly_one_place() {
+        let base = ["--data-dir", "d", "--keyring", "k"];
+        let with = |flags: &[&str]| settings(&[&base[..], flags].concat());
+        for (flags, source) in [
+            (&["--manifests", "m"][..], Source::Manifests("m".into())),
+            (&["--config-dir", "c"], Source::ConfigDir("c".into())),
+            (&["--cluster"], Source::Cluster { namespace: None }),
+            (
+                &["--cluster", "--namespace", "n"],
+                Source::Cluster {
+                    namespace: Some("n".to_owned()),
+                },
+            ),
+        ] {
+            assert_eq!(with(flags).expect("settings").source, source);
+        }
+        for wrong in [
+            &[][..],
+            &["--manifests", "m", "--cluster"],
+            &["--config-dir", "c", "--cluster"],
+            &["--manifests", "m", "--namespace", "n"],
+        ] {
+            assert!(with(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn replicas_share_a_keyring_that_is_named_and_waited_for() {
+        for source in [&["--cluster"][..], &["--config-dir", "c"]] {
+            let base = [source, &["--data-dir", "d"]].concat();
+            let fault = settings(&base).expect_err("no keyring");
+            assert!(fault.contains("--keyring"), "{fault}");
+            let named = settings(&[&base[..], &["--keyring", "k"]].concat()).expect("settings");
+            assert_eq!(named.keyring.when_missing, WhenMissing::Wait);
+        }
     }
 
     #[test]

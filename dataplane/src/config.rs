@@ -1,20 +1,23 @@
 //! What requests are answered from: the domains and keys of this moment.
 //!
-//! Sources (manifests now; a config folder and the cluster later) build
+//! Sources (manifests; ConfigShards from a folder or the cluster) build
 //! snapshots and swap them in here; requests take one and keep it to their end.
 
+mod acks;
 mod changes;
 mod kept;
 pub mod manifests;
 mod metrics;
 pub mod rules;
+pub mod shards;
 mod status;
 mod watch;
 
+pub use acks::{QuestionError, answer, question};
 pub use changes::{Look, Looked, POLL, SETTLE, watch};
 pub use kept::{Before, Kept};
 pub use metrics::ConfigMetrics;
-pub use status::{ConfigStatus, DomainStatus};
+pub use status::{ConfigStatus, DomainStatus, ShardStatus};
 pub use watch::Watcher;
 
 use std::sync::Arc;
@@ -22,8 +25,10 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use mailtrail_core::config::Snapshot;
 use mailtrail_core::token::Keys;
+use tokio::sync::watch as channel;
 
 use manifests::ManifestErrors;
+use shards::Applied;
 
 /// What was in use when it was looked at.
 pub type Peeked<T> = arc_swap::Guard<Arc<T>>;
@@ -34,6 +39,8 @@ pub struct Live {
     snapshot: ArcSwap<Snapshot>,
     keys: ArcSwap<Keys>,
     refused: ArcSwap<ManifestErrors>,
+    /// What is applied of shards; nothing where domains come from manifests.
+    applied: channel::Sender<Option<Arc<Applied>>>,
 }
 
 impl Live {
@@ -43,6 +50,7 @@ impl Live {
             snapshot: ArcSwap::from_pointee(snapshot),
             keys: ArcSwap::from_pointee(keys),
             refused: ArcSwap::default(),
+            applied: channel::Sender::new(None),
         }
     }
 
@@ -67,6 +75,18 @@ impl Live {
         self.snapshot.store(Arc::new(snapshot));
     }
 
+    /// Requests that begin from now on see these domains, and who asks is told
+    /// that these shards are applied: in that order.
+    pub fn replace_shards(&self, snapshot: Snapshot, applied: Applied) {
+        self.replace_snapshot(snapshot);
+        self.applied.send_replace(Some(Arc::new(applied)));
+    }
+
+    /// What is applied of shards, now and as it changes.
+    pub fn applied(&self) -> channel::Receiver<Option<Arc<Applied>>> {
+        self.applied.subscribe()
+    }
+
     /// Requests that begin from now on see these keys.
     pub fn replace_keys(&self, keys: Keys) {
         self.keys.store(Arc::new(keys));
@@ -74,7 +94,12 @@ impl Live {
 
     /// What is served, and what of the source's newest state is not.
     pub fn status(&self) -> ConfigStatus {
-        ConfigStatus::new(&self.snapshot.load(), &self.refused.load())
+        let applied = self.applied.borrow().clone();
+        ConfigStatus::new(
+            &self.snapshot.load(),
+            &self.refused.load(),
+            applied.as_deref(),
+        )
     }
 
     /// Notes what of the source's newest state was refused; nothing, when it is

@@ -3,21 +3,21 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use aws_lc_rs::rand;
 use mailtrail_core::keyring::{DOCUMENT_MAX_BYTES, KEY_BYTES, Keyring, KeyringError};
 use mailtrail_core::token::Keys;
 use tokio::sync::{Notify, watch};
 
-use crate::args::KeyringFile;
+use crate::args::{KeyringFile, WhenMissing};
 use crate::config::Live;
 
-/// How often the file's time stamp is looked at.
-const POLL: Duration = Duration::from_secs(2);
+/// How often the file is looked at: a rotation waits for every replica.
+const POLL: Duration = Duration::from_millis(250);
 /// Shortest time between two readings that unknown key ids ask for, so that
 /// forged tokens cannot keep the disk busy.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(500);
@@ -72,7 +72,8 @@ pub enum FileError {
 pub fn open(file: &KeyringFile, used_before: bool) -> Result<Keyring, FileError> {
     match read(&file.path) {
         Err(FileError::Io { source, .. })
-            if source.kind() == io::ErrorKind::NotFound && file.make_when_missing =>
+            if source.kind() == io::ErrorKind::NotFound
+                && file.when_missing == WhenMissing::Make =>
         {
             if used_before {
                 return Err(FileError::Lost {
@@ -82,6 +83,38 @@ pub fn open(file: &KeyringFile, used_before: bool) -> Result<Keyring, FileError>
             make(&file.path)
         }
         other => other,
+    }
+}
+
+/// The same; where the file is to be waited for, `None` says that it is not
+/// there yet.
+pub fn look(file: &KeyringFile, used_before: bool) -> Result<Option<Keyring>, FileError> {
+    match open(file, used_before) {
+        Err(FileError::Io { source, .. })
+            if source.kind() == io::ErrorKind::NotFound
+                && file.when_missing == WhenMissing::Wait =>
+        {
+            Ok(None)
+        }
+        other => other.map(Some),
+    }
+}
+
+/// Looks until the file is there; `not_yet` is told once where it is not.
+pub async fn wait_for(
+    file: KeyringFile,
+    used_before: bool,
+    not_yet: impl FnOnce(),
+) -> Result<Keyring, FileError> {
+    let mut not_yet = Some(not_yet);
+    loop {
+        if let Some(keyring) = look(&file, used_before)? {
+            return Ok(keyring);
+        }
+        if let Some(not_yet) = not_yet.take() {
+            not_yet();
+        }
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -149,7 +182,7 @@ fn make(path: &Path) -> Result<Keyring, FileError> {
     Ok(keyring)
 }
 
-/// Follows the file: reads it when its time stamp changes and, at once, when
+/// Follows the file: reads it when it is another or has changed and, at once, when
 /// `asked` says that a token named an unknown key. A bad file keeps the keys
 /// in use. Ends when `stop` turns true.
 pub async fn follow(
@@ -158,14 +191,15 @@ pub async fn follow(
     asked: Arc<Notify>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut seen = modified(&path);
+    // Since the start it may have changed already.
+    let mut seen = None;
     loop {
         let by_request = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
             () = asked.notified() => true,
             () = tokio::time::sleep(POLL) => false,
         };
-        let now = modified(&path);
+        let now = state(&path);
         if !by_request && now == seen {
             continue;
         }
@@ -198,8 +232,12 @@ fn refresh(path: &Path, live: &Live) -> Result<(), FileError> {
     Ok(())
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|m| m.modified()).ok()
+/// What tells one state of the file from another, links followed: a mounted
+/// Secret is swapped by a link to the folder that its files are in.
+fn state(path: &Path) -> Option<(u64, u64, u64, i64, i64)> {
+    let about = std::fs::metadata(path).ok()?;
+    let (device, inode, bytes) = (about.dev(), about.ino(), about.len());
+    Some((device, inode, bytes, about.mtime(), about.mtime_nsec()))
 }
 
 #[cfg(test)]
@@ -209,7 +247,7 @@ mod tests {
     fn file(folder: &tempfile::TempDir) -> KeyringFile {
         KeyringFile {
             path: folder.path().join("keyring.json"),
-            make_when_missing: true,
+            when_missing: WhenMissing::Make,
         }
     }
 
@@ -239,10 +277,48 @@ mod tests {
     fn a_named_keyring_that_is_missing_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let named = KeyringFile {
-            make_when_missing: false,
+            when_missing: WhenMissing::Fail,
             ..file(&folder)
         };
         assert!(matches!(open(&named, false), Err(FileError::Io { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_keyring_that_is_waited_for_is_never_made() {
+        let (folder, other) = (tempfile::tempdir(), tempfile::tempdir());
+        let (folder, other) = (folder.expect("a folder"), other.expect("a folder"));
+        let made = open(&file(&other), false).expect("made");
+        let waited = KeyringFile {
+            when_missing: WhenMissing::Wait,
+            ..file(&folder)
+        };
+        assert!(look(&waited, false).expect("no fault").is_none());
+        assert!(!waited.path.exists());
+        let (from, to) = (file(&other).path, waited.path.clone());
+        let came = wait_for(waited, false, || {
+            std::fs::copy(from, to).expect("copied");
+        });
+        assert_eq!(came.await.expect("a keyring"), made);
+    }
+
+    #[test]
+    fn a_secret_swapped_by_a_link_is_another_state() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keyring.json");
+        let data = folder.path().join("..data");
+        std::os::unix::fs::symlink("..data/keyring.json", &path).expect("a link");
+        let mut seen = vec![state(&path)];
+        for version in ["..1", "..2"] {
+            let inside = folder.path().join(version);
+            std::fs::create_dir(&inside).expect("a folder");
+            std::fs::write(inside.join("keyring.json"), "same").expect("written");
+            let link = folder.path().join("..data_tmp");
+            std::os::unix::fs::symlink(version, &link).expect("a link");
+            std::fs::rename(&link, &data).expect("swapped");
+            seen.push(state(&path));
+        }
+        assert_eq!(seen[0], None);
+        assert!(seen[1].is_some() && seen[2].is_some() && seen[1] != seen[2]);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod api;
 pub mod args;
+pub mod cluster;
 pub mod config;
 pub mod hit;
 pub mod judge;

@@ -1,43 +1,44 @@
 //! Starts, joins and drains the long-lived tasks, in a stated order.
 //!
-//! Start: data folder (locked) → keyring → tracking domains → listeners →
-//! ready. Stop, on SIGTERM or SIGINT: not ready → readers' connections and
+//! Start: data folder (locked) → addresses, of which the admin port answers from
+//! here on → keyring → tracking domains → listeners → ready. Stop, on SIGTERM or SIGINT: not ready → readers' connections and
 //! services' requests are answered and closed, within the drain's bound → the
 //! store syncs what it holds → exit. Nothing that was answered is lost.
 
 mod journal;
 mod log;
+mod open;
+mod source;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mailtrail_core::token::Keys;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::admin::{self, Readiness};
+use crate::admin::{self, Acks, Readiness};
 use crate::args::{Args, Settings, SettingsError, Source};
-use crate::config::manifests::{self, Baseline};
-use crate::config::rules::{self, RulesBaseline, RulesFileError, RulesWatcher};
-use crate::config::{self, Kept, Live, Watcher};
-use crate::judge::{LiveRules, Rules};
+use crate::config::rules::{RulesBaseline, RulesFileError, RulesWatcher};
+use crate::config::{self, Live, manifests};
+use crate::judge::LiveRules;
 use crate::metrics::Metrics;
 use crate::store::{self, Retaining, Retention, Store};
-use crate::{api, keyring, serve};
+use crate::{api, serve};
+
+use open::{Base, keyring, open, ready, share};
+use source::Opened;
 
 pub use journal::look_into;
 pub use log::tell;
 
 /// Longest wait for the store's last sync, beyond the drain's own bound.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// How often it is asked whether the list of withdrawals is loaded.
-const LOADED_POLL: Duration = Duration::from_millis(10);
 /// Threads that carry the API, the admin port and the watchers.
 const SIDE_THREADS: usize = 2;
 
@@ -63,7 +64,7 @@ pub enum RunError {
     },
     /// There is no keyring.
     #[error(transparent)]
-    Keyring(#[from] keyring::FileError),
+    Keyring(#[from] crate::keyring::FileError),
     /// The manifests are wrong.
     #[error(transparent)]
     Manifests(#[from] manifests::ManifestErrors),
@@ -104,9 +105,9 @@ struct Shared {
     key_missing: Arc<Notify>,
 }
 
-/// What the files' later states are compared with.
-struct Baselines {
-    manifests: Baseline,
+/// What goes on from the first look at the files.
+struct Sources {
+    domains: Opened,
     rules: Option<RulesBaseline>,
 }
 
@@ -130,68 +131,40 @@ pub fn run(args: Args) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(RunError::Runtime)?;
-    runtime.block_on(async {
-        let (shared, baselines) = open(&settings)?;
-        let bound = bind(&settings).await?;
-        // Asked for before "ready" is said: a signal is never missed.
-        let asked_to_stop = asked_to_stop().map_err(RunError::Runtime)?;
-        let started = start(&settings, &shared, baselines, bound)?;
-        let ready = async {
-            // Until then nothing that names a recipient would be recorded.
-            while !shared.store.withdrawals_loaded() {
-                tokio::time::sleep(LOADED_POLL).await;
-            }
-            shared.readiness.ready();
-            std::future::pending::<()>().await;
-        };
-        tokio::select! {
-            () = asked_to_stop => {}
-            () = ready => {}
+    runtime.block_on(serve_until_stopped(&settings))
+}
+
+async fn serve_until_stopped(settings: &Settings) -> Result<(), RunError> {
+    let base = open(settings)?;
+    let bound = bind(settings).await?;
+    log::addresses(&bound.public, &bound.api, &bound.admin);
+    // Asked for before "ready" is said: a signal is never missed.
+    let asked_to_stop = asked_to_stop().map_err(RunError::Runtime)?;
+    tokio::pin!(asked_to_stop);
+    // It answers to the very end: probes should see "stopping".
+    let live = Arc::new(OnceLock::new());
+    let context = admin_context(settings, &base, Arc::clone(&live));
+    let admin = tokio::spawn(admin::serve(bound.admin, context));
+    let keyring = tokio::select! {
+        keyring = keyring(settings, &base) => keyring?,
+        () = &mut asked_to_stop => {
+            close(&base.store).await;
+            return Ok(());
         }
-        started.stop(&settings, &shared).await;
-        Ok(())
-    })
+    };
+    let (shared, sources) = share(settings, base, keyring)?;
+    let _ = live.set(Arc::clone(&shared.live));
+    let listeners = (bound.public, bound.api);
+    let started = start(settings, &shared, sources, listeners, admin)?;
+    tokio::select! {
+        () = asked_to_stop => {}
+        () = ready(&shared) => {}
+    }
+    started.stop(settings, &shared).await;
+    Ok(())
 }
 
 // === Start ===
-
-/// Opens what is on disk: the data folder before the keyring, since its lock
-/// says that no other process is at work on that either.
-fn open(settings: &Settings) -> Result<(Shared, Baselines), RunError> {
-    let metrics = Arc::new(Metrics::new());
-    let used_before = store::was_used(&settings.data_dir);
-    let (rules, rules_baseline) = match settings.rules.clone().map(rules::load).transpose()? {
-        Some((rules, baseline)) => (rules, Some(baseline)),
-        None => (Rules::shipped(), None),
-    };
-    let rules = Arc::new(LiveRules::new(rules));
-    let store = Store::open(
-        store::Settings {
-            settle: settings.settle,
-            journal_max_bytes: settings.journal_max_bytes,
-            rules: Some(Arc::clone(&rules)),
-            ..store::Settings::at(settings.data_dir.clone())
-        },
-        Arc::clone(&metrics),
-    )?;
-    let keyring = keyring::open(&settings.keyring, used_before)?;
-    let Source::Manifests(path) = &settings.source;
-    let loaded = manifests::load_and_keep(path, &Kept::in_folder(&settings.data_dir), used_before)?;
-    loaded.log("loaded");
-    let shared = Shared {
-        live: Arc::new(Live::new(loaded.snapshot, Keys::new(keyring))),
-        rules,
-        store,
-        metrics,
-        readiness: Arc::default(),
-        key_missing: Arc::default(),
-    };
-    let baselines = Baselines {
-        manifests: loaded.baseline,
-        rules: rules_baseline,
-    };
-    Ok((shared, baselines))
-}
 
 async fn bind(settings: &Settings) -> Result<Bound, RunError> {
     Ok(Bound {
@@ -209,6 +182,7 @@ fn public_settings(settings: &Settings) -> serve::Settings {
         unknown_keys: match settings.source {
             // One machine, one keyring: nobody else seals tokens.
             Source::Manifests(_) => serve::UnknownKeys::Forged,
+            Source::ConfigDir(_) | Source::Cluster { .. } => serve::UnknownKeys::MayCome,
         },
         ..serve::Settings::at(settings.public)
     }
@@ -244,8 +218,9 @@ struct Started {
 fn start(
     settings: &Settings,
     shared: &Shared,
-    baselines: Baselines,
-    bound: Bound,
+    sources: Sources,
+    (public, api): (serve::Bound, TcpListener),
+    admin: JoinHandle<io::Result<()>>,
 ) -> Result<Started, RunError> {
     let Shared {
         live,
@@ -255,17 +230,16 @@ fn start(
         readiness: _,
         key_missing,
     } = shared;
-    log::addresses(&bound.public, &bound.api, &bound.admin);
     log::rules(settings.rules.as_deref());
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
     tasks.spawn(api::serve(
-        bound.api,
+        api,
         api::Context {
             live: Arc::clone(live),
             store: store.clone(),
             metrics: Arc::clone(metrics),
-            local_port: bound.public.addr().port(),
+            local_port: public.addr().port(),
             clock: Arc::new(Timestamp::now),
             authorizer: authorizer(settings)?,
             settings: api::Settings {
@@ -275,17 +249,15 @@ fn start(
         },
         stopped(stopping.clone()),
     ));
-    watch_files(settings, shared, baselines, &stopping, &mut tasks);
-    let keyring = settings.keyring.path.clone();
-    tasks.spawn(keyring::follow(
-        keyring,
+    sources.domains.follow(shared, &stopping, &mut tasks);
+    watch_rules(shared, sources.rules, &stopping, &mut tasks);
+    tasks.spawn(crate::keyring::follow(
+        settings.keyring.path.clone(),
         Arc::clone(live),
         Arc::clone(key_missing),
         stopping,
     ));
-    // It answers to the very end: probes should see "stopping".
-    let admin = tokio::spawn(admin::serve(bound.admin, admin_context(settings, shared)));
-    let public = bound.public.start(serve::Context {
+    let public = public.start(serve::Context {
         live: Arc::clone(live),
         rules: Arc::clone(rules),
         store: store.clone(),
@@ -302,33 +274,31 @@ fn start(
     })
 }
 
-fn admin_context(settings: &Settings, shared: &Shared) -> admin::Context {
+fn admin_context(
+    settings: &Settings,
+    base: &Base,
+    live: Arc<OnceLock<Arc<Live>>>,
+) -> admin::Context {
     let rules_file = settings.rules.as_deref();
     admin::Context {
-        live: Arc::clone(&shared.live),
-        metrics: Arc::clone(&shared.metrics),
-        readiness: Arc::clone(&shared.readiness),
+        live,
+        acks: Arc::new(Acks::new(settings.pod_uid.clone())),
+        metrics: Arc::clone(&base.metrics),
+        readiness: Arc::clone(&base.readiness),
         rules_file: rules_file.map(|path| path.display().to_string()),
     }
 }
 
-/// Manifests and rules are read again when they change.
-fn watch_files(
-    settings: &Settings,
+/// Rules are read again when they change.
+fn watch_rules(
     shared: &Shared,
-    baselines: Baselines,
+    baseline: Option<RulesBaseline>,
     stopping: &watch::Receiver<bool>,
     tasks: &mut JoinSet<()>,
 ) {
-    let metrics = &shared.metrics.config;
-    let Source::Manifests(path) = settings.source.clone();
-    let live = Arc::clone(&shared.live);
-    let kept = Kept::in_folder(&settings.data_dir);
-    let watcher = Watcher::new(path, baselines.manifests, live, metrics.clone(), kept);
-    tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
-    if let Some(baseline) = baselines.rules {
+    if let Some(baseline) = baseline {
         let rules = Arc::clone(&shared.rules);
-        let watcher = RulesWatcher::new(baseline, rules, metrics.clone());
+        let watcher = RulesWatcher::new(baseline, rules, shared.metrics.config.clone());
         tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
     }
 }
@@ -382,12 +352,16 @@ impl Started {
             );
         }
         drop(self.retaining);
-        match tokio::time::timeout(CLOSE_WITHIN, shared.store.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) => tracing::error!("the store could not keep all that was queued"),
-            Err(_) => tracing::error!("the store did not reach the disk in time"),
-        }
+        close(&shared.store).await;
         self.admin.abort();
-        tracing::info!("stopped");
     }
+}
+
+async fn close(store: &Store) {
+    match tokio::time::timeout(CLOSE_WITHIN, store.close()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => tracing::error!("the store could not keep all that was queued"),
+        Err(_) => tracing::error!("the store did not reach the disk in time"),
+    }
+    tracing::info!("stopped");
 }

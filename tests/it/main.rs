@@ -1,5 +1,6 @@
 //! The promises that need a running program or the whole tree: a file per promise.
 
+mod config_dir;
 mod crash;
 mod full_disk;
 mod journal;

@@ -15,7 +15,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How to start a data plane.
 #[derive(Debug, Clone)]
 pub struct Flags {
-    /// Manifests, a file or folder.
+    /// The flag that says where domains come from.
+    pub source: &'static str,
+    /// Manifests, a file or folder, or what else that flag names.
     pub manifests: PathBuf,
     /// Data folder.
     pub data_dir: PathBuf,
@@ -49,9 +51,18 @@ impl Flags {
     /// These folders; ports of the system's choice, and hits settle at once.
     pub fn new(manifests: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
         Self {
+            source: "--manifests",
             manifests: manifests.into(),
             data_dir: data_dir.into(),
             more: Vec::new(),
+        }
+    }
+
+    /// The same with domains from a folder of ConfigShards.
+    pub fn of_config_dir(folder: impl Into<PathBuf>, data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            source: "--config-dir",
+            ..Self::new(folder, data_dir)
         }
     }
 
@@ -72,7 +83,7 @@ impl Flags {
             command.args(["--settle", "0s"]);
         }
         command
-            .args(["--log-format", "json", "--manifests"])
+            .args(["--log-format", "json", self.source])
             .arg(&self.manifests)
             .arg("--data-dir")
             .arg(&self.data_dir)

@@ -32,7 +32,7 @@ use serde::Serialize;
 use super::Kept;
 use set::Set;
 
-pub(super) use read::{Fingerprint, fingerprint};
+pub(super) use read::{Fingerprint, bounded, fingerprint, list};
 pub(super) use set::Carried;
 
 /// Largest manifest file, in bytes: some 50,000 domains.

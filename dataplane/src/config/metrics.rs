@@ -4,6 +4,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::shards::ShardMetrics;
+
 /// Counters and gauges of configuration.
 #[derive(Debug, Clone, Default)]
 pub struct ConfigMetrics {
@@ -17,6 +19,8 @@ pub struct ConfigMetrics {
     pub domains: Gauge,
     /// 1 when what is served is kept for the next start.
     pub domains_kept: Gauge,
+    /// What is counted where domains come from shards.
+    pub shards: ShardMetrics,
     /// Changes of the rules file that were taken.
     pub rules_reloads: Counter,
     /// Changes of the rules file that were refused.
@@ -39,6 +43,7 @@ impl ConfigMetrics {
             last_reload_ok,
             domains,
             domains_kept,
+            shards,
             rules_reloads,
             rules_reload_failures,
             rules_last_reload_ok,
@@ -60,6 +65,7 @@ impl ConfigMetrics {
             "1 when the domains served are kept for the next start",
             domains_kept,
         );
+        shards.register(registry);
         registry.register(
             "rules_reloads",
             "Changes of the rules for verdicts that were taken",

@@ -3,11 +3,13 @@
 
 use aws_lc_rs::digest;
 use data_encoding::HEXLOWER;
+use mailtrail_core::ack::Refused;
 use mailtrail_core::config::{Domain, DomainState, Snapshot};
 use mailtrail_core::id::{Host, Realm};
 use serde::Serialize;
 
 use super::manifests::{Fault, ManifestErrors};
+use super::shards::{Applied, AppliedShard};
 
 /// What is served, and what was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,6 +22,25 @@ pub struct ConfigStatus {
     pub refused: Vec<Fault>,
     /// How much more was wrong.
     pub more_refused: usize,
+    /// The shards that the domains come from, where they come from such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shards: Option<Vec<ShardStatus>>,
+}
+
+/// One shard as it is applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ShardStatus {
+    /// Its number.
+    pub index: u16,
+    /// The object's UID; empty where its source gives none.
+    pub uid: String,
+    /// The object's generation.
+    pub generation: i64,
+    /// Whether its source has given it since the start; else it was kept.
+    pub confirmed: bool,
+    /// Entries that are not served as they stand there.
+    pub refused: Vec<Refused>,
 }
 
 /// One domain as it is served.
@@ -40,13 +61,35 @@ pub struct DomainStatus {
 }
 
 impl ConfigStatus {
-    pub(super) fn new(snapshot: &Snapshot, refused: &ManifestErrors) -> Self {
+    pub(super) fn new(
+        snapshot: &Snapshot,
+        refused: &ManifestErrors,
+        applied: Option<&Applied>,
+    ) -> Self {
         let mut domains: Vec<_> = snapshot.domains().map(|d| DomainStatus::new(d)).collect();
         domains.sort_unstable_by(|a, b| a.realm.cmp(&b.realm));
         Self {
             domains,
             refused: refused.faults.clone(),
             more_refused: refused.more,
+            shards: applied.map(|applied| {
+                let shards = applied.shards().iter();
+                shards
+                    .map(|(i, shard)| ShardStatus::new(*i, shard))
+                    .collect()
+            }),
+        }
+    }
+}
+
+impl ShardStatus {
+    fn new(index: u16, shard: &AppliedShard) -> Self {
+        Self {
+            index,
+            uid: shard.uid.to_string(),
+            generation: shard.generation,
+            confirmed: shard.confirmed,
+            refused: shard.refused.to_vec(),
         }
     }
 }

@@ -61,7 +61,7 @@ pub(super) fn files(path: &Path, set: &mut Set) -> Vec<PathBuf> {
 
 /// The bytes of a file; where there are none, why is a fault.
 pub(super) fn file(path: &Path, set: &mut Set) -> Option<Vec<u8>> {
-    match bounded(path) {
+    match bounded(path, FILE_MAX_BYTES) {
         Ok(bytes) if bytes.len() as u64 > FILE_MAX_BYTES => {
             let rule = format!("is larger than {FILE_MAX_BYTES} bytes");
             set.fault(Place::file(path), "", rule);
@@ -82,7 +82,7 @@ pub(super) fn file(path: &Path, set: &mut Set) -> Option<Vec<u8>> {
 
 /// A file itself, or the manifest files of a folder by name; one more than
 /// [`FILES_MAX`] at most.
-fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
+pub(in crate::config) fn list(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !fs::metadata(path)?.is_dir() {
         return Ok(vec![path.to_owned()]);
     }
@@ -113,13 +113,13 @@ fn is_manifest(file: &Path) -> bool {
 }
 
 /// At most one byte more than is allowed.
-fn bounded(path: &Path) -> io::Result<Vec<u8>> {
+pub(in crate::config) fn bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("neither a file nor a folder"));
     }
     let mut bytes = Vec::new();
     File::open(path)?
-        .take(FILE_MAX_BYTES + 1)
+        .take(max_bytes + 1)
         .read_to_end(&mut bytes)?;
     Ok(bytes)
 }

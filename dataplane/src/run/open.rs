@@ -1,0 +1,121 @@
+//! What is there before anything is served: the data folder, the keyring, the
+//! first domains; and when all of it is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mailtrail_core::config::Snapshot;
+use mailtrail_core::keyring::Keyring;
+use mailtrail_core::token::Keys;
+
+use super::{RunError, Shared, Sources, source};
+use crate::admin::Readiness;
+use crate::args::Settings;
+use crate::config::Live;
+use crate::config::rules::{self, RulesBaseline};
+use crate::judge::{LiveRules, Rules};
+use crate::keyring;
+use crate::metrics::Metrics;
+use crate::store::{self, Store};
+
+/// How often it is asked whether the list of withdrawals is loaded.
+const LOADED_POLL: Duration = Duration::from_millis(10);
+
+/// What is there before there is a keyring.
+pub(super) struct Base {
+    pub(super) rules: Arc<LiveRules>,
+    pub(super) rules_baseline: Option<RulesBaseline>,
+    pub(super) store: Store,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) readiness: Arc<Readiness>,
+    /// Whether events were kept here by an earlier start.
+    pub(super) used_before: bool,
+}
+
+/// Opens what is on disk: the data folder before the keyring, since its lock
+/// says that no other process is at work on that either.
+pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
+    let metrics = Arc::new(Metrics::new());
+    let used_before = store::was_used(&settings.data_dir);
+    let (rules, rules_baseline) = match settings.rules.clone().map(rules::load).transpose()? {
+        Some((rules, baseline)) => (rules, Some(baseline)),
+        None => (Rules::shipped(), None),
+    };
+    let rules = Arc::new(LiveRules::new(rules));
+    let store = Store::open(
+        store::Settings {
+            settle: settings.settle,
+            journal_max_bytes: settings.journal_max_bytes,
+            rules: Some(Arc::clone(&rules)),
+            ..store::Settings::at(settings.data_dir.clone())
+        },
+        Arc::clone(&metrics),
+    )?;
+    Ok(Base {
+        rules,
+        rules_baseline,
+        store,
+        metrics,
+        readiness: Arc::default(),
+        used_before,
+    })
+}
+
+/// Adds what needs a keyring: domains.
+pub(super) fn share(
+    settings: &Settings,
+    base: Base,
+    keyring: Keyring,
+) -> Result<(Shared, Sources), RunError> {
+    let live = Arc::new(Live::new(Snapshot::default(), Keys::new(keyring)));
+    let sources = Sources {
+        domains: source::open(settings, &base, &live)?,
+        rules: base.rules_baseline,
+    };
+    let shared = Shared {
+        live,
+        rules: base.rules,
+        store: base.store,
+        metrics: base.metrics,
+        readiness: base.readiness,
+        key_missing: Arc::default(),
+    };
+    Ok((shared, sources))
+}
+
+/// The keyring; where it is to be waited for, as soon as it is there.
+pub(super) async fn keyring(settings: &Settings, base: &Base) -> Result<Keyring, RunError> {
+    let file = settings.keyring.clone();
+    let path = file.path.display().to_string();
+    let not_yet = || {
+        tracing::warn!(
+            keyring.path = path,
+            "the keyring is not there: waiting for it"
+        );
+        base.readiness
+            .waits_for(format!("waiting for the keyring: {path} is not there"));
+    };
+    Ok(keyring::wait_for(file, base.used_before, not_yet).await?)
+}
+
+/// Says "ready" once all is there; does not end.
+pub(super) async fn ready(shared: &Shared) {
+    // Until then nothing that names a recipient would be recorded.
+    while !shared.store.withdrawals_loaded() {
+        tokio::time::sleep(LOADED_POLL).await;
+    }
+    let mut applied = shared.live.applied();
+    loop {
+        let waits_for = applied
+            .borrow_and_update()
+            .as_ref()
+            .and_then(|a| a.waits_for());
+        let Some(what) = waits_for else { break };
+        shared.readiness.waits_for(what);
+        if applied.changed().await.is_err() {
+            break;
+        }
+    }
+    shared.readiness.ready();
+    std::future::pending::<()>().await;
+}
