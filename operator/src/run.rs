@@ -25,6 +25,8 @@ use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::policy::{HostPolicy, PolicyError};
 use crate::queue::Inbox;
+use crate::verify::dns::Resolver;
+use crate::verify::probe::{Prober, RootsError};
 use crate::world::World;
 use crate::{admin, watch};
 
@@ -53,6 +55,12 @@ pub enum RunError {
         /// The fault.
         source: PolicyError,
     },
+    /// Hosts cannot be looked up.
+    #[error("--resolver: {0}")]
+    Resolver(String),
+    /// Certificates cannot be checked.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// An address cannot be had.
     #[error("--admin {address}: {source}")]
     Bind {
@@ -76,6 +84,8 @@ struct Shared {
     inbox: Arc<Inbox>,
     metrics: Arc<Metrics>,
     synced: watch::Synced,
+    resolver: Resolver,
+    prober: Prober,
 }
 
 /// Runs until a signal asks for a stop.
@@ -94,6 +104,11 @@ pub fn run(args: Args) -> Result<(), RunError> {
 
 async fn run_async(settings: Settings) -> Result<(), RunError> {
     let policy = read_policy(&settings)?;
+    // A second call keeps the first, which is the same.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let resolver = Resolver::new(settings.probe.resolver)
+        .map_err(|error| RunError::Resolver(error.to_string()))?;
+    let prober = Prober::new(settings.probe.port, settings.probe.ca.as_deref())?;
     let (client, namespace) = connect(&settings).await?;
     let listener = bind(settings.admin).await?;
     log::addresses(&listener);
@@ -123,6 +138,8 @@ async fn run_async(settings: Settings) -> Result<(), RunError> {
         inbox,
         metrics,
         synced,
+        resolver,
+        prober,
     });
     let admin = admin::serve(listener, admin_context(&shared));
     tasks.spawn(async move {
@@ -155,8 +172,6 @@ fn read_policy(settings: &Settings) -> Result<HostPolicy, RunError> {
 /// The usual rules: a kubeconfig, or what a pod is given.
 async fn connect(settings: &Settings) -> Result<(Client, String), RunError> {
     let cluster = |error: &dyn std::error::Error| RunError::Cluster(watch::chain(error));
-    // A second call keeps the first, which is the same.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let config = Config::infer().await.map_err(|error| cluster(&error))?;
     let namespace = settings
         .namespace

@@ -265,6 +265,19 @@ impl Shards {
         dirty.map(draft).collect()
     }
 
+    /// A shard as it is wanted, for tests.
+    #[cfg(test)]
+    fn draft_of(&self, index: u16) -> Draft {
+        if let Some(shard) = self.lock().get_mut(usize::from(index)) {
+            shard.dirty = true;
+        }
+        let draft = self.drafts().into_iter().find(|draft| draft.index == index);
+        if let Some(shard) = self.lock().get_mut(usize::from(index)) {
+            shard.dirty = false;
+        }
+        draft.expect("there is such a shard")
+    }
+
     /// A draft stands in the cluster as this object now. Who waited for it is
     /// returned.
     fn written(&self, draft: &Draft, object: &ConfigShard) -> BTreeSet<Realm> {

@@ -1,7 +1,7 @@
 //! Step 1, fetch: gathers what is known of a realm. Io only where something is
 //! to be given up: that an object is gone is asked of the API server itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -9,11 +9,12 @@ use kube::{Api, ResourceExt as _};
 use mailtrail_core::config::{Domain, DomainState};
 use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::claim::ClaimState;
+use mailtrail_crds::domain::Verification;
 use mailtrail_crds::{HostClaim, TrackingDomain};
 
 use super::Context;
 use crate::error::{Error, within};
-use crate::world::Namespace;
+use crate::world::{Namespace, host_of};
 
 /// Left alone while it has this annotation, whatever its value.
 pub const PAUSED: &str = "mailtrail.dev/paused";
@@ -32,6 +33,8 @@ pub struct Fetched {
     pub wanted: HashMap<Host, Arc<HostClaim>>,
     /// What is served of it.
     pub served: Option<Domain>,
+    /// Hosts that were found to lead here since its claims were written.
+    pub proved: HashSet<Host>,
 }
 
 /// Whether the object is there.
@@ -63,6 +66,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
     let served = context.shards.entry(realm);
     let ours = concern
         .domain
+        .clone()
         .filter(|domain| domain.spec.class_name == context.class);
     let presence = match ours {
         _ if !watched(realm, context) => Presence::LeftAlone,
@@ -75,8 +79,15 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         None if !is_left(&concern.own, served.as_ref()) => Presence::LeftAlone,
         None => absent(realm, context).await?,
     };
-    if matches!(presence, Presence::There(_)) {
-        context.absences.is_back(realm);
+    let proved = match &presence {
+        Presence::There(there) => {
+            context.absences.is_back(realm);
+            proved(realm, &there.domain, &concern.own, context)
+        }
+        Presence::Gone | Presence::LeftAlone => HashSet::new(),
+    };
+    if concern.domain.is_none() {
+        context.verifier.forget(realm);
     }
     Ok(Fetched {
         realm: realm.clone(),
@@ -84,7 +95,35 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         own: concern.own,
         wanted: concern.wanted,
         served,
+        proved,
     })
+}
+
+/// Has the host of new links looked at, where that is asked for, and says which
+/// of the hosts were found to lead here.
+fn proved(
+    realm: &Realm,
+    domain: &TrackingDomain,
+    own: &[Arc<HostClaim>],
+    context: &Context,
+) -> HashSet<Host> {
+    let Ok(host) = domain.spec.host.parse::<Host>() else {
+        return HashSet::new();
+    };
+    let mut claim = own
+        .iter()
+        .filter(|claim| host_of(claim).as_ref() == Some(&host));
+    match domain.spec.verification {
+        Verification::Required => {
+            // Only what is ours, and served, can prove it.
+            if let Some(claim) = claim.next() {
+                context.verifier.wants(realm, &host, claim.spec.verified);
+            }
+        }
+        Verification::None => context.verifier.forget(realm),
+    }
+    let proved = context.verifier.is_proved(realm, &host);
+    proved.then_some(host).into_iter().collect()
 }
 
 fn watched(realm: &Realm, context: &Context) -> bool {

@@ -77,7 +77,11 @@ pub async fn report(
     if programmed.reason != Reason::Pending {
         context.grace.over(realm);
     }
-    let findings = findings(&applied, programmed, context.verifier.reachable(domain));
+    let findings = findings(
+        &applied,
+        programmed,
+        context.verifier.reachable(realm, domain),
+    );
     let next = match findings.iter().find(|f| f.type_ == Type::Programmed) {
         Some(found) if found.is == Is::False && found.reason == Reason::Pending => {
             Next::After(LOOK_AGAIN)

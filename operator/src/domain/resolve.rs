@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use mailtrail_core::config::Domain;
+use mailtrail_core::config::{Domain, DomainState};
 use mailtrail_core::id::Host;
 use mailtrail_crds::HostClaim;
 use mailtrail_crds::claim::{ClaimRole, ClaimState, HostClaimSpec, Lasting};
@@ -137,8 +137,40 @@ fn accept(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Result<Serve
             serve.released.push(ClaimChange::Delete(Arc::clone(claim)));
         }
     }
+    serve
+        .claims
+        .extend(lost(fetched, there, &named).inspect(|change| {
+            if let ClaimChange::Create(host, _) = change {
+                serve.former.push(host.clone());
+            }
+        }));
     serve.former.sort_unstable();
     Ok(serve)
+}
+
+/// Claims of former hosts that are made good by what is served, where a domain
+/// that is in use has none at all: nobody releases a host like that. One claim
+/// alone that is missing was released.
+fn lost<'a>(
+    fetched: &'a Fetched,
+    there: &'a There,
+    named: &'a HashSet<&'a Host>,
+) -> impl Iterator<Item = ClaimChange> + 'a {
+    let served = fetched.served.as_ref();
+    let served = served.filter(|entry| {
+        fetched.own.is_empty() && entry.state == DomainState::Active && entry.verified
+    });
+    let hosts = served.into_iter().flat_map(Domain::hosts);
+    let former = hosts.filter(|host| !named.contains(host));
+    former.map(|host| {
+        let spec = HostClaimSpec {
+            role: ClaimRole::Former,
+            links_out: true,
+            lasting: None,
+            ..claim_spec(fetched, there, host, ClaimRole::Former)
+        };
+        ClaimChange::Create(host.clone(), spec)
+    })
 }
 
 /// The hosts that a spec names, the one of new links first.
@@ -268,7 +300,7 @@ impl Fetched {
         let by_entry = self.served.as_ref().is_some_and(|entry| {
             entry.verified && entry.host == *host && self.claim(host).is_none()
         });
-        by_claim || by_entry
+        by_claim || by_entry || self.proved.contains(host)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::replicas::{Replicas, follow};
 use crate::shards::write::{MANAGER, Writer};
 use crate::shards::{self, Shards};
 use crate::verify::Verifier;
+use crate::verify::watch::Watcher;
 
 /// Shards per page of a list: each may be large.
 const PAGE: u32 = 16;
@@ -204,6 +205,17 @@ impl Begun {
         let mut tasks = JoinSet::new();
         let metrics = &shared.metrics;
         let replicas = Arc::clone(&context.replicas);
+        tasks.spawn(
+            Watcher {
+                verifier: Arc::clone(&context.verifier),
+                resolver: shared.resolver.clone(),
+                prober: shared.prober.clone(),
+                keys: Arc::clone(&keys),
+                inbox: Arc::clone(&shared.inbox),
+                metrics: Arc::clone(metrics),
+            }
+            .run(),
+        );
         let asker = Asker::new(keys, Arc::clone(&replicas), Arc::clone(metrics));
         let pods = Api::<Pod>::namespaced(shared.client.clone(), &shared.namespace);
         let labels = shared.settings.replicas.clone();

@@ -1,1 +1,168 @@
-//! Tests.
+//! What is wanted, and what stands in the cluster.
+
+use mailtrail_core::target::Target;
+use mailtrail_crds::ConfigShardSpec;
+use serde_json::json;
+
+use super::*;
+
+fn entry(name: &str) -> Domain {
+    let (realm, host) = (format!("shop/{name}"), format!("{name}.example"));
+    Domain::new(realm.parse().expect("realm"), host.parse().expect("host"))
+}
+
+/// The object that a draft becomes, as the API server answers.
+fn object(shards: &Shards, draft: &Draft, uid: &str, generation: i64) -> ConfigShard {
+    let entries = draft.entries.iter();
+    let spec = ConfigShardSpec {
+        version: 1,
+        index: draft.index,
+        count: shards.count(),
+        entries: entries
+            .map(|e| serde_json::from_str(e).expect("json"))
+            .collect(),
+    };
+    let mut object = ConfigShard::new(&shard_name(draft.index), spec);
+    object.metadata.uid = Some(uid.to_owned());
+    object.metadata.generation = Some(generation);
+    object.metadata.resource_version = Some(format!("{}", 100 + generation));
+    object
+}
+
+/// One shard, written with these entries.
+fn written(names: &[&str]) -> Shards {
+    let shards = Shards::new(1);
+    for name in names {
+        shards.put(&entry(name)).expect("room");
+    }
+    let draft = shards.drafts().pop().expect("dirty");
+    shards.written(&draft, &object(&shards, &draft, "u1", 1));
+    assert!(shards.is_settled());
+    shards
+}
+
+#[test]
+fn an_entry_waits_until_it_is_written_and_is_named_then() {
+    let shards = Shards::new(1);
+    let a = entry("a");
+    shards.put(&a).expect("room");
+    assert_eq!(shards.standing(&a.realm), Standing::Waiting);
+    let draft = shards.drafts().pop().expect("dirty");
+    let named = shards.written(&draft, &object(&shards, &draft, "u1", 1));
+    assert_eq!(Vec::from_iter(named), [a.realm.clone()]);
+    assert!(matches!(shards.standing(&a.realm), Standing::Written(state) if state.generation == 1));
+}
+
+#[test]
+fn what_changed_while_it_was_written_is_written_again() {
+    let shards = Shards::new(1);
+    let mut a = entry("a");
+    shards.put(&a).expect("room");
+    let draft = shards.drafts().pop().expect("dirty");
+    a.generation = 2;
+    shards.put(&a).expect("room");
+    let named = shards.written(&draft, &object(&shards, &draft, "u1", 1));
+    assert!(named.is_empty() && !shards.is_settled());
+    assert_eq!(shards.standing(&a.realm), Standing::Waiting);
+}
+
+#[test]
+fn the_same_entry_changes_nothing() {
+    let shards = written(&["a"]);
+    shards.put(&entry("a")).expect("room");
+    assert!(shards.is_settled());
+}
+
+#[test]
+fn an_entry_counts_from_the_state_that_first_had_it() {
+    let shards = written(&["a"]);
+    shards.put(&entry("b")).expect("room");
+    let draft = shards.drafts().pop().expect("dirty");
+    shards.written(&draft, &object(&shards, &draft, "u1", 2));
+    let generation = |name: &str| match shards.standing(&entry(name).realm) {
+        Standing::Written(state) => state.generation,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((generation("a"), generation("b")), (1, 2));
+}
+
+#[test]
+fn what_somebody_else_writes_is_written_over() {
+    let shards = written(&["a"]);
+    let mut foreign = object(&shards, &shards.draft_of(0), "u1", 2);
+    foreign.spec.entries = vec![json!({"realm": "evil/x"})];
+    assert!(shards.seen(&foreign));
+    let draft = shards.drafts().pop().expect("dirty");
+    assert_eq!(draft.resource_version.as_deref(), Some("102"));
+    assert_eq!(draft.entries.len(), 1);
+}
+
+#[test]
+fn an_own_write_seen_again_is_no_drift() {
+    let shards = written(&["a"]);
+    assert!(!shards.seen(&object(&shards, &shards.draft_of(0), "u1", 1)));
+    // Nor is an earlier one that comes late.
+    shards.put(&entry("b")).expect("room");
+    let draft = shards.drafts().pop().expect("dirty");
+    shards.written(&draft, &object(&shards, &draft, "u1", 2));
+    let mut late = object(&shards, &shards.draft_of(0), "u1", 1);
+    late.spec.entries.pop();
+    assert!(!shards.seen(&late) && shards.is_settled());
+}
+
+#[test]
+fn a_shard_that_was_deleted_is_made_anew_with_the_same_content() {
+    let shards = written(&["a", "b"]);
+    assert!(!shards.vanished(0, "another"));
+    assert!(shards.vanished(0, "u1"));
+    let draft = shards.drafts().pop().expect("dirty");
+    assert!(draft.resource_version.is_none());
+    assert_eq!(draft.entries.len(), 2);
+    assert_eq!(shards.standing(&entry("a").realm), Standing::Waiting);
+}
+
+#[test]
+fn what_stands_in_the_cluster_is_taken_up_without_a_write() {
+    let before = written(&["a"]);
+    let stands = object(&before, &before.draft_of(0), "u1", 4);
+    let shards = Shards::new(1);
+    shards.adopt(&stands);
+    assert!(shards.is_settled());
+    assert_eq!(shards.entry(&entry("a").realm), Some(entry("a")));
+}
+
+#[test]
+fn a_full_shard_turns_away_the_newcomer_alone() {
+    let shards = written(&["a"]);
+    let mut big = entry("b");
+    big.fallback = Target::parse("https://shop.example/").ok();
+    let bytes = serde_json::to_string(&big).expect("json").len();
+    for at in 0..=SHARD_MAX_BYTES / bytes {
+        let _ = shards.put(&entry(&format!("n{at}")));
+        if shards.put(&entry("last")) == Err(Full) {
+            break;
+        }
+        shards.remove(&entry("last").realm);
+    }
+    while shards
+        .put(&entry(&format!("m{}", shards.realms().len())))
+        .is_ok()
+    {}
+    assert_eq!(shards.put(&entry("newcomer-of-a-longer-name")), Err(Full));
+    let mut changed = entry("a");
+    changed.generation = 7;
+    assert!(shards.put(&changed).is_ok(), "a neighbour may change");
+}
+
+#[test]
+fn realms_keep_their_shards_for_good() {
+    // Were these to change, every domain would move at an upgrade.
+    let places =
+        ["shop/links", "a/b", "z/z"].map(|realm| place(&realm.parse().expect("realm"), 256));
+    assert_eq!(places, PLACES);
+    assert_eq!(index_of("config-0007", 256), Some(7));
+    assert_eq!(index_of("config-0256", 256), None);
+    assert_eq!(index_of("config-7", 256), None);
+}
+
+const PLACES: [u16; 3] = [199, 68, 54];

@@ -1,1 +1,326 @@
-//! Tests.
+//! Who owns which host, case by case.
+
+use std::collections::HashMap;
+
+use mailtrail_core::config::DomainState;
+use mailtrail_crds::TrackingDomain;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::world::Namespace;
+
+/// A realm as it is found, built by meaning.
+struct Case(Fetched);
+
+fn domain(spec: &Value) -> TrackingDomain {
+    serde_json::from_value(json!({
+        "apiVersion": "mailtrail.dev/v1alpha1", "kind": "TrackingDomain",
+        "metadata": {"namespace": "shop", "name": "links", "generation": 3},
+        "spec": spec,
+    }))
+    .expect("a domain")
+}
+
+fn claim(host: &str, realm: &str, over: &Value) -> Arc<HostClaim> {
+    let mut spec = json!({
+        "realm": realm, "namespaceUid": "uid-1", "className": "mailtrail",
+        "state": "Active", "role": "Host", "linksOut": true, "verified": true,
+        "lasting": {"retention": "45d"},
+    });
+    for (key, value) in over.as_object().expect("an object") {
+        spec[key] = value.clone();
+    }
+    let claim = json!({
+        "apiVersion": "mailtrail.dev/v1alpha1", "kind": "HostClaim",
+        "metadata": {"name": host, "resourceVersion": "7"}, "spec": spec,
+    });
+    Arc::new(serde_json::from_value(claim).expect("a claim"))
+}
+
+impl Case {
+    fn there(spec: &Value) -> Self {
+        Self::of(Presence::There(There {
+            domain: Arc::new(domain(spec)),
+            namespace: Namespace {
+                uid: "uid-1".to_owned(),
+                terminating: false,
+            },
+            rank: 1,
+        }))
+    }
+
+    fn gone() -> Self {
+        Self::of(Presence::Gone)
+    }
+
+    fn of(presence: Presence) -> Self {
+        Self(Fetched {
+            realm: "shop/links".parse().expect("a realm"),
+            presence,
+            own: Vec::new(),
+            wanted: HashMap::new(),
+            served: None,
+            proved: HashSet::new(),
+        })
+    }
+
+    fn owning(mut self, host: &str, over: &Value) -> Self {
+        let claim = claim(host, "shop/links", over);
+        let name = host.parse().expect("a host");
+        self.0.own.push(Arc::clone(&claim));
+        self.0.wanted.insert(name, claim);
+        self
+    }
+
+    fn taken(mut self, host: &str, realm: &str) -> Self {
+        let claim = claim(host, realm, &json!({}));
+        self.0.wanted.insert(host.parse().expect("a host"), claim);
+        self
+    }
+
+    fn proved(mut self, host: &str) -> Self {
+        self.0.proved.insert(host.parse().expect("a host"));
+        self
+    }
+
+    fn served(mut self, hosts: &[&str]) -> Self {
+        let mut hosts = hosts.iter().map(|host| host.parse().expect("a host"));
+        let first = hosts.next().expect("one at least");
+        let mut entry = Domain::new(self.0.realm.clone(), first);
+        entry.other_hosts = hosts.collect();
+        entry.verified = true;
+        self.0.served = Some(entry);
+        self
+    }
+
+    fn resolve(&self) -> Resolved {
+        resolve(&self.0, &HostPolicy::default())
+    }
+
+    fn serve(&self) -> Serve {
+        match self.resolve() {
+            Resolved::Serve(serve) => serve,
+            other => panic!("not served: {other:?}"),
+        }
+    }
+}
+
+/// What is written, in short.
+fn told(changes: &[ClaimChange]) -> Vec<String> {
+    let name = |claim: &HostClaim| claim.metadata.name.clone().unwrap_or_default();
+    let told = changes.iter().map(|change| match change {
+        ClaimChange::Create(host, spec) => {
+            format!("create {host} {:?} out={}", spec.role, spec.links_out)
+        }
+        ClaimChange::Update(claim, spec) => format!(
+            "update {} {:?} {:?} out={} verified={}",
+            name(claim),
+            spec.state,
+            spec.role,
+            spec.links_out,
+            spec.verified
+        ),
+        ClaimChange::Delete(claim) => format!("delete {}", name(claim)),
+    });
+    told.collect()
+}
+
+#[test]
+fn a_free_host_is_claimed_and_waits_for_its_verification() {
+    let serve = Case::there(&json!({"host": "a.example", "aliases": ["b.example"]})).serve();
+    assert_eq!(
+        told(&serve.claims),
+        [
+            "create a.example Host out=false",
+            "create b.example Alias out=false"
+        ]
+    );
+    assert!(!serve.verified);
+}
+
+#[test]
+fn waived_verification_means_that_links_may_be_out() {
+    let case = Case::there(&json!({"host": "a.example", "verification": "None"}));
+    assert_eq!(
+        told(&case.serve().claims),
+        ["create a.example Host out=true"]
+    );
+}
+
+#[test]
+fn a_proof_is_kept_in_the_claim_before_mails_are_tracked() {
+    let fresh = json!({"linksOut": false, "verified": false});
+    let case = Case::there(&json!({"host": "a.example"})).owning("a.example", &fresh);
+    assert!(!case.serve().verified);
+    let serve = case.proved("a.example").serve();
+    assert!(serve.verified);
+    assert_eq!(
+        told(&serve.claims),
+        ["update a.example Active Host out=true verified=true"]
+    );
+}
+
+#[test]
+fn an_unchanged_domain_writes_nothing() {
+    let case = Case::there(&json!({"host": "a.example"})).owning("a.example", &json!({}));
+    let serve = case.serve();
+    assert!(serve.claims.is_empty() && serve.released.is_empty());
+}
+
+#[test]
+fn who_has_a_host_is_told_within_their_namespace_only() {
+    for (realm, says) in [
+        ("shop/other", "TrackingDomain other of this namespace"),
+        ("bank/secret", "belongs to another tracking domain"),
+        ("shop-2/secret", "belongs to another tracking domain"),
+    ] {
+        let case = Case::there(&json!({"host": "a.example"})).taken("a.example", realm);
+        let Resolved::Keep(rejection, changes) = case.resolve() else {
+            panic!("accepted");
+        };
+        assert_eq!(rejection.reason, Reason::HostConflict);
+        assert!(rejection.message.contains(says), "{}", rejection.message);
+        assert!(
+            !rejection.message.contains("secret"),
+            "{}",
+            rejection.message
+        );
+        assert!(changes.is_empty());
+    }
+}
+
+#[test]
+fn a_conflict_of_an_alias_holds_no_other_host_and_keeps_what_is_served() {
+    let spec = json!({"host": "new.example", "aliases": ["taken.example"]});
+    let unused = json!({"linksOut": false});
+    let case = Case::there(&spec)
+        .owning("old.example", &json!({}))
+        .owning("new.example", &unused)
+        .taken("taken.example", "bank/x")
+        .served(&["old.example"]);
+    let Resolved::Keep(_, changes) = case.resolve() else {
+        panic!("accepted");
+    };
+    assert_eq!(told(&changes), ["delete new.example"]);
+}
+
+#[test]
+fn a_renamed_host_goes_on_answering_and_an_unused_alias_is_released() {
+    let case = Case::there(&json!({"host": "new.example"}))
+        .owning("old.example", &json!({}))
+        .owning(
+            "alias.example",
+            &json!({"role": "Alias", "linksOut": false}),
+        );
+    let serve = case.serve();
+    assert_eq!(
+        told(&serve.claims),
+        [
+            "create new.example Host out=false",
+            "update old.example Active Former out=true verified=true"
+        ]
+    );
+    assert_eq!(told(&serve.released), ["delete alias.example"]);
+    assert_eq!(
+        serve.former,
+        ["old.example".parse::<Host>().expect("a host")]
+    );
+}
+
+#[test]
+fn a_namespace_made_anew_does_not_inherit() {
+    let case = Case::there(&json!({"host": "a.example"}))
+        .owning("a.example", &json!({"namespaceUid": "uid-0"}));
+    let Resolved::RetireBeside(rejection, changes) = case.resolve() else {
+        panic!("accepted");
+    };
+    assert_eq!(rejection.reason, Reason::NamespaceChanged);
+    assert_eq!(
+        told(&changes),
+        ["update a.example Retired Host out=true verified=true"]
+    );
+}
+
+#[test]
+fn a_domain_that_is_gone_retires_what_links_are_out_over() {
+    let case = Case::gone()
+        .owning("a.example", &json!({}))
+        .owning("b.example", &json!({"role": "Alias", "linksOut": false}));
+    let Resolved::Retire(changes) = case.resolve() else {
+        panic!("not retired");
+    };
+    assert_eq!(
+        told(&changes),
+        [
+            "update a.example Retired Host out=true verified=true",
+            "delete b.example"
+        ]
+    );
+}
+
+#[test]
+fn forget_gives_everything_up() {
+    let forget = json!({"deletionPolicy": "Forget"});
+    let case = Case::gone().owning("a.example", &forget);
+    let Resolved::Retire(changes) = case.resolve() else {
+        panic!("not retired");
+    };
+    assert_eq!(told(&changes), ["delete a.example"]);
+}
+
+#[test]
+fn a_domain_made_again_takes_its_retired_claims_up() {
+    let case = Case::there(&json!({"host": "a.example"}))
+        .owning("a.example", &json!({"state": "Retired"}));
+    let serve = case.serve();
+    assert!(serve.verified);
+    assert_eq!(
+        told(&serve.claims),
+        ["update a.example Active Host out=true verified=true"]
+    );
+}
+
+#[test]
+fn claims_that_are_all_lost_are_made_good_and_a_single_one_was_released() {
+    let spec = json!({"host": "a.example"});
+    let lost = Case::there(&spec)
+        .served(&["a.example", "old.example"])
+        .serve();
+    assert!(lost.verified);
+    assert_eq!(
+        told(&lost.claims),
+        [
+            "create a.example Host out=true",
+            "create old.example Former out=true"
+        ]
+    );
+    let released = Case::there(&spec)
+        .owning("a.example", &json!({}))
+        .served(&["a.example", "old.example"])
+        .serve();
+    assert!(released.claims.is_empty() && released.former.is_empty());
+}
+
+#[test]
+fn what_is_left_alone_is_left_alone() {
+    let case = Case::of(Presence::LeftAlone).owning("a.example", &json!({}));
+    assert!(matches!(case.resolve(), Resolved::Leave));
+}
+
+#[test]
+fn a_retired_entry_leads_home_from_all_hosts_that_are_kept() {
+    let lasting = json!({"lasting": {"retention": "10d", "fallback": "https://shop.example/"}});
+    let case = Case::gone()
+        .owning("old.example", &json!({"role": "Former", "lasting": null}))
+        .owning("a.example", &lasting)
+        .served(&["a.example", "old.example"]);
+    let built = crate::domain::build::build(&case.0, case.resolve());
+    let crate::domain::build::EntryChange::Put(entry) = built.entry else {
+        panic!("no entry");
+    };
+    assert_eq!(entry.state, DomainState::Retired);
+    assert_eq!(entry.host.as_str(), "a.example");
+    assert_eq!(entry.other_hosts[0].as_str(), "old.example");
+    assert_eq!(entry.retention_days, 10);
+    assert!(!entry.opens.enabled && !entry.clicks.enabled);
+}
