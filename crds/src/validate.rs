@@ -177,11 +177,12 @@ impl FaultKind {
     }
 
     /// Whether rules could not be relied on with such a fault: the API server
-    /// does not evaluate them then, since their cost rests on the bounds.
+    /// does not evaluate them then, since their cost rests on the bounds. (That
+    /// a word which is not supported is among them was found by asking it.)
     fn blocks_rules(self) -> bool {
         matches!(
             self,
-            Self::Required | Self::Type | Self::TooLong | Self::TooMany
+            Self::Required | Self::Type | Self::TooLong | Self::TooMany | Self::NotSupported
         )
     }
 }
