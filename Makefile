@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help build demo run test lint crash fuzz bench crds clean-demo
+.PHONY: help build demo run test lint cluster crash fuzz bench crds clean-demo
 SHELL := /bin/bash
 
 CARGO ?= cargo
@@ -18,7 +18,7 @@ demo: build ## Tracks a real mail on this machine and shows every step
 run: build ## Leaves the data plane running, to open and click the mail in a browser
 	$(CARGO) run --quiet --package mailtrail-tests --bin demo -- --stay
 
-test: lint ## Everything that must hold
+test: lint cluster ## Everything that must hold
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace
 	tests/schemathesis/run.sh
@@ -27,6 +27,10 @@ lint: ## Format, lints, what may come in from outside
 	$(CARGO) fmt --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	PATH="$$(tests/tools/cargo-tool.sh cargo-deny 0.20.2):$$PATH" cargo-deny --log-level error check bans licenses sources
+
+# 20 minutes on two cores, once per machine; not at all where a cluster or its programs are given.
+cluster: ## Builds the Kubernetes that tests start
+	@[ -n "$(MAILTRAIL_TEST_KUBECONFIG)" ] || tests/cluster/build.sh > /dev/null
 
 crash: ## Kills the program 200 times under load, cuts the power 50 times, and looks for every answered event
 	$(CARGO) build --workspace

@@ -1,11 +1,18 @@
 //! Starts the real programs for tests, on loopback and in temporary folders,
 //! and asks them over HTTP.
 
+mod answer;
+mod cluster;
 mod look;
+mod operator;
+mod process;
 mod program;
 
+pub use answer::{Answer, follow};
+pub use cluster::{ControlPlane, FakePod, Mirror, Namespace, PATIENCE, PodSpec, Reply};
 pub use look::{Looked, look_into};
-pub use program::{Answer, Flags, Program, follow};
+pub use operator::{Operator, OperatorFlags};
+pub use program::{Flags, Program};
 
 use std::path::{Path, PathBuf};
 

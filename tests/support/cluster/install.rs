@@ -1,0 +1,102 @@
+//! Namespaces of tests: each its own, with a name that nobody else has.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::json;
+
+use super::ControlPlane;
+
+/// The namespace that the manifests of our rights are written for.
+const AS_WRITTEN: &str = "mailtrail-system";
+/// What the two programs may do, as shipped.
+const RIGHTS: [&str; 2] = ["operator/rbac.yaml", "dataplane/rbac.yaml"];
+
+/// A namespace, deleted when dropped, with what was installed for it.
+pub struct Namespace<'a> {
+    plane: &'a ControlPlane,
+    name: String,
+    uid: String,
+    rights: String,
+}
+
+impl<'a> Namespace<'a> {
+    /// A namespace whose name begins with these words.
+    pub fn new(plane: &'a ControlPlane, words: &str) -> Self {
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{words}-{}-{number}", std::process::id());
+        let made = plane.create("/api/v1/namespaces", &json!({"metadata": {"name": name}}));
+        Self {
+            plane,
+            name,
+            uid: made["metadata"]["uid"].as_str().expect("a UID").to_owned(),
+            rights: String::new(),
+        }
+    }
+
+    /// A namespace for an install, with the ServiceAccounts and rights of both
+    /// programs.
+    pub fn install(plane: &'a ControlPlane, words: &str) -> Self {
+        let mut namespace = Self::new(plane, words);
+        let manifest = |path: &&str| {
+            let text = fs::read_to_string(crate::root().join(path)).expect("a manifest");
+            text.replace(AS_WRITTEN, &namespace.name)
+        };
+        namespace.rights = RIGHTS
+            .iter()
+            .map(manifest)
+            .collect::<Vec<_>>()
+            .join("\n---\n");
+        plane.apply(&namespace.rights);
+        namespace
+    }
+
+    /// Its name; also one that fits `--class`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its UID.
+    pub fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    /// Path of a namespaced kind in our API group, such as `trackingdomains`,
+    /// or of one of its objects.
+    pub fn path(&self, kind: &str) -> String {
+        format!(
+            "/apis/mailtrail.dev/v1alpha1/namespaces/{}/{kind}",
+            self.name
+        )
+    }
+
+    /// Path of a namespaced kind of the core group, such as `secrets`.
+    pub fn core_path(&self, kind: &str) -> String {
+        format!("/api/v1/namespaces/{}/{kind}", self.name)
+    }
+
+    /// The kubeconfig of the operator's ServiceAccount.
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        self.plane.kubeconfig_of(&self.name, "mailtrail-operator")
+    }
+
+    /// The kubeconfig of the data plane's ServiceAccount.
+    pub fn dataplane_kubeconfig(&self) -> PathBuf {
+        self.plane.kubeconfig_of(&self.name, "mailtrail-dataplane")
+    }
+}
+
+impl Drop for Namespace<'_> {
+    /// Asks for the deletion and waits for nothing: a control plane of our own
+    /// ends soon. Rights that hold for all namespaces go first.
+    fn drop(&mut self) {
+        if !self.rights.is_empty() {
+            let flags = ["delete", "--ignore-not-found", "--wait=false", "-f", "-"];
+            self.plane.kubectl_tried(&flags, &self.rights);
+        }
+        let path = format!("/api/v1/namespaces/{}", self.name);
+        self.plane.ask("DELETE", &path, None);
+    }
+}

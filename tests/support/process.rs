@@ -1,0 +1,151 @@
+//! A program that runs, read line by line, ended when dropped.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest wait for a program to say its addresses, be ready, or end.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A program of ours that runs.
+pub(crate) struct Process {
+    child: Child,
+    lines: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// Starts a program whose log stands on standard error.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the built program starts");
+        let lines = collect(&mut child);
+        Self { child, lines }
+    }
+
+    /// The addresses that the program says it is bound to, in the first lines
+    /// whose messages contain these words.
+    pub(crate) fn addresses<const N: usize>(&mut self, words: [&str; N]) -> [SocketAddr; N] {
+        let begun = Instant::now();
+        words.map(|what| {
+            loop {
+                if let Some(address) = address_of(&self.lines, what) {
+                    break address;
+                }
+                let ended = self.child.try_wait().expect("a child can be asked");
+                assert!(
+                    ended.is_none() && begun.elapsed() < PATIENCE,
+                    "the program did not start:\n{}",
+                    self.log()
+                );
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All log lines so far.
+    pub(crate) fn log(&self) -> String {
+        self.lines.lock().expect("no reader panics").join("\n")
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
+    /// Asks for a stop (SIGTERM) and gives the exit status.
+    pub(crate) fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        wait(&mut self.child).expect("the program ends when asked")
+    }
+
+    /// Waits until `done` holds; what was said is in the message if it does not.
+    pub(crate) fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
+        let begun = Instant::now();
+        while !done() {
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{what}: not so after {PATIENCE:?}\n{}",
+                self.log()
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal by name to a process that a test started.
+///
+/// # Panics
+/// If there is no such process.
+pub(crate) fn signal(pid: u32, name: &str) {
+    let status = Command::new("kill")
+        .args([format!("-{name}"), pid.to_string()])
+        .status();
+    assert!(status.is_ok_and(|s| s.success()), "kill -{name} {pid}");
+}
+
+/// Runs a program that is expected to end by itself; gives its exit status and
+/// what it said on standard error.
+pub(crate) fn run_to_its_end(mut command: Command) -> (ExitStatus, String) {
+    let mut child = command
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the built program starts");
+    let mut stderr = child.stderr.take().expect("stderr is piped");
+    let reader = std::thread::spawn(move || {
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).map(|_| said)
+    });
+    let status = wait(&mut child).expect("the program ends by itself");
+    let said = reader.join().expect("no reader panics");
+    (status, said.expect("what it said is text"))
+}
+
+fn collect(child: &mut Child) -> Arc<Mutex<Vec<String>>> {
+    let stderr = child.stderr.take().expect("stderr is piped");
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&lines);
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            into.lock().expect("no reader panics").push(line);
+        }
+    });
+    lines
+}
+
+fn address_of(lines: &Mutex<Vec<String>>, what: &str) -> Option<SocketAddr> {
+    let lines = lines.lock().expect("no reader panics");
+    let line = lines.iter().find(|line| line.contains(what))?;
+    serde_json::from_str::<Value>(line).ok()?["address"]
+        .as_str()?
+        .parse()
+        .ok()
+}
+
+fn wait(child: &mut Child) -> Option<ExitStatus> {
+    let begun = Instant::now();
+    while begun.elapsed() < PATIENCE {
+        if let Some(status) = child.try_wait().expect("a child can be asked") {
+            return Some(status);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let _ = child.kill();
+    None
+}
