@@ -4,4 +4,5 @@
 mod definitions;
 mod harness;
 mod policy;
+mod reached;
 mod rights;

@@ -77,7 +77,7 @@ impl ControlPlane {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("mailtrail-cluster-{}-{number}", std::process::id());
         let state = std::env::temp_dir().join(name);
-        let programs = if given { on_path() } else { build() };
+        let programs = if given { on_path() } else { programs() };
         let mut command = Command::new(crate::root().join("tests/cluster/cluster.sh"));
         command.arg("hold").arg(&state).arg(&programs);
         command.env("EXTRA_API_ARGS", api_flags);
@@ -169,9 +169,9 @@ impl Drop for Holder {
     }
 }
 
-/// Builds what is not built yet; the progress goes past the test's capture, to
-/// whoever waits for it.
-fn build() -> PathBuf {
+/// The folder with the programs of others. What is not built yet is built now;
+/// the progress goes past the test's capture, to whoever waits for it.
+pub(crate) fn programs() -> PathBuf {
     let output = Command::new(crate::root().join("tests/cluster/build.sh"))
         .stderr(Stdio::inherit())
         .output()

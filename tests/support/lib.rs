@@ -3,16 +3,21 @@
 
 mod answer;
 mod cluster;
+mod dns;
 mod look;
 mod operator;
 mod process;
 mod program;
+mod tied;
+mod tls;
 
 pub use answer::{Answer, follow};
 pub use cluster::{ControlPlane, FakePod, Mirror, Namespace, PATIENCE, PodSpec, Reply};
+pub use dns::{Dns, Dug};
 pub use look::{Looked, look_into};
 pub use operator::{Operator, OperatorFlags};
 pub use program::{Flags, Program};
+pub use tls::{Authority, Certificate, Front};
 
 use std::path::{Path, PathBuf};
 
