@@ -10,7 +10,7 @@
 //! | `GET …/messages`, `POST …/messages/query` | [`Verb::Read`] | mails that were rewritten, newest first |
 //! | `GET …/messages/{message_id}`, `POST …/messages/{message_id}/query` | [`Verb::Read`] | what became of one, of one reader's |
 //! | `GET …/stats` | [`Verb::Read`] | how many were sent, opened, clicked in each hour |
-//! | `POST …/recipients/erase` | [`Verb::Recipients`] | all that is held of one goes |
+//! | `POST …/recipients/erase` | [`Verb::Erase`] | all that is held of one goes |
 //! | `POST …/resolve` | [`Verb::Read`] | what a tracking URL says |
 //! | `GET /openapi.json`, `GET /docs` | anybody | the description of all this |
 //!

@@ -92,7 +92,8 @@ pub struct Args {
     )]
     admin: SocketAddr,
 
-    /// Bearer tokens that may call the API, one a line; without it the API must be on a loopback address.
+    /// Bearer tokens that may call the API, one a line. Without it, with --cluster, the cluster's
+    /// accounts and roles say who may what; else the API must be on a loopback address.
     #[arg(long, env = "MAILTRAIL_API_TOKENS", value_name = "FILE")]
     api_tokens: Option<PathBuf>,
 
@@ -207,7 +208,8 @@ pub struct Settings {
     pub api: SocketAddr,
     /// Address for operators.
     pub admin: SocketAddr,
-    /// Who may call the API; absent: anyone who reaches the loopback address.
+    /// Who may call the API; absent: whom the cluster's roles allow, or without
+    /// a cluster anyone who reaches the loopback address.
     pub api_tokens: Option<PathBuf>,
     /// Networks whose forwarded addresses are believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -286,7 +288,7 @@ impl Args {
         if self.data_dir.is_none() {
             faults.push("--data-dir DIR is needed: the folder that events are kept in".to_owned());
         }
-        if self.api_tokens.is_none() && !self.api.ip().is_loopback() {
+        if self.api_tokens.is_none() && !self.cluster && !self.api.ip().is_loopback() {
             faults.push(format!(
                 "--api {} can be reached from other machines: give --api-tokens FILE, or a loopback address",
                 self.api
@@ -440,6 +442,10 @@ mod tests {
         assert!(settings(&base).is_err());
         assert!(settings(&[&base[..], &["--api-tokens", "t"]].concat()).is_ok());
         assert!(settings(&["--manifests", "m", "--data-dir", "d", "--api", "[::1]:1"]).is_ok());
+        // In a cluster, its roles say who may.
+        let base = ["--data-dir", "d", "--keyring", "k", "--api", "[::]:1"];
+        assert!(settings(&[&base[..], &["--config-dir", "c"]].concat()).is_err());
+        assert!(settings(&[&base[..], &["--cluster"]].concat()).is_ok());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use crate::cluster::callers::ReviewMetrics;
 use crate::config::ConfigMetrics;
 use crate::store::SettleMetrics;
 use crate::store::journal::JournalMetrics;
@@ -27,6 +28,8 @@ pub struct Metrics {
     pub api: api::Counts,
     /// What the public listener counts.
     pub serve: serve::Counts,
+    /// What is counted of reviews of callers, in a cluster.
+    pub reviews: ReviewMetrics,
     /// What is counted of configuration.
     pub config: ConfigMetrics,
     /// What the journal of settled events and message records counts.
@@ -72,6 +75,7 @@ impl Metrics {
             events_deferred,
             events_not_kept,
             withdrawals_incomplete,
+            reviews: ReviewMetrics::new(&mut registry),
             config: ConfigMetrics::new(&mut registry),
             api: api::Counts::new(&mut registry),
             serve: serve::Counts::new(&mut registry),

@@ -24,6 +24,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::admin::{self, Acks, Readiness};
 use crate::args::{Args, Settings, SettingsError, Source};
+use crate::cluster::callers::{self, ApiServer, Callers};
 use crate::config::rules::{RulesBaseline, RulesFileError, RulesWatcher};
 use crate::config::{self, Live, manifests};
 use crate::judge::LiveRules;
@@ -198,7 +199,18 @@ async fn listen(flag: &'static str, address: SocketAddr) -> Result<TcpListener, 
         })
 }
 
-fn authorizer(settings: &Settings) -> Result<Arc<dyn api::Authorizer>, RunError> {
+fn authorizer(
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<Arc<dyn api::Authorizer>, RunError> {
+    if matches!(settings.source, Source::Cluster { .. }) && settings.api_tokens.is_none() {
+        let (server, clock) = (ApiServer::default(), callers::clock());
+        return Ok(Arc::new(Callers::new(
+            server,
+            clock,
+            metrics.reviews.clone(),
+        )));
+    }
     let callers = api::auth::Settings {
         tokens_file: settings.api_tokens.clone(),
         listens_on: settings.api.ip(),
@@ -241,7 +253,7 @@ fn start(
             metrics: Arc::clone(metrics),
             local_port: public.addr().port(),
             clock: Arc::new(Timestamp::now),
-            authorizer: authorizer(settings)?,
+            authorizer: authorizer(settings, metrics)?,
             settings: api::Settings {
                 drain_time: settings.drain,
                 ..api::Settings::default()

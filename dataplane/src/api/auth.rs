@@ -1,12 +1,13 @@
 //! Who calls, and what they may do.
 //!
-//! Two twins now: a file of bearer tokens ([`TokensFile`]), whose holders may
-//! do everything, and nothing at all ([`Open`]), on loopback addresses only. In
-//! a cluster, token and access reviews take their place behind the same trait.
+//! Three twins: a file of bearer tokens ([`TokensFile`]), whose holders may do
+//! everything; nothing at all ([`Open`]), on loopback addresses only; and, in a
+//! cluster, its own accounts and roles ([`crate::cluster::Callers`]).
 
 mod open;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use mailtrail_core::id::Realm;
+use serde::Serialize;
 
 pub use open::{Foreign, Open};
 pub use tokens::{TOKEN_MAX_BYTES, TOKEN_MIN_BYTES, TokensError, TokensFile};
@@ -26,15 +28,48 @@ pub enum Verb {
     /// Read its settings, messages and events, resolve its URLs.
     Read,
     /// Erase what is held of its recipients.
-    Recipients,
+    Erase,
 }
 
 /// Somebody whose credentials are known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Caller {
     /// May do everything with every domain, so that "there is no such domain"
     /// tells them nothing they may not know.
     pub everywhere: bool,
+    /// Who they are, where what they may do depends on that.
+    pub identity: Option<Arc<Identity>>,
+}
+
+/// Somebody as a cluster knows them: all that it authorizes by.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// Their name.
+    pub user: String,
+    /// Their UID; empty where there is none.
+    pub uid: String,
+    /// Groups that they are in.
+    pub groups: Vec<String>,
+    /// What else the authenticator says.
+    pub extra: BTreeMap<String, Vec<String>>,
+}
+
+impl Caller {
+    /// Who may do everything.
+    pub fn everywhere() -> Self {
+        Self {
+            everywhere: true,
+            identity: None,
+        }
+    }
+
+    /// Who may do what is granted to them.
+    pub fn known(identity: Identity) -> Self {
+        Self {
+            everywhere: false,
+            identity: Some(Arc::new(identity)),
+        }
+    }
 }
 
 /// Why a caller is not let in.
@@ -58,6 +93,18 @@ pub trait Authorizer: Send + Sync + 'static {
 
     /// Whether the caller may do that with the domain.
     fn allows<'a>(&'a self, caller: &'a Caller, verb: Verb, domain: &'a Realm) -> Answer<'a, bool>;
+
+    /// Whether the caller may do that with every domain of a namespace: what a
+    /// list goes by, which would have to ask for each otherwise. `None` says
+    /// that each is to be asked for.
+    fn allows_namespace<'a>(
+        &'a self,
+        _caller: &'a Caller,
+        _verb: Verb,
+        _namespace: &'a str,
+    ) -> Answer<'a, Option<bool>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// Whether callers are known by nothing but being on this machine: then
     /// web pages of others must be kept out by other means (see [`Open`]).

@@ -65,7 +65,7 @@ pub(super) async fn erase(
     path: DomainPath,
     request: Request,
 ) -> Result<Response, Problem> {
-    let domain = app.domain_of_path(&caller, Verb::Recipients, &path).await?;
+    let domain = app.domain_of_path(&caller, Verb::Erase, &path).await?;
     let mut fields = body::small_json(&app, request).await?;
     let recipient = fields.parsed("recipient", asked::name);
     let recipient = fields.require("recipient", recipient);

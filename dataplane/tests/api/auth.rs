@@ -109,7 +109,7 @@ impl Authorizer for PerNamespace {
     fn authenticate<'a>(&'a self, bearer: Option<&'a str>) -> Asked<'a, Caller> {
         Box::pin(async move {
             match bearer {
-                Some("shop") => Ok(Caller { everywhere: false }),
+                Some("shop") => Ok(Caller::default()),
                 Some("away") => Err(Denied::Unavailable),
                 _ => Err(Denied::Unauthenticated),
             }

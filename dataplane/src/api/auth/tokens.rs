@@ -130,7 +130,7 @@ impl Authorizer for TokensFile {
                 found | constant_time::verify_slices_are_equal(known, &presented).is_ok()
             });
             if known {
-                Ok(Caller { everywhere: true })
+                Ok(Caller::everywhere())
             } else {
                 Err(Denied::Unauthenticated)
             }
