@@ -63,6 +63,16 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     answer(agent().get(format!("http://{address}{path}")).call())
 }
 
+/// GET of a path with a bearer token.
+pub(crate) fn get_as(address: SocketAddr, path: &str, token: &str) -> Answer {
+    let request = agent().get(format!("http://{address}{path}"));
+    answer(
+        request
+            .header("authorization", format!("Bearer {token}"))
+            .call(),
+    )
+}
+
 /// POST of JSON, with a bearer token where one is given.
 pub(crate) fn post(address: SocketAddr, path: &str, body: &Value, token: Option<&str>) -> Answer {
     let mut request = agent().post(format!("http://{address}{path}"));

@@ -6,11 +6,13 @@ mod ask;
 mod install;
 mod mirror;
 mod pod;
+mod replica;
 
 pub use ask::Reply;
 pub use install::Namespace;
 pub use mirror::Mirror;
 pub use pod::{FakePod, PodSpec};
+pub use replica::{Install, Replica, domain_path};
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -12,7 +12,10 @@ mod tied;
 mod tls;
 
 pub use answer::{Answer, follow};
-pub use cluster::{ControlPlane, FakePod, Mirror, Namespace, PATIENCE, PodSpec, Reply};
+pub use cluster::{
+    ControlPlane, FakePod, Install, Mirror, Namespace, PATIENCE, PodSpec, Replica, Reply,
+    domain_path,
+};
 pub use dns::{Dns, Dug};
 pub use look::{Looked, look_into};
 pub use operator::{Operator, OperatorFlags};

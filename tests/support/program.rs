@@ -163,6 +163,11 @@ impl Program {
         answer::get(address, path)
     }
 
+    /// GET of a path of the API with a bearer token.
+    pub fn get_as(&self, token: &str, path: &str) -> Answer {
+        answer::get_as(self.api, path, token)
+    }
+
     /// POST of JSON to the API.
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         answer::post(self.api, path, body, None)

@@ -1,6 +1,7 @@
 //! A Secret's key as a file, as the kubelet keeps it in a volume.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -52,6 +53,8 @@ impl ControlPlane {
                     std::thread::sleep(delay);
                     let part = path.with_extension("part");
                     fs::write(&part, &bytes.0).expect("the file's folder exists");
+                    // A volume of a Secret is not for everybody either.
+                    fs::set_permissions(&part, fs::Permissions::from_mode(0o600)).expect("ours");
                     fs::rename(&part, &path).expect("a file is replaced");
                     last = Some(bytes.0);
                 }

@@ -1,0 +1,29 @@
+//! The operator and the data plane on a real API server: what a person applies
+//! is what readers get, and the status says so truthfully.
+
+mod hosts;
+mod person;
+mod shards;
+
+use mailtrail_tests::Program;
+use serde_json::{Value, json};
+
+/// A mail with one link.
+fn mail(domain: &str, message: &str) -> Value {
+    let html =
+        "<html><body><p>Hello</p><a href=\"https://shop.example/offer\">Look</a></body></html>";
+    json!({"domain": domain, "message_id": message, "recipient": "r-1", "html": html})
+}
+
+/// What a mail's one link becomes: its tracking URL, where it is tracked.
+fn tracked_link(report: &Value) -> Option<String> {
+    let link = &report["report"]["links"][0];
+    link["tracked"].as_bool().filter(|tracked| *tracked)?;
+    link["url"].as_str().map(str::to_owned)
+}
+
+/// Whether a link leads home.
+fn leads_home(program: &Program, url: &str) -> bool {
+    let answer = program.follow(url);
+    answer.status == 302 && answer.header("location") == Some("https://shop.example/offer")
+}

@@ -1,0 +1,217 @@
+//! An install for tests: operators and replicas of the data plane under their
+//! own rights, where processes stand for pods.
+
+use std::cell::Cell;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{ControlPlane, FakePod, Mirror, Namespace, PATIENCE, PodSpec};
+use crate::{Flags, Operator, OperatorFlags, Program};
+
+/// Shards of an install in tests: enough for neighbours, few to write.
+const SHARDS: &str = "16";
+
+/// An install with a namespace and a class of its own.
+pub struct Install<'a> {
+    plane: &'a ControlPlane,
+    namespace: Namespace<'a>,
+    operator_kubeconfig: PathBuf,
+    dataplane_kubeconfig: PathBuf,
+    made: Cell<u32>,
+}
+
+/// A data plane that runs, and the pod that stands for it.
+pub struct Replica<'a> {
+    program: Option<Program>,
+    flags: Flags,
+    pod: FakePod<'a>,
+    _keyring: Mirror,
+    _folder: TempDir,
+}
+
+impl<'a> Install<'a> {
+    /// A namespace with both programs' rights; nothing runs yet.
+    pub fn new(plane: &'a ControlPlane, words: &str) -> Self {
+        let namespace = Namespace::install(plane, words);
+        Self {
+            plane,
+            operator_kubeconfig: namespace.operator_kubeconfig(),
+            dataplane_kubeconfig: namespace.dataplane_kubeconfig(),
+            namespace,
+            made: Cell::new(0),
+        }
+    }
+
+    /// The install's namespace.
+    pub fn namespace(&self) -> &Namespace<'a> {
+        &self.namespace
+    }
+
+    /// The class of its domains.
+    pub fn class(&self) -> &str {
+        self.namespace.name()
+    }
+
+    /// How its operators are started.
+    pub fn operator_flags(&self) -> OperatorFlags {
+        OperatorFlags::new(self.namespace.name(), &self.operator_kubeconfig)
+            .with("--class", self.class())
+            .with("--shards", SHARDS)
+    }
+
+    /// An operator that runs.
+    pub fn operator(&self) -> Operator {
+        self.operator_flags().start()
+    }
+
+    /// A replica that is ready.
+    pub fn replica(&self) -> Replica<'a> {
+        self.replica_behind(Duration::ZERO)
+    }
+
+    /// One whose keyring comes this much later than the Secret changes.
+    pub fn replica_behind(&self, delay: Duration) -> Replica<'a> {
+        let replica = self.replica_unready(delay, &[]);
+        replica.program().until("ready", Program::is_ready);
+        replica.pod.set_ready(true);
+        replica
+    }
+
+    /// One that runs and is not ready, with further flags.
+    pub fn replica_unready(&self, delay: Duration, more: &[(&str, &str)]) -> Replica<'a> {
+        let number = self.made.get();
+        self.made.set(number + 1);
+        let folder = TempDir::new().expect("a folder");
+        let admin = free_port();
+        let spec = PodSpec {
+            ready: false,
+            ..PodSpec::of_dataplane(&format!("dataplane-{number}"), admin)
+        };
+        let pod = FakePod::new(self.plane, &self.namespace, &spec);
+        let keyring = folder.path().join("keyring.json");
+        let mirror = self.plane.mirror_secret(
+            &self.namespace,
+            "mailtrail-keyring",
+            "keyring.json",
+            &keyring,
+            delay,
+        );
+        let data = folder.path().join("data");
+        let mut flags = Flags::of_cluster(self.namespace.name(), &self.dataplane_kubeconfig, data)
+            .with("--keyring", keyring.to_str().expect("text"))
+            .with("--admin", admin.to_string())
+            .with("--pod-uid", pod.uid());
+        for (flag, value) in more {
+            flags = flags.with(flag, *value);
+        }
+        Replica {
+            program: Some(flags.start_unready()),
+            flags,
+            pod,
+            _keyring: mirror,
+            _folder: folder,
+        }
+    }
+
+    /// Applies a TrackingDomain of this install.
+    pub fn apply(&self, namespace: &str, name: &str, spec: &Value) {
+        let mut spec = spec.clone();
+        spec["className"] = json!(self.class());
+        let object = json!({
+            "apiVersion": "mailtrail.dev/v1alpha1",
+            "kind": "TrackingDomain",
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": spec,
+        });
+        self.plane.apply(&object.to_string());
+    }
+
+    /// A condition of a domain: status and reason, where it speaks of the
+    /// newest generation.
+    pub fn condition(&self, namespace: &str, name: &str, type_: &str) -> Option<(String, String)> {
+        let object = self.plane.find_json(&domain_path(namespace, name))?;
+        let conditions = object["status"]["conditions"].as_array()?;
+        let condition = conditions.iter().find(|c| c["type"] == type_)?;
+        if condition["observedGeneration"] != object["metadata"]["generation"] {
+            return None;
+        }
+        let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
+        Some((text("status"), text("reason")))
+    }
+
+    /// Waits until a condition of a domain has this reason.
+    ///
+    /// # Panics
+    /// If it has not in time; the object is in the message.
+    pub fn wait_reason(&self, namespace: &str, name: &str, type_: &str, reason: &str) {
+        let begun = std::time::Instant::now();
+        loop {
+            let found = self.condition(namespace, name, type_);
+            if found.as_ref().is_some_and(|(_, found)| found == reason) {
+                return;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{type_} of {namespace}/{name} is {found:?}, not {reason}: {:#}",
+                self.plane.get_json(&domain_path(namespace, name))["status"]
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until every ready replica serves a domain.
+    pub fn wait_programmed(&self, namespace: &str, name: &str) {
+        self.wait_reason(namespace, name, "Programmed", "Programmed");
+    }
+
+    /// The entry that replicas are told of a domain, where there is one.
+    pub fn entry(&self, namespace: &str, name: &str) -> Option<Value> {
+        let realm = format!("{namespace}/{name}");
+        let shards = self.plane.get_json(&self.namespace.path("configshards"));
+        let shards = shards["items"].as_array()?.iter();
+        let mut entries = shards.flat_map(|shard| shard["spec"]["entries"].as_array().cloned());
+        entries.find_map(|entries| entries.into_iter().find(|e| e["realm"] == realm.as_str()))
+    }
+}
+
+impl Replica<'_> {
+    /// The program.
+    ///
+    /// # Panics
+    /// If it was killed.
+    pub fn program(&self) -> &Program {
+        self.program.as_ref().expect("a replica that runs")
+    }
+
+    /// The pod that stands for it.
+    pub fn pod(&self) -> &FakePod<'_> {
+        &self.pod
+    }
+
+    /// Kills the program; the pod stays.
+    pub fn kill(&mut self) {
+        self.program = None;
+    }
+
+    /// Starts the program again, with its data, and waits until it is ready.
+    pub fn restart(&mut self) {
+        self.program = None;
+        self.program = Some(self.flags.start());
+    }
+}
+
+/// Path of a TrackingDomain.
+pub fn domain_path(namespace: &str, name: &str) -> String {
+    format!("/apis/mailtrail.dev/v1alpha1/namespaces/{namespace}/trackingdomains/{name}")
+}
+
+/// An address that nobody listens on at this moment: a pod's port must be known
+/// before its program runs.
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound")
+}
