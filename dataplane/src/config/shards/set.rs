@@ -29,6 +29,8 @@ pub struct Shards {
     count: Option<u16>,
     /// What came before that was known, the last of each.
     early: BTreeMap<u16, Document>,
+    /// Whether all that was there at first has been seen.
+    listed: bool,
     shards: BTreeMap<u16, Shard>,
     served: Snapshot,
     /// From which shard a realm that is served comes.
@@ -76,6 +78,7 @@ impl Shards {
             order,
             count: None,
             early: BTreeMap::new(),
+            listed: false,
             shards: BTreeMap::new(),
             served: Snapshot::default(),
             owners: HashMap::new(),
@@ -94,12 +97,12 @@ impl Shards {
 
     /// Takes in what came together.
     pub fn apply(&mut self, documents: Vec<Document>) -> Changed {
-        let mut changed = Changed::default();
         let Some(count) = self.count else {
             let by_index = documents.into_iter().map(|of| (of.at.index, of));
             self.early.extend(by_index);
-            return changed;
+            return self.begin_late();
         };
+        let mut changed = Changed::default();
         for document in documents {
             let Document { at, count: of, .. } = &document;
             if *of != count {
@@ -118,11 +121,24 @@ impl Shards {
     /// All that is there has been seen: how many shards there are is what most
     /// of them say, so that one that is wrong speaks for none but itself.
     pub fn listed(&mut self) -> Changed {
+        self.listed = true;
         if self.count.is_none() {
             self.count = most_named(self.early.values());
         }
         let early = std::mem::take(&mut self.early);
         self.apply(early.into_values().collect())
+    }
+
+    /// Where nothing was there at first, because the operator comes later, the
+    /// number of shards is known once more than half of them name it.
+    fn begin_late(&mut self) -> Changed {
+        let named = most_named(self.early.values());
+        let agree = |count| self.early.values().filter(|of| of.count == count).count();
+        if self.listed && named.is_some_and(|count| agree(count) * 2 > usize::from(count)) {
+            self.listed()
+        } else {
+            Changed::default()
+        }
     }
 
     /// The domains that are served: a clone that shares them.

@@ -68,6 +68,21 @@ fn files_are_taken_in_the_order_they_are_read() {
     }
 }
 
+/// A replica that starts before the operator has written anything.
+#[test]
+fn shards_that_come_after_an_empty_list_are_served() {
+    let mut shards = Shards::new(Order::Generation);
+    shards.listed();
+    assert!(!shards.applied().is_complete());
+    shards.apply(vec![shard(1, 1, vec![entry("a/x", "x.example")])]);
+    assert_eq!(host_of(&shards, "a/x"), None);
+    let changed = shards.apply(vec![shard(0, 1, Vec::new())]);
+    assert_eq!(changed.shards.len(), 2);
+    assert_eq!(host_of(&shards, "a/x").as_deref(), Some("x.example"));
+    shards.apply(vec![shard(2, 1, Vec::new())]);
+    assert!(shards.applied().is_complete());
+}
+
 #[test]
 fn a_shard_of_another_count_holds_up_nobody() {
     let name = "config-0000".to_owned();
