@@ -279,6 +279,22 @@ impl ControlPlane {
         }
     }
 
+    /// What etcd counts, as text for Prometheus.
+    ///
+    /// # Panics
+    /// If the cluster was given from outside.
+    pub fn etcd_metrics(&self) -> String {
+        let port = fs::read_to_string(self.state.join("etcd.port"));
+        let port = port.expect("an etcd that this process started");
+        let port = port.trim().parse().expect("a port");
+        crate::answer::get(([127, 0, 0, 1], port).into(), "/metrics").text()
+    }
+
+    /// Where tasks that use the client may run.
+    pub fn handle(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
     /// kube's client with the administrator's rights; it is driven by
     /// [`ControlPlane::block_on`].
     pub fn client(&self) -> kube::Client {

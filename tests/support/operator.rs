@@ -38,9 +38,12 @@ impl OperatorFlags {
             .with_variable("KUBECONFIG", kubeconfig)
     }
 
-    /// One more flag.
+    /// One more flag, in place of one of that name.
     pub fn with(mut self, flag: &str, value: impl Into<String>) -> Self {
-        self.flags.extend([flag.to_owned(), value.into()]);
+        match self.flags.iter().position(|given| given == flag) {
+            Some(at) => self.flags[at + 1] = value.into(),
+            None => self.flags.extend([flag.to_owned(), value.into()]),
+        }
         self
     }
 

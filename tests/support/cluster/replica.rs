@@ -1,9 +1,9 @@
 //! An install for tests: operators and replicas of the data plane under their
 //! own rights, where processes stand for pods.
 
-use std::cell::Cell;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ pub struct Install<'a> {
     namespace: Namespace<'a>,
     operator_kubeconfig: PathBuf,
     dataplane_kubeconfig: PathBuf,
-    made: Cell<u32>,
+    made: AtomicU32,
 }
 
 /// A data plane that runs, and the pod that stands for it.
@@ -42,7 +42,7 @@ impl<'a> Install<'a> {
             operator_kubeconfig: namespace.operator_kubeconfig(),
             dataplane_kubeconfig: namespace.dataplane_kubeconfig(),
             namespace,
-            made: Cell::new(0),
+            made: AtomicU32::new(0),
         }
     }
 
@@ -83,8 +83,7 @@ impl<'a> Install<'a> {
 
     /// One that runs and is not ready, with further flags.
     pub fn replica_unready(&self, delay: Duration, more: &[(&str, &str)]) -> Replica<'a> {
-        let number = self.made.get();
-        self.made.set(number + 1);
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
         let folder = TempDir::new().expect("a folder");
         let admin = free_port();
         let spec = PodSpec {
