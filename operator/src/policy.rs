@@ -88,15 +88,22 @@ impl HostPolicy {
         ))
     }
 
+    /// The most domains that a namespace may have; one rule without a bound
+    /// lifts them all.
+    fn bound(&self, namespace: &str) -> Option<usize> {
+        let bounds = self.of(namespace)?.map(|rule| rule.max_domains);
+        bounds.collect::<Option<Vec<_>>>()?.into_iter().max()
+    }
+
+    /// Whether a namespace may have so many domains and no more.
+    pub fn is_bounded(&self, namespace: &str) -> bool {
+        self.bound(namespace).is_some()
+    }
+
     /// Whether a namespace may have so many domains; if not, what a person
     /// should know.
     pub fn has_room(&self, namespace: &str, domains: usize) -> Result<(), String> {
-        let Some(rules) = self.of(namespace) else {
-            return Ok(());
-        };
-        let bounds: Option<Vec<usize>> = rules.map(|rule| rule.max_domains).collect();
-        // One rule without a bound lifts them all.
-        match bounds.and_then(|bounds| bounds.into_iter().max()) {
+        match self.bound(namespace) {
             Some(most) if domains > most => Err(format!(
                 "this namespace may have {most} tracking domains: delete one, or ask the administrator of Mailtrail for more"
             )),

@@ -72,7 +72,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         _ if !watched(realm, context) => Presence::LeftAlone,
         Some(domain) if domain.annotations().contains_key(PAUSED) => Presence::LeftAlone,
         Some(domain) => Presence::There(There {
-            rank: context.world.rank_in_namespace(&domain),
+            rank: rank(&domain, context),
             namespace: concern.namespace.ok_or(Error::NotYet("the namespace"))?,
             domain,
         }),
@@ -124,6 +124,16 @@ fn proved(
     }
     let proved = context.verifier.is_proved(realm, &host);
     proved.then_some(host).into_iter().collect()
+}
+
+/// Counted only where it matters: it looks at all domains there are.
+fn rank(domain: &TrackingDomain, context: &Context) -> usize {
+    let namespace = domain.metadata.namespace.as_deref().unwrap_or_default();
+    if context.policy.is_bounded(namespace) {
+        context.world.rank_in_namespace(domain)
+    } else {
+        1
+    }
 }
 
 fn watched(realm: &Realm, context: &Context) -> bool {
