@@ -4,5 +4,6 @@
 mod definitions;
 mod harness;
 mod policy;
+mod programs;
 mod reached;
 mod rights;

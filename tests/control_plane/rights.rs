@@ -234,9 +234,8 @@ fn the_keyring_is_listed_by_its_name_and_no_other_secret_is_read() {
     }
 }
 
-#[test]
-fn people_have_the_rights_that_their_namespace_role_says() {
-    let plane = ControlPlane::shared();
+/// A namespace with a user for each of Kubernetes' own roles.
+fn with_people(plane: &ControlPlane) -> Namespace<'_> {
     let namespace = Namespace::new(plane, "people");
     let rights = std::fs::read_to_string(mailtrail_tests::root().join("crds/rbac.yaml"));
     plane.apply(&rights.expect("a manifest"));
@@ -254,6 +253,13 @@ fn people_have_the_rights_that_their_namespace_role_says() {
         ];
         plane.kubectl(&flags);
     }
+    namespace
+}
+
+#[test]
+fn people_have_the_rights_that_their_namespace_role_says() {
+    let plane = ControlPlane::shared();
+    let namespace = with_people(plane);
     let asker = |role: &str| Asker {
         plane,
         user: format!("{}-{role}", namespace.name()),

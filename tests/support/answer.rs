@@ -73,6 +73,12 @@ pub(crate) fn get_as(address: SocketAddr, path: &str, token: &str) -> Answer {
     )
 }
 
+/// Whether a GET of `/ready` is answered with 200; not where nobody answers.
+pub(crate) fn is_ready(address: SocketAddr) -> bool {
+    let answer = agent().get(format!("http://{address}/ready")).call();
+    answer.is_ok_and(|answer| answer.status() == 200)
+}
+
 /// POST of JSON, with a bearer token where one is given.
 pub(crate) fn post(address: SocketAddr, path: &str, body: &Value, token: Option<&str>) -> Answer {
     let mut request = agent().post(format!("http://{address}{path}"));

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -13,7 +13,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A program of ours that runs.
 pub(crate) struct Process {
-    child: Child,
+    /// Waited for from several places.
+    child: Mutex<Child>,
+    pid: u32,
     lines: Arc<Mutex<Vec<String>>>,
 }
 
@@ -25,7 +27,12 @@ impl Process {
             .spawn()
             .expect("the built program starts");
         let lines = collect(&mut child);
-        Self { child, lines }
+        let pid = child.id();
+        Self {
+            child: Mutex::new(child),
+            pid,
+            lines,
+        }
     }
 
     /// The addresses that the program says it is bound to, in the first lines
@@ -37,9 +44,8 @@ impl Process {
                 if let Some(address) = address_of(&self.lines, what) {
                     break address;
                 }
-                let ended = self.child.try_wait().expect("a child can be asked");
                 assert!(
-                    ended.is_none() && begun.elapsed() < PATIENCE,
+                    !self.has_ended() && begun.elapsed() < PATIENCE,
                     "the program did not start:\n{}",
                     self.log()
                 );
@@ -49,7 +55,12 @@ impl Process {
     }
 
     pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+        self.pid
+    }
+
+    fn has_ended(&self) -> bool {
+        let mut child = self.child.lock().expect("nobody panics in here");
+        child.try_wait().expect("a child can be asked").is_some()
     }
 
     /// All log lines so far.
@@ -63,18 +74,20 @@ impl Process {
     }
 
     /// Asks for a stop (SIGTERM) and gives the exit status.
-    pub(crate) fn stop(mut self) -> ExitStatus {
+    pub(crate) fn stop(self) -> ExitStatus {
         self.signal("TERM");
-        wait(&mut self.child).expect("the program ends when asked")
+        let mut child = self.child.lock().expect("nobody panics in here");
+        wait(&mut child).expect("the program ends when asked")
     }
 
     /// Waits until `done` holds; what was said is in the message if it does not.
     pub(crate) fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !done() {
+            let waited = begun.elapsed();
             assert!(
-                begun.elapsed() < PATIENCE,
-                "{what}: not so after {PATIENCE:?}\n{}",
+                !self.has_ended() && waited < PATIENCE,
+                "{what}: not so after {waited:?}\n{}",
                 self.log()
             );
             std::thread::sleep(Duration::from_millis(10));
@@ -84,8 +97,10 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        // A lock that a failed test has poisoned leaves a program to end all the same.
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 

@@ -155,7 +155,7 @@ impl Program {
 
     /// Whether it says that it is ready.
     pub fn is_ready(&self) -> bool {
-        self.get(self.admin, "/ready").status == 200
+        answer::is_ready(self.admin)
     }
 
     /// GET of a path on one of the addresses.

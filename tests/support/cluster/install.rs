@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::json;
 
-use super::ControlPlane;
+use super::{ControlPlane, PATIENCE};
 
 /// The namespace that the manifests of our rights are written for.
 const AS_WRITTEN: &str = "mailtrail-system";
+/// The audience of tokens for the data plane's API.
+const AUDIENCE: &str = "mailtrail";
 /// What the two programs may do, as shipped.
 const RIGHTS: [&str; 2] = ["operator/rbac.yaml", "dataplane/rbac.yaml"];
 
@@ -75,6 +77,55 @@ impl<'a> Namespace<'a> {
     /// Path of a namespaced kind of the core group, such as `secrets`.
     pub fn core_path(&self, kind: &str) -> String {
         format!("/api/v1/namespaces/{}/{kind}", self.name)
+    }
+
+    /// A token for the data plane's API, of a ServiceAccount of this namespace
+    /// that may do these things there, each a verb and a subresource of
+    /// TrackingDomains, such as `create rewrites`. It is in force when this
+    /// returns.
+    pub fn caller(&self, name: &str, rights: &[&str]) -> String {
+        let rules = rights.iter().map(|right| {
+            let (verb, of) = right.split_once(' ').expect("verb and subresource");
+            let resource = format!("trackingdomains/{of}");
+            json!({"apiGroups": ["mailtrail.dev"], "resources": [resource], "verbs": [verb]})
+        });
+        let metadata = json!({"name": name});
+        let role = json!({"metadata": metadata, "rules": rules.collect::<Vec<_>>()});
+        let binding = json!({
+            "metadata": metadata,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.name}],
+        });
+        let account = json!({ "metadata": metadata });
+        let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces";
+        let plane = self.plane;
+        plane.create(&self.core_path("serviceaccounts"), &account);
+        plane.create(&format!("{rbac}/{}/roles", self.name), &role);
+        plane.create(&format!("{rbac}/{}/rolebindings", self.name), &binding);
+        for right in rights {
+            plane.wait_for(right, PATIENCE, |_| self.may(name, right));
+        }
+        plane.service_account_token(&self.name, name, AUDIENCE, 3600)
+    }
+
+    fn may(&self, service_account: &str, right: &str) -> bool {
+        let (verb, subresource) = right.split_once(' ').expect("verb and subresource");
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": format!("system:serviceaccount:{}:{service_account}", self.name),
+                "resourceAttributes": {
+                    "verb": verb,
+                    "group": "mailtrail.dev",
+                    "resource": "trackingdomains",
+                    "subresource": subresource,
+                    "namespace": self.name,
+                },
+            },
+        });
+        let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+        self.plane.create(path, &review)["status"]["allowed"] == true
     }
 
     /// The kubeconfig of the operator's ServiceAccount.

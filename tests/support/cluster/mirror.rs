@@ -1,8 +1,9 @@
 //! A Secret's key as a file, as the kubelet keeps it in a volume.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -51,11 +52,7 @@ impl ControlPlane {
                 let bytes = found.and_then(|secret| secret.data?.remove(&key));
                 if let Some(bytes) = bytes.filter(|b| last.as_ref() != Some(&b.0)) {
                     std::thread::sleep(delay);
-                    let part = path.with_extension("part");
-                    fs::write(&part, &bytes.0).expect("the file's folder exists");
-                    // A volume of a Secret is not for everybody either.
-                    fs::set_permissions(&part, fs::Permissions::from_mode(0o600)).expect("ours");
-                    fs::rename(&part, &path).expect("a file is replaced");
+                    replace(&path, &bytes.0).expect("the file's folder exists");
                     last = Some(bytes.0);
                 }
                 std::thread::sleep(INTERVAL);
@@ -66,6 +63,18 @@ impl ControlPlane {
             thread: Some(thread),
         }
     }
+}
+
+/// With the mode that a kubelet gives it where a pod has an `fsGroup`.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let part = path.with_extension("part");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o440)
+        .open(&part)?;
+    file.write_all(bytes)?;
+    fs::rename(&part, path)
 }
 
 impl Drop for Mirror {
