@@ -79,7 +79,7 @@ impl ControlPlane {
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("mailtrail-cluster-{}-{number}", std::process::id());
         let state = std::env::temp_dir().join(name);
-        let programs = if given { on_path() } else { programs() };
+        let programs = if given { on_path() } else { programs(&[]) };
         let mut command = Command::new(crate::root().join("tests/cluster/cluster.sh"));
         command.arg("hold").arg(&state).arg(&programs);
         command.env("EXTRA_API_ARGS", api_flags);
@@ -173,8 +173,9 @@ impl Drop for Holder {
 
 /// The folder with the programs of others. What is not built yet is built now;
 /// the progress goes past the test's capture, to whoever waits for it.
-pub(crate) fn programs() -> PathBuf {
+pub(crate) fn programs(what: &[&str]) -> PathBuf {
     let output = Command::new(crate::root().join("tests/cluster/build.sh"))
+        .args(what)
         .stderr(Stdio::inherit())
         .output()
         .expect("build.sh starts");
@@ -199,6 +200,14 @@ impl ControlPlane {
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.state.join("kubeconfig")
+    }
+
+    /// Whether the controllers of Kubernetes run, which clear namespaces away,
+    /// aggregate roles and type-check policies: not where `KUBEBUILDER_ASSETS`
+    /// has none.
+    pub fn has_controllers(&self) -> bool {
+        let own = self.state.join("api.pid").exists();
+        !own || self.programs.join("kube-controller-manager").exists()
     }
 
     /// Applies our CRDs and waits until they are established.

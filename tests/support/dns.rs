@@ -53,7 +53,7 @@ impl Dns {
     /// # Panics
     /// If it does not answer within 30 seconds.
     pub fn start() -> Self {
-        let coredns = crate::cluster::programs().join("coredns");
+        let coredns = crate::cluster::programs(&["dns"]).join("coredns");
         let folder = tempfile::tempdir().expect("a folder");
         let zone = Zone {
             serial: 1,

@@ -111,7 +111,7 @@ impl Operator {
 
     /// Whether it says that it is ready.
     pub fn is_ready(&self) -> bool {
-        self.get("/ready").status == 200
+        answer::is_ready(self.admin)
     }
 
     /// GET of a path on the admin address.

@@ -1,9 +1,9 @@
 //! An install for tests: operators and replicas of the data plane under their
 //! own rights, where processes stand for pods.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -14,6 +14,8 @@ use crate::{Flags, Operator, OperatorFlags, Program};
 
 /// Shards of an install in tests: enough for neighbours, few to write.
 const SHARDS: &str = "16";
+/// Port of every pod's admin address; the addresses differ.
+const ADMIN_PORT: u16 = 9090;
 
 /// An install with a namespace and a class of its own.
 pub struct Install<'a> {
@@ -85,7 +87,7 @@ impl<'a> Install<'a> {
     pub fn replica_unready(&self, delay: Duration, more: &[(&str, &str)]) -> Replica<'a> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let folder = TempDir::new().expect("a folder");
-        let admin = free_port();
+        let admin = own_address();
         let spec = PodSpec {
             ready: false,
             ..PodSpec::of_dataplane(&format!("dataplane-{number}"), admin)
@@ -208,9 +210,16 @@ pub fn domain_path(namespace: &str, name: &str) -> String {
     format!("/apis/mailtrail.dev/v1alpha1/namespaces/{namespace}/trackingdomains/{name}")
 }
 
-/// An address that nobody listens on at this moment: a pod's port must be known
-/// before its program runs.
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound")
+/// A loopback address that no other pod of any test process has: a pod's address
+/// must be known before its program runs.
+fn own_address() -> SocketAddr {
+    static GIVEN: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let number = GIVEN.fetch_add(1, Ordering::Relaxed);
+    // Not 127.0, where others look for addresses.
+    (
+        Ipv4Addr::new(127, (high & 0x7f) + 1, low, number),
+        ADMIN_PORT,
+    )
+        .into()
 }
