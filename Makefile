@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help build demo run test lint cluster crash fuzz bench bench-scale crds clean-demo
+.PHONY: help build demo run run-cluster test lint cluster crash fuzz bench bench-scale crds clean-demo
 SHELL := /bin/bash
 
 CARGO ?= cargo
@@ -17,6 +17,9 @@ demo: build ## Tracks a real mail on this machine and shows every step
 
 run: build ## Leaves the data plane running, to open and click the mail in a browser
 	$(CARGO) run --quiet --package mailtrail-tests --bin demo -- --stay
+
+run-cluster: build cluster ## Leaves a real API server, the operator and two replicas running, for kubectl
+	$(CARGO) run --quiet --package mailtrail-tests --bin demo-cluster
 
 test: lint cluster ## Everything that must hold
 	$(CARGO) build --workspace

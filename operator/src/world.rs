@@ -12,6 +12,9 @@ use mailtrail_crds::{HostClaim, TrackingDomain};
 
 use crate::queue::Inbox;
 
+/// What the annotations that turns look at begin with.
+const OUR_ANNOTATIONS: &str = "mailtrail.dev/";
+
 /// The cluster as it is known.
 #[derive(Debug)]
 pub struct World {
@@ -148,7 +151,7 @@ impl World {
     /// A domain was made or changed. What is older than what is known is passed
     /// over: watches may lag behind our own writes.
     pub fn domain(&self, mut domain: TrackingDomain) {
-        domain.metadata.managed_fields = None;
+        strip(&mut domain.metadata);
         let Some(realm) = realm_of(&domain) else {
             return;
         };
@@ -197,7 +200,7 @@ impl World {
 
     /// A claim was made or changed.
     pub fn claim(&self, mut claim: HostClaim) {
-        claim.metadata.managed_fields = None;
+        strip(&mut claim.metadata);
         let Some(host) = host_of(&claim) else { return };
         let mut known = self.lock();
         let before = known.claims.get(&host);
@@ -302,6 +305,20 @@ impl Known {
         let realms = self.domains.keys();
         let there = realms.filter(|realm| realm.namespace() == name);
         there.cloned().collect()
+    }
+}
+
+/// Drops what no turn looks at and what is large: thousands are held.
+fn strip(metadata: &mut ObjectMeta) {
+    metadata.managed_fields = None;
+    metadata.labels = None;
+    metadata.owner_references = None;
+    metadata.finalizers = None;
+    if let Some(annotations) = &mut metadata.annotations {
+        annotations.retain(|key, _| key.starts_with(OUR_ANNOTATIONS));
+        if annotations.is_empty() {
+            metadata.annotations = None;
+        }
     }
 }
 

@@ -16,7 +16,7 @@ pub use replica::{Install, Replica, domain_path};
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
@@ -208,6 +208,11 @@ impl ControlPlane {
     pub fn has_controllers(&self) -> bool {
         let own = self.state.join("api.pid").exists();
         !own || self.programs.join("kube-controller-manager").exists()
+    }
+
+    /// The folder with `kubectl`.
+    pub fn programs(&self) -> &Path {
+        &self.programs
     }
 
     /// Applies our CRDs and waits until they are established.

@@ -1,11 +1,12 @@
 //! Step 4, apply: writes claims, and hands the entry to the shards. Io; decides
 //! nothing but what a refusal means.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use mailtrail_core::id::Realm;
 use mailtrail_crds::HostClaim;
+use mailtrail_crds::claim::HostClaimSpec;
+use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::build::{Built, EntryChange};
@@ -66,23 +67,58 @@ async fn write_claim(change: ClaimChange, context: &Context) -> Result<(), Error
         ClaimChange::Create(host, spec) => {
             let mut claim = HostClaim::new(host.as_str(), spec);
             claim.metadata.labels = Some(labels());
-            claim.metadata.owner_references = None::<Vec<OwnerReference>>;
             within(WHAT, api.create(&params, &claim)).await?
         }
         ClaimChange::Update(claim, spec) => {
             // The resource version of what was decided on goes with it.
-            let wanted = HostClaim {
-                spec,
-                ..HostClaim::clone(&claim)
-            };
+            let patch = json!({
+                "metadata": {
+                    "resourceVersion": claim.metadata.resource_version,
+                    "uid": claim.metadata.uid,
+                },
+                "spec": difference(&as_json(&claim.spec), &as_json(&spec)),
+            });
             let name = claim.metadata.name.as_deref().unwrap_or_default();
-            within(WHAT, api.replace(name, &params, &wanted)).await?
+            let (params, patch) = (params_of_patch(), Patch::Merge(&patch));
+            within(WHAT, api.patch(name, &params, &patch)).await?
         }
         ClaimChange::Delete(claim) => return delete(&api, &claim, context).await,
     };
     context.metrics.claim_writes.inc();
     context.world.claim(written);
     Ok(())
+}
+
+fn params_of_patch() -> PatchParams {
+    PatchParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PatchParams::default()
+    }
+}
+
+fn as_json(spec: &HostClaimSpec) -> Value {
+    serde_json::to_value(spec).expect("a spec is plain data with text keys")
+}
+
+/// The merge patch (RFC 7396) that makes one object of another.
+fn difference(from: &Value, to: &Value) -> Value {
+    let (Value::Object(from), Value::Object(to)) = (from, to) else {
+        return to.clone();
+    };
+    let gone = from.keys().filter(|key| !to.contains_key(*key));
+    let mut patch: Map<String, Value> = gone.map(|key| (key.clone(), Value::Null)).collect();
+    for (key, value) in to {
+        match from.get(key) {
+            Some(before) if before == value => {}
+            Some(before) => {
+                patch.insert(key.clone(), difference(before, value));
+            }
+            None => {
+                patch.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    Value::Object(patch)
 }
 
 async fn delete(api: &Api<HostClaim>, claim: &HostClaim, context: &Context) -> Result<(), Error> {
@@ -103,4 +139,17 @@ async fn delete(api: &Api<HostClaim>, claim: &HostClaim, context: &Context) -> R
         context.world.claim_gone(&host);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_takes_away_what_is_gone_and_says_nothing_of_what_stays() {
+        let from = json!({"a": 1, "same": {"x": 1}, "gone": 2, "in": {"old": 1, "new": 1}});
+        let to = json!({"a": 2, "same": {"x": 1}, "in": {"new": 2}, "more": [1]});
+        let patch = json!({"a": 2, "gone": null, "in": {"old": null, "new": 2}, "more": [1]});
+        assert_eq!(difference(&from, &to), patch);
+    }
 }

@@ -28,7 +28,11 @@ impl<'a> Namespace<'a> {
     pub fn new(plane: &'a ControlPlane, words: &str) -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{words}-{}-{number}", std::process::id());
+        Self::exactly(plane, format!("{words}-{}-{number}", std::process::id()))
+    }
+
+    /// A namespace of this very name.
+    pub fn exactly(plane: &'a ControlPlane, name: String) -> Self {
         let made = plane.create("/api/v1/namespaces", &json!({"metadata": {"name": name}}));
         Self {
             plane,
@@ -41,7 +45,12 @@ impl<'a> Namespace<'a> {
     /// A namespace for an install, with the ServiceAccounts and rights of both
     /// programs.
     pub fn install(plane: &'a ControlPlane, words: &str) -> Self {
-        let mut namespace = Self::new(plane, words);
+        Self::new(plane, words).with_rights()
+    }
+
+    /// The same with the ServiceAccounts and rights of both programs.
+    pub fn with_rights(self) -> Self {
+        let (plane, mut namespace) = (self.plane, self);
         let manifest = |path: &&str| {
             let text = fs::read_to_string(crate::root().join(path)).expect("a manifest");
             text.replace(AS_WRITTEN, &namespace.name)

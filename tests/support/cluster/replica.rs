@@ -21,6 +21,7 @@ const ADMIN_PORT: u16 = 9090;
 pub struct Install<'a> {
     plane: &'a ControlPlane,
     namespace: Namespace<'a>,
+    class: String,
     operator_kubeconfig: PathBuf,
     dataplane_kubeconfig: PathBuf,
     made: AtomicU32,
@@ -39,8 +40,21 @@ impl<'a> Install<'a> {
     /// A namespace with both programs' rights; nothing runs yet.
     pub fn new(plane: &'a ControlPlane, words: &str) -> Self {
         let namespace = Namespace::install(plane, words);
+        let class = namespace.name().to_owned();
+        Self::of(plane, namespace, class)
+    }
+
+    /// The one of a control plane, in a namespace of this very name, for domains
+    /// of the default class.
+    pub fn exactly(plane: &'a ControlPlane, name: &str) -> Self {
+        let namespace = Namespace::exactly(plane, name.to_owned()).with_rights();
+        Self::of(plane, namespace, "mailtrail".to_owned())
+    }
+
+    fn of(plane: &'a ControlPlane, namespace: Namespace<'a>, class: String) -> Self {
         Self {
             plane,
+            class,
             operator_kubeconfig: namespace.operator_kubeconfig(),
             dataplane_kubeconfig: namespace.dataplane_kubeconfig(),
             namespace,
@@ -55,7 +69,7 @@ impl<'a> Install<'a> {
 
     /// The class of its domains.
     pub fn class(&self) -> &str {
-        self.namespace.name()
+        &self.class
     }
 
     /// How its operators are started.
