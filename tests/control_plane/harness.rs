@@ -37,6 +37,7 @@ fn a_start_that_is_cut_short_leaves_no_process_behind() {
     let cut_short = |name: &str, cut: &dyn Fn(&mut Child)| {
         let folder = std::env::temp_dir().join(format!("mailtrail-{name}-{}", std::process::id()));
         let mut child = Command::new(root().join("tests/cluster/cluster.sh"))
+            .env_remove("MAILTRAIL_TEST_KUBECONFIG")
             .args([
                 "hold".as_ref(),
                 folder.as_os_str(),
@@ -100,6 +101,10 @@ fn server(plane: &ControlPlane) -> String {
 #[test]
 fn writes_stand_in_the_audit_log_with_who_made_them() {
     let plane = ControlPlane::shared();
+    if !plane.is_own() {
+        eprintln!("passed over: the audit log of a cluster that was given is not ours");
+        return;
+    }
     let install = Namespace::install(plane, "audit");
     let lease = format!(
         "{{apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {{name: one, namespace: {}}}}}",

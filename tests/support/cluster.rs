@@ -202,12 +202,17 @@ impl ControlPlane {
         self.state.join("kubeconfig")
     }
 
+    /// Whether this test process started it: then it has an audit log, and an
+    /// API server that may be stopped.
+    pub fn is_own(&self) -> bool {
+        self.state.join("api.pid").exists()
+    }
+
     /// Whether the controllers of Kubernetes run, which clear namespaces away,
     /// aggregate roles and type-check policies: not where `KUBEBUILDER_ASSETS`
     /// has none.
     pub fn has_controllers(&self) -> bool {
-        let own = self.state.join("api.pid").exists();
-        !own || self.programs.join("kube-controller-manager").exists()
+        !self.is_own() || self.programs.join("kube-controller-manager").exists()
     }
 
     /// The folder with `kubectl`.
