@@ -18,6 +18,8 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "dataplane/src/serve",
             "dataplane/src/api",
             "dataplane/tests",
+            "operator/src/verify/probe.rs",
+            "operator/src/replicas/ask.rs",
         ],
     ),
     (
@@ -26,12 +28,29 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "dataplane/src/serve",
             "dataplane/src/api",
             "dataplane/tests",
+            "operator/src/verify/probe.rs",
+            "operator/src/replicas/ask.rs",
         ],
     ),
-    ("axum", &["dataplane/src/api", "dataplane/src/admin"]),
+    (
+        "axum",
+        &[
+            "dataplane/src/api",
+            "dataplane/src/admin",
+            "operator/src/admin.rs",
+        ],
+    ),
     ("utoipa", &["dataplane/src/api"]),
     ("utoipa_axum", &["dataplane/src/api"]),
-    ("clap", &["dataplane/src/args.rs", "dataplane/src/main.rs"]),
+    (
+        "clap",
+        &[
+            "dataplane/src/args.rs",
+            "dataplane/src/main.rs",
+            "operator/src/args.rs",
+            "operator/src/main.rs",
+        ],
+    ),
     ("kube", &["crds", "operator", "dataplane/src/cluster"]),
     (
         "k8s_openapi",
@@ -44,6 +63,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "dataplane/src/config",
             "dataplane/src/judge",
             "dataplane/tests/verdicts",
+            "operator/src/policy.rs",
         ],
     ),
     (
