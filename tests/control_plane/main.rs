@@ -6,4 +6,5 @@ mod harness;
 mod policy;
 mod programs;
 mod reached;
+mod replica;
 mod rights;

@@ -11,10 +11,15 @@ use crate::judge::window::BURST_MS;
 use crate::run::RunError;
 use crate::serve;
 
+/// What the Kubernetes client says of each failure; who uses it says so once.
+const LEFT_OUT: &str = "kube_client::client::builder=off,kube_runtime::watcher=off";
+
 /// Begins to write log lines as the flags say.
 pub(super) fn start(args: &Args) -> Result<(), RunError> {
     let (format, filter) = args.logs();
-    let filter = EnvFilter::try_new(filter).map_err(|e| RunError::LogFilter(e.to_string()))?;
+    // What is named later counts: a flag that names the client wins.
+    let filter = EnvFilter::try_new(format!("{LEFT_OUT},{filter}"))
+        .map_err(|e| RunError::LogFilter(e.to_string()))?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
