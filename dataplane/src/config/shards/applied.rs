@@ -44,7 +44,7 @@ impl Applied {
                 "waiting for configuration: {} of {count} shards",
                 self.shards.len()
             )),
-            None => Some("waiting for configuration: no shard has come".to_owned()),
+            None => Some("waiting for configuration: too few shards to know how many".to_owned()),
         }
     }
 
