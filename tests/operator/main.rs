@@ -1,6 +1,7 @@
 //! The operator and the data plane on a real API server: what a person applies
 //! is what readers get, and the status says so truthfully.
 
+mod callers;
 mod hosts;
 mod person;
 mod shards;

@@ -2,118 +2,128 @@
 
 use std::time::Duration;
 
-use mailtrail_tests::{ControlPlane, Install, Namespace};
+use mailtrail_tests::{ControlPlane, Install, Namespace, Program};
 use serde_json::Value;
 
+use crate::callers::owner_token;
 use crate::{leads_home, mail, tracked_link};
+
+/// A person at work: `kubectl` and the API, and what came of it.
+struct Person<'a> {
+    plane: &'a ControlPlane,
+    shop: Namespace<'a>,
+    manifest: String,
+    host: String,
+    token: String,
+}
+
+impl<'a> Person<'a> {
+    /// With an account that may rewrite and read in the shop's namespace.
+    fn new(plane: &'a ControlPlane, class: &str) -> Self {
+        let shop = Namespace::new(plane, "shop");
+        let host = format!("links.{}.example", shop.name());
+        let manifest = format!(
+            "apiVersion: mailtrail.dev/v1alpha1\nkind: TrackingDomain\nmetadata: {{name: links, namespace: {}}}\nspec:\n  className: {class}\n  host: {host}\n  verification: None\n  opens: {{enabled: true}}\n  clicks: {{enabled: true}}\n",
+            shop.name(),
+        );
+        Self {
+            token: owner_token(&shop),
+            plane,
+            shop,
+            manifest,
+            host,
+        }
+    }
+
+    fn kubectl(&self, flags: &[&str]) {
+        let namespace = ["-n", self.shop.name()];
+        self.plane.kubectl(&[flags, &namespace[..]].concat());
+    }
+
+    fn apply_and_wait(&self) {
+        self.plane.apply(&self.manifest);
+        self.wait_programmed();
+    }
+
+    fn wait_programmed(&self) {
+        let condition = "--for=condition=Programmed";
+        self.kubectl(&["wait", "td/links", "--timeout=30s", condition]);
+    }
+
+    fn domain(&self) -> String {
+        format!("{}/links", self.shop.name())
+    }
+
+    fn rewrite(&self, program: &Program, message: &str) -> Value {
+        let mail = mail(&self.domain(), message);
+        let answer = program.post_as(&self.token, "/v1/rewrite", &mail);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    }
+
+    /// The types of the events, once there are so many.
+    fn event_types(&self, program: &Program, count: usize) -> Vec<String> {
+        let path = format!("/v1/domains/{}/events", self.domain());
+        let mut types = Vec::new();
+        program.until("all events are there", |program| {
+            let page = program.get_as(&self.token, &path).json();
+            let events = page["events"].as_array().expect("a list").iter();
+            types = events
+                .map(|event| event["type"].as_str().unwrap_or_default().to_owned())
+                .collect();
+            types.len() == count
+        });
+        types.sort_unstable();
+        types
+    }
+
+    fn wait_retired(&self) {
+        let path = format!("/apis/mailtrail.dev/v1alpha1/hostclaims/{}", self.host);
+        let patience = Duration::from_secs(20);
+        self.plane
+            .wait_for("the domain is retired", patience, |plane| {
+                plane.get_json(&path)["spec"]["state"] == "Retired"
+            });
+    }
+}
 
 #[test]
 fn a_domain_is_applied_used_flipped_deleted_and_made_again() {
     let plane = ControlPlane::shared();
     let install = Install::new(plane, "person");
-    let shop = Namespace::new(plane, "shop");
-    let host = format!("links.{}.example", shop.name());
-    let domain = format!("{}/links", shop.name());
     let _operator = install.operator();
     let replica = install.replica();
     let program = replica.program();
+    let person = Person::new(plane, install.class());
+    person.apply_and_wait();
 
-    // kubectl apply, kubectl wait.
-    let manifest = format!(
-        "apiVersion: mailtrail.dev/v1alpha1\nkind: TrackingDomain\nmetadata: {{name: links, namespace: {}}}\nspec:\n  className: {}\n  host: {host}\n  verification: None\n  opens: {{enabled: true}}\n  clicks: {{enabled: true}}\n",
-        shop.name(),
-        install.class(),
-    );
-    plane.apply(&manifest);
-    let wait = [
-        "wait",
-        "td/links",
-        "-n",
-        shop.name(),
-        "--timeout=30s",
-        "--for=condition=Programmed",
-    ];
-    plane.kubectl(&wait);
-
-    // A ServiceAccount of the shop may rewrite and read.
-    plane.kubectl(&["create", "sa", "mailer", "-n", shop.name()]);
-    let rights = [
-        "create",
-        "role",
-        "mailer",
-        "-n",
-        shop.name(),
-        "--verb=create,get",
-        "--resource=trackingdomains.mailtrail.dev/rewrites,trackingdomains.mailtrail.dev/events",
-    ];
-    plane.kubectl(&rights);
-    let account = format!("--serviceaccount={}:mailer", shop.name());
-    let bind = [
-        "create",
-        "rolebinding",
-        "mailer",
-        "-n",
-        shop.name(),
-        "--role=mailer",
-        &account,
-    ];
-    plane.kubectl(&bind);
-    let token = plane.service_account_token(shop.name(), "mailer", "mailtrail", 600);
-    let rewrite = |message: &str| {
-        let answer = program.post_as(&token, "/v1/rewrite", &mail(&domain, message));
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer.json()
-    };
-    let first = rewrite("m-1");
+    // A mail is rewritten, opened, clicked, and read about.
+    let first = person.rewrite(program, "m-1");
     let link = tracked_link(&first).expect("clicks are on");
     let pixel = first["report"]["pixel"]["url"]
         .as_str()
         .expect("opens are on");
-
-    // Opened, clicked, and read about.
     assert_eq!(program.follow(pixel).status, 200);
     assert!(leads_home(program, &link));
-    let path = format!("/v1/domains/{domain}/events");
-    let mut types = Vec::new();
-    program.until("both events are there", |program| {
-        let page = program.get_as(&token, &path).json();
-        let events = page["events"].as_array().expect("a list").iter();
-        types = events.map(|event| event["type"].clone()).collect();
-        types.len() == 2
-    });
-    types.sort_by_key(Value::to_string);
-    assert_eq!(types, ["clicked", "opened"]);
+    assert_eq!(person.event_types(program, 2), ["clicked", "opened"]);
 
     // A toggle is flipped, and the next rewrite obeys; the old link leads home.
     let patch = r#"{"spec":{"clicks":{"enabled":false}}}"#;
-    let flip = [
-        "patch",
-        "td",
-        "links",
-        "-n",
-        shop.name(),
-        "--type=merge",
-        "-p",
-        patch,
-    ];
-    plane.kubectl(&flip);
-    plane.kubectl(&wait);
-    assert!(tracked_link(&rewrite("m-2")).is_none());
+    person.kubectl(&["patch", "td", "links", "--type=merge", "-p", patch]);
+    person.wait_programmed();
+    assert!(tracked_link(&person.rewrite(program, "m-2")).is_none());
     assert!(leads_home(program, &link));
 
     // Deleted: retired, and still home.
-    plane.kubectl(&["delete", "td", "links", "-n", shop.name()]);
-    plane.wait_for("the domain is retired", Duration::from_secs(10), |plane| {
-        let claim = plane.get_json(&format!("/apis/mailtrail.dev/v1alpha1/hostclaims/{host}"));
-        claim["spec"]["state"] == "Retired"
+    person.kubectl(&["delete", "td", "links"]);
+    person.wait_retired();
+    program.until("nothing is tracked any more", |program| {
+        tracked_link(&person.rewrite(program, "m-3")).is_none()
     });
     assert!(leads_home(program, &link));
-    let answer = program.post_as(&token, "/v1/rewrite", &mail(&domain, "m-3"));
-    assert!(tracked_link(&answer.json()).is_none(), "{}", answer.text());
 
     // And made again.
-    plane.apply(&manifest);
-    plane.kubectl(&wait);
-    assert!(tracked_link(&rewrite("m-4")).is_some());
+    person.apply_and_wait();
+    assert!(tracked_link(&person.rewrite(program, "m-4")).is_some());
     assert!(leads_home(program, &link));
 }

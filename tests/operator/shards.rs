@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use mailtrail_tests::{ControlPlane, FakePod, Install, Namespace, PodSpec, Program};
 use serde_json::{Value, json};
 
+use crate::callers::owner_token;
 use crate::{leads_home, mail, tracked_link};
 
 fn spec(host: &str, clicks: bool) -> Value {
@@ -106,37 +107,11 @@ fn an_entry_that_a_replica_cannot_read_is_refused_alone_and_told() {
         config.contains("version")
     });
     // What was served is served on.
-    let token = admin_token(plane, &install, shop.name());
+    let token = owner_token(&shop);
     let answer = program
         .post_as(&token, "/v1/rewrite", &mail(&realm, "m"))
         .json();
     assert!(tracked_link(&answer).is_some(), "{answer}");
-}
-
-/// A ServiceAccount that may do everything with the domains of a namespace.
-fn admin_token(plane: &ControlPlane, install: &Install<'_>, namespace: &str) -> String {
-    plane.kubectl(&["create", "sa", "tester", "-n", namespace]);
-    plane.kubectl(&[
-        "create",
-        "role",
-        "tester",
-        "-n",
-        namespace,
-        "--verb=*",
-        "--resource=trackingdomains.mailtrail.dev/rewrites,trackingdomains.mailtrail.dev/events",
-    ]);
-    let account = format!("--serviceaccount={namespace}:tester");
-    plane.kubectl(&[
-        "create",
-        "rolebinding",
-        "tester",
-        "-n",
-        namespace,
-        "--role=tester",
-        &account,
-    ]);
-    let _ = install;
-    plane.service_account_token(namespace, "tester", "mailtrail", 600)
 }
 
 #[test]
@@ -150,7 +125,7 @@ fn replicas_serve_and_restart_without_operator_and_api_server() {
     let host = format!("a.{}.example", shop.name());
     install.apply(shop.name(), "links", &spec(&host, true));
     install.wait_programmed(shop.name(), "links");
-    let token = admin_token(&plane, &install, shop.name());
+    let token = owner_token(&shop);
     let realm = format!("{}/links", shop.name());
     let answer = replica
         .program()

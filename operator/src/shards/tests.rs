@@ -49,7 +49,7 @@ fn an_entry_waits_until_it_is_written_and_is_named_then() {
     assert_eq!(shards.standing(&a.realm), Standing::Waiting);
     let draft = shards.drafts().pop().expect("dirty");
     let named = shards.written(&draft, &object(&shards, &draft, "u1", 1));
-    assert_eq!(Vec::from_iter(named), [a.realm.clone()]);
+    assert_eq!(Vec::from_iter(named), std::slice::from_ref(&a.realm));
     assert!(matches!(shards.standing(&a.realm), Standing::Written(state) if state.generation == 1));
 }
 
