@@ -118,12 +118,12 @@ impl Replicas {
     /// A pod is there; whether it was not known before.
     pub fn seen(&self, uid: &str, seen: Seen) -> bool {
         let mut state = self.lock();
-        let none_before = !state.any_ready();
-        let known = state.pods.get_mut(uid);
-        let new = known.is_none();
-        let changed = known.as_ref().is_none_or(|pod| pod.seen != seen);
-        match known {
-            Some(pod) => pod.seen = seen,
+        let new = match state.pods.get_mut(uid) {
+            Some(pod) if pod.seen == seen => return false,
+            Some(pod) => {
+                pod.seen = seen;
+                false
+            }
             None => {
                 let pod = Pod {
                     seen,
@@ -132,37 +132,31 @@ impl Replicas {
                     keys: Vec::new(),
                 };
                 state.pods.insert(uid.to_owned(), pod);
+                true
             }
-        }
-        let first = none_before && state.any_ready();
+        };
+        // How many there are to wait for has changed.
         let waiting = state.take_waiting();
         drop(state);
-        if changed {
-            // How many there are to wait for has changed.
-            self.inbox.extend(waiting);
-            self.wake();
-        } else {
-            self.lock().wait_again(waiting, &self.shards);
-        }
-        if first {
-            self.inbox.extend(self.shards.realms());
-        }
+        self.inbox.extend(waiting);
+        self.wake();
         new
     }
 
     /// A pod is gone, or going.
     pub fn gone(&self, uid: &str) {
         let mut state = self.lock();
-        let had = state.any_ready();
         state.pods.remove(uid);
-        let none = had && !state.any_ready();
         let waiting = state.take_waiting();
         drop(state);
         self.inbox.extend(waiting);
-        if none {
-            self.inbox.extend(self.shards.realms());
-        }
         self.wake();
+    }
+
+    /// Nobody serves anything: that is said of all domains. Those of which it is
+    /// said wait for the first pod that does again.
+    pub fn nobody_serves(&self) {
+        self.inbox.extend(self.shards.realms());
     }
 
     /// The UIDs of the pods that are known.
@@ -289,22 +283,11 @@ impl Replicas {
 }
 
 impl State {
-    fn any_ready(&self) -> bool {
-        self.pods.values().any(|pod| pod.seen.ready)
-    }
-
     fn take_waiting(&mut self) -> HashSet<Realm> {
         std::mem::take(&mut self.waiting)
             .into_values()
             .flatten()
             .collect()
-    }
-
-    fn wait_again(&mut self, realms: HashSet<Realm>, shards: &Shards) {
-        for realm in realms {
-            let index = shards.place(&realm);
-            self.waiting.entry(index).or_default().insert(realm);
-        }
     }
 }
 

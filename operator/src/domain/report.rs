@@ -26,6 +26,9 @@ use crate::shards::write::MANAGER;
 /// How long a change may be on its way before the status says so: most arrive
 /// sooner, and cost one write instead of two.
 const GRACE: Duration = Duration::from_secs(1);
+/// The same, where the status says already that it has arrived: a replica that
+/// joins, or an operator that begins, takes a moment to be asked.
+const GRACE_OF_KNOWN: Duration = Duration::from_secs(10);
 /// How often the status of a change that does not arrive is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// Longest note of a Kubernetes Event, in bytes.
@@ -44,7 +47,12 @@ impl Grace {
         if *of != generation {
             (*of, *since) = (generation, now);
         }
-        let left = GRACE.saturating_sub(now.duration_since(*since));
+        let grace = if says_programmed(domain) {
+            GRACE_OF_KNOWN
+        } else {
+            GRACE
+        };
+        let left = grace.saturating_sub(now.duration_since(*since));
         (!left.is_zero()).then_some(left)
     }
 
@@ -52,6 +60,16 @@ impl Grace {
         let mut changes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         changes.remove(realm);
     }
+}
+
+/// Whether the status says that this generation is served everywhere.
+fn says_programmed(domain: &TrackingDomain) -> bool {
+    let mut conditions = domain.status.iter().flat_map(|status| &status.conditions);
+    conditions.any(|condition| {
+        condition.type_ == Type::Programmed.as_str()
+            && condition.status == "True"
+            && condition.observed_generation == domain.metadata.generation
+    })
 }
 
 /// Reports.
@@ -62,6 +80,7 @@ pub async fn report(
     context: &Context,
 ) -> Result<Next, Error> {
     let Presence::There(there) = &fetched.presence else {
+        context.grace.over(realm);
         return Ok(Next::Wait);
     };
     if !applied.reports {

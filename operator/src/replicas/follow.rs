@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
@@ -10,6 +11,7 @@ use kube::Api;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::ask::Asker;
 use super::{Replicas, Seen};
@@ -17,6 +19,9 @@ use crate::metrics::Metrics;
 
 /// Name of the container port that is asked, as the chart has it.
 const ADMIN_PORT: &str = "admin";
+/// How long there may be no ready replica before every status says so: a single
+/// replica that restarts would cost two writes per domain.
+const NOBODY_FOR: Duration = Duration::from_secs(10);
 
 /// Follows the pods of these labels; never returns.
 pub async fn follow(
@@ -35,7 +40,17 @@ pub async fn follow(
         replicas,
     };
     let mut listed = HashSet::new();
-    while let Some(event) = events.next().await {
+    let mut serving = Serving::Unknown;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event,
+            () = serving.is_told() => {
+                asking.replicas.nobody_serves();
+                serving = Serving::NobodyTold;
+                continue;
+            }
+        };
+        let Some(event) = event else { return };
         match event {
             Ok(Event::Init) => listed.clear(),
             Ok(Event::InitApply(pod)) => {
@@ -61,12 +76,44 @@ pub async fn follow(
             }
         }
         let (pods, ready) = asking.replicas.counts();
+        serving = serving.with(ready);
         metrics
             .replicas
             .set(i64::try_from(pods).unwrap_or(i64::MAX));
         metrics
             .replicas_ready
             .set(i64::try_from(ready).unwrap_or(i64::MAX));
+    }
+}
+
+/// Whether any replica is ready, and whether all domains are told that none is.
+#[derive(Debug, Clone, Copy)]
+enum Serving {
+    /// Nothing is known yet.
+    Unknown,
+    /// Some are.
+    Some,
+    /// None is, since then.
+    NobodySince(Instant),
+    /// None is, and all domains are told.
+    NobodyTold,
+}
+
+impl Serving {
+    fn with(self, ready: usize) -> Self {
+        match self {
+            _ if ready > 0 => Self::Some,
+            Self::Unknown | Self::Some => Self::NobodySince(Instant::now()),
+            nobody => nobody,
+        }
+    }
+
+    /// Returns when it is time to tell.
+    async fn is_told(self) {
+        match self {
+            Self::NobodySince(since) => tokio::time::sleep_until(since + NOBODY_FOR).await,
+            Self::Unknown | Self::Some | Self::NobodyTold => std::future::pending().await,
+        }
     }
 }
 
