@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use kube::core::ObjectMeta;
 use mailtrail_core::ack::ShardState;
 use mailtrail_core::config::Domain;
 use mailtrail_core::id::Realm;
@@ -382,14 +383,13 @@ impl Shards {
         true
     }
 
-    /// An object cannot be read: it is written over.
-    fn damaged(&self, index: u16, resource_version: Option<String>) {
+    /// An object stands there with this metadata, whatever it holds: it is
+    /// written over.
+    fn stands(&self, index: u16, metadata: &ObjectMeta) {
         let mut shards = self.lock();
         if let Some(shard) = shards.get_mut(usize::from(index)) {
+            shard.object = Object::named(index, metadata);
             shard.dirty = true;
-            if let (Some(object), Some(version)) = (&mut shard.object, resource_version) {
-                object.resource_version = version;
-            }
         }
         drop(shards);
         self.changed.notify_one();
@@ -412,10 +412,13 @@ impl Shard {
 
 impl Object {
     fn of(object: &ConfigShard) -> Option<Self> {
-        let metadata = &object.metadata;
+        Self::named(object.spec.index, &object.metadata)
+    }
+
+    fn named(index: u16, metadata: &ObjectMeta) -> Option<Self> {
         Some(Self {
             state: ShardState {
-                index: object.spec.index,
+                index,
                 uid: metadata.uid.clone()?,
                 generation: metadata.generation?,
             },

@@ -122,6 +122,15 @@ fn a_shard_that_was_deleted_is_made_anew_with_the_same_content() {
 }
 
 #[test]
+fn an_object_that_cannot_be_read_is_written_over() {
+    let shards = Shards::new(1);
+    let metadata = object(&shards, &shards.draft_of(0), "u1", 3).metadata;
+    shards.stands(0, &metadata);
+    let draft = shards.drafts().pop().expect("dirty");
+    assert_eq!(draft.resource_version.as_deref(), Some("103"));
+}
+
+#[test]
 fn what_stands_in_the_cluster_is_taken_up_without_a_write() {
     let before = written(&["a"]);
     let stands = object(&before, &before.draft_of(0), "u1", 4);

@@ -75,14 +75,14 @@ fn see(
         Err(bad) => {
             // Whatever it holds now, it is not what is wanted.
             metrics.undecodable.inc();
-            let name = bad.metadata.name.unwrap_or_default();
+            let name = bad.metadata.name.clone().unwrap_or_default();
             tracing::error!(
                 object.name = name,
                 error = bad.error,
                 "a shard cannot be read: it is written anew"
             );
             if let Some(index) = index_of(&name, shards.count()) {
-                shards.damaged(index, bad.metadata.resource_version);
+                shards.stands(index, &bad.metadata);
             }
         }
     }

@@ -155,7 +155,7 @@ impl Writer {
         Ok(object)
     }
 
-    /// After a conflict: takes the object as it stands, and writes on top.
+    /// After a conflict: takes the object's version, and writes on top.
     async fn look_again(&self, index: u16, error: &Error) {
         if !matches!(
             error,
@@ -164,10 +164,9 @@ impl Writer {
             return;
         }
         let name = shard_name(index);
-        match within("ConfigShard", self.api.get_opt(&name)).await {
-            Ok(Some(object)) => {
-                self.shards.seen(&object);
-            }
+        // Its metadata is enough, and can be read whatever else it holds.
+        match within("ConfigShard", self.api.get_metadata_opt(&name)).await {
+            Ok(Some(object)) => self.shards.stands(index, &object.metadata),
             Ok(None) => self.shards.forget_object(index),
             Err(_) => {}
         }
