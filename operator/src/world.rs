@@ -2,7 +2,7 @@
 //! the watches tell of them, with the look-ups that turns need. Whoever changes
 //! names the realms that this concerns.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -27,10 +27,10 @@ pub struct World {
 struct Known {
     domains: HashMap<Realm, Arc<TrackingDomain>>,
     claims: HashMap<Host, Arc<HostClaim>>,
-    /// Hosts that claims of our class give to a realm.
-    hosts_of: HashMap<Realm, BTreeSet<Host>>,
-    /// Realms whose specs name a host.
-    wanting: HashMap<Host, BTreeSet<Realm>>,
+    /// Hosts that claims of our class give to a realm: a few, in their order.
+    hosts_of: HashMap<Realm, Vec<Host>>,
+    /// Realms whose specs name a host: mostly one.
+    wanting: HashMap<Host, Vec<Realm>>,
     namespaces: HashMap<String, Namespace>,
 }
 
@@ -142,7 +142,7 @@ impl World {
     /// How many domains and how many claims of ours there are.
     pub fn counts(&self) -> (usize, usize) {
         let known = self.lock();
-        let claims = known.hosts_of.values().map(BTreeSet::len).sum();
+        let claims = known.hosts_of.values().map(Vec::len).sum();
         (known.domains.len(), claims)
     }
 
@@ -164,7 +164,7 @@ impl World {
             known.unwant(&realm, &before);
         }
         for host in hosts_named(&domain) {
-            known.wanting.entry(host).or_default().insert(realm.clone());
+            insert(known.wanting.entry(host).or_default(), &realm);
         }
         known.domains.insert(realm.clone(), Arc::new(domain));
         drop(known);
@@ -211,8 +211,7 @@ impl World {
         if claim.spec.class_name == self.class
             && let Ok(realm) = claim.spec.realm.parse::<Realm>()
         {
-            let hosts = known.hosts_of.entry(realm.clone()).or_default();
-            hosts.insert(host.clone());
+            insert(known.hosts_of.entry(realm.clone()).or_default(), &host);
             concerned.push(realm);
         }
         known.claims.insert(host, Arc::new(claim));
@@ -275,7 +274,7 @@ impl Known {
     fn unwant(&mut self, realm: &Realm, domain: &TrackingDomain) {
         for host in hosts_named(domain) {
             if let Some(realms) = self.wanting.get_mut(&host) {
-                realms.remove(realm);
+                realms.retain(|other| other != realm);
                 if realms.is_empty() {
                     self.wanting.remove(&host);
                 }
@@ -293,7 +292,7 @@ impl Known {
             return Vec::new();
         };
         if let Some(hosts) = self.hosts_of.get_mut(&realm) {
-            hosts.remove(host);
+            hosts.retain(|other| other != host);
             if hosts.is_empty() {
                 self.hosts_of.remove(&realm);
             }
@@ -305,6 +304,14 @@ impl Known {
         let realms = self.domains.keys();
         let there = realms.filter(|realm| realm.namespace() == name);
         there.cloned().collect()
+    }
+}
+
+/// Into a sorted list, once.
+fn insert<T: Ord + Clone>(list: &mut Vec<T>, item: &T) {
+    if let Err(at) = list.binary_search(item) {
+        list.insert(at, item.clone());
+        list.shrink_to_fit();
     }
 }
 
