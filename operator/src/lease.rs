@@ -32,8 +32,11 @@ use crate::error::{Error, within};
 
 /// Name of the Lease.
 pub const NAME: &str = "mailtrail-operator";
-/// Longest time between two looks at a lease that somebody else holds.
-const LOOK_LONGEST: Duration = Duration::from_millis(500);
+/// Longest time between two looks at a lease that somebody else holds: one that
+/// is given up is taken as soon.
+const LOOK_LONGEST: Duration = Duration::from_millis(250);
+/// Most tries to give a lease up: a renewal that was on its way refuses the first.
+const RELEASES_MAX: usize = 3;
 
 /// Whether this process leads, and in which term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,10 +66,15 @@ pub struct Candidate {
 }
 
 /// A lease of somebody else, as it was last seen to change.
-#[derive(Debug, PartialEq, Eq)]
-struct Observed {
+#[derive(Debug, Default)]
+struct Observed(Option<Seen>);
+
+#[derive(Debug)]
+struct Seen {
     version: Option<String>,
     since: Instant,
+    /// How long its holder may be silent.
+    duration: Duration,
 }
 
 // === Fence ===
@@ -139,12 +147,12 @@ impl Candidate {
 
     /// Time between two tries.
     fn pause(&self) -> Duration {
-        let (part, longest) = if self.is_leading() {
-            (self.duration / 6, self.duration)
+        let part = self.duration / 6;
+        if self.is_leading() {
+            part
         } else {
-            (self.duration / 6, LOOK_LONGEST)
-        };
-        part.min(longest)
+            part.min(LOOK_LONGEST)
+        }
     }
 
     fn is_leading(&self) -> bool {
@@ -153,7 +161,7 @@ impl Candidate {
 
     /// Tries for ever.
     pub async fn run(&self) {
-        let mut observed = None;
+        let mut observed = Observed::default();
         loop {
             let begun = Instant::now();
             let tried = tokio::time::timeout(self.holds() / 2, self.try_once(&mut observed));
@@ -202,7 +210,7 @@ impl Candidate {
     }
 
     /// Whether the lease is ours after this try.
-    async fn try_once(&self, observed: &mut Option<Observed>) -> Result<bool, Error> {
+    async fn try_once(&self, observed: &mut Observed) -> Result<bool, Error> {
         const WHAT: &str = "Lease";
         let Some(lease) = within(WHAT, self.api.get_opt(NAME)).await? else {
             let lease = self.ours(None, 0);
@@ -212,7 +220,8 @@ impl Candidate {
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
         let mine = holder == self.identity;
-        if !mine && !holder.is_empty() && !self.is_expired(&lease, &spec, observed) {
+        let held = !mine && !holder.is_empty();
+        if held && !observed.is_expired(&lease, self.duration, Instant::now()) {
             return Ok(false);
         }
         let transitions = spec.lease_transitions.unwrap_or(0) + i32::from(!mine);
@@ -220,34 +229,14 @@ impl Candidate {
         if mine && let Some(wanted) = &mut wanted.spec {
             wanted.acquire_time = spec.acquire_time;
         }
-        *observed = None;
+        *observed = Observed::default();
         let params = PostParams::default();
         let written = self.api.replace(NAME, &params, &wanted);
         refused_is_lost(within(WHAT, written).await)
     }
 
-    /// Whether it has not been renewed for its duration, as seen from here.
-    fn is_expired(&self, lease: &Lease, spec: &LeaseSpec, observed: &mut Option<Observed>) -> bool {
-        let version = lease.metadata.resource_version.clone();
-        let seconds = spec
-            .lease_duration_seconds
-            .and_then(|s| u64::try_from(s).ok());
-        let duration = seconds.map_or(self.duration, Duration::from_secs);
-        match observed {
-            Some(seen) if seen.version == version => seen.since.elapsed() > duration,
-            _ => {
-                *observed = Some(Observed {
-                    version,
-                    since: Instant::now(),
-                });
-                false
-            }
-        }
-    }
-
     fn ours(&self, known: Option<&ObjectMeta>, transitions: i32) -> Lease {
         let now = MicroTime((self.clock)());
-        let seconds = self.duration.as_secs().max(1);
         Lease {
             metadata: ObjectMeta {
                 name: Some(NAME.to_owned()),
@@ -258,7 +247,7 @@ impl Candidate {
             },
             spec: Some(LeaseSpec {
                 holder_identity: Some(self.identity.clone()),
-                lease_duration_seconds: i32::try_from(seconds).ok(),
+                lease_duration_seconds: i32::try_from(whole_seconds(self.duration)).ok(),
                 acquire_time: Some(now.clone()),
                 renew_time: Some(now),
                 lease_transitions: Some(transitions),
@@ -274,25 +263,66 @@ impl Candidate {
             return;
         }
         self.lose("stopping");
-        let released = async {
-            let lease = within("Lease", self.api.get(NAME)).await?;
-            let spec = lease.spec.clone().unwrap_or_default();
-            if spec.holder_identity.as_deref() != Some(&self.identity) {
-                return Ok(());
+        let mut released = self.try_release().await;
+        for _ in 1..RELEASES_MAX {
+            if !matches!(released, Err(Error::Conflict { .. })) {
+                break;
             }
-            let mut free = lease;
-            free.spec = Some(LeaseSpec {
-                holder_identity: None,
-                ..spec
-            });
-            let params = PostParams::default();
-            let written = self.api.replace(NAME, &params, &free);
-            within("Lease", written).await.map(|_| ())
-        };
-        if let Err(error) = released.await {
+            released = self.try_release().await;
+        }
+        if let Err(error) = released {
             tracing::warn!(%error, "the lease could not be given up: another takes it when it expires");
         }
     }
+
+    async fn try_release(&self) -> Result<(), Error> {
+        const WHAT: &str = "Lease";
+        let mut lease = within(WHAT, self.api.get(NAME)).await?;
+        let holder = lease.spec.as_mut().map(|spec| &mut spec.holder_identity);
+        match holder {
+            Some(holder) if holder.as_ref() == Some(&self.identity) => *holder = None,
+            _ => return Ok(()),
+        }
+        let params = PostParams::default();
+        let written = self.api.replace(NAME, &params, &lease);
+        within(WHAT, written).await.map(|_| ())
+    }
+}
+
+// === Observed ===
+
+impl Observed {
+    /// Whether a lease has not been renewed for its duration, by the time that
+    /// has passed here since it was first seen as it is: what the object says
+    /// of the time of day is its holder's opinion. `usual` is the duration of
+    /// one that does not say it.
+    fn is_expired(&mut self, lease: &Lease, usual: Duration, now: Instant) -> bool {
+        let version = &lease.metadata.resource_version;
+        match &self.0 {
+            Some(seen) if seen.version == *version => {
+                now.saturating_duration_since(seen.since) > seen.duration
+            }
+            _ => {
+                self.0 = Some(Seen {
+                    version: version.clone(),
+                    since: now,
+                    duration: duration_of(lease).unwrap_or(usual),
+                });
+                false
+            }
+        }
+    }
+}
+
+fn duration_of(lease: &Lease) -> Option<Duration> {
+    let seconds = lease.spec.as_ref()?.lease_duration_seconds?;
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}
+
+/// What a Lease can say of a duration: never less, as others would take over
+/// before its holder has ceased.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
 }
 
 /// Who was refused because somebody else wrote has lost; that is no error.
@@ -301,5 +331,79 @@ fn refused_is_lost(written: Result<Lease, Error>) -> Result<bool, Error> {
         Ok(_) => Ok(true),
         Err(Error::Conflict { .. } | Error::Exists { .. }) => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DURATION: Duration = Duration::from_secs(15);
+
+    /// A lease that was renewed at this time of day, by its holder's clock.
+    fn renewed(version: &str, at: i64) -> Lease {
+        let at = Timestamp::from_second(at).expect("a time");
+        Lease {
+            metadata: ObjectMeta {
+                resource_version: Some(version.to_owned()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some("another".to_owned()),
+                lease_duration_seconds: Some(15),
+                renew_time: Some(MicroTime(at)),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn a_holder_whose_clock_jumps_keeps_its_lease_while_it_renews() {
+        let (mut observed, begun) = (Observed::default(), Instant::now());
+        let clock = [1_000, 90_000, 10, 11, 4_000_000_000, -5];
+        for (renewal, time_of_day) in clock.into_iter().enumerate() {
+            let now = begun + Duration::from_secs(10) * u32::try_from(renewal).expect("few");
+            let lease = renewed(&renewal.to_string(), time_of_day);
+            assert!(!observed.is_expired(&lease, DURATION, now));
+            let later = now + Duration::from_secs(9);
+            assert!(!observed.is_expired(&lease, DURATION, later));
+        }
+    }
+
+    #[test]
+    fn a_silent_holder_loses_its_lease_in_time_whatever_its_clock_said() {
+        for time_of_day in [1_000, -90_000, 4_000_000_000] {
+            let (mut observed, begun) = (Observed::default(), Instant::now());
+            let lease = renewed("7", time_of_day);
+            let mut expired = |after| observed.is_expired(&lease, DURATION, begun + after);
+            assert!(!expired(Duration::ZERO));
+            assert!(!expired(DURATION));
+            assert!(expired(DURATION + Duration::from_millis(1)));
+        }
+    }
+
+    #[test]
+    fn a_lease_never_says_less_than_its_holder_counts_on() {
+        for (millis, seconds) in [(1_000, 1), (1_001, 2), (1_900, 2), (15_000, 15)] {
+            let duration = Duration::from_millis(millis);
+            assert_eq!(whole_seconds(duration), seconds, "{millis} ms");
+        }
+    }
+
+    #[test]
+    fn a_fence_refuses_before_another_may_take_the_lease() {
+        let now = Instant::now();
+        let held = |until| Fence {
+            term: Term(1),
+            held: Arc::new(Mutex::new(Held {
+                term: 1,
+                until: Some(until),
+            })),
+        };
+        assert!(held(now + DURATION).check().is_ok());
+        assert!(held(now).check().is_err());
+        let mut later = held(now + DURATION);
+        later.term = Term(2);
+        assert!(later.check().is_err(), "of another term");
     }
 }

@@ -147,12 +147,15 @@ async fn run_async(settings: Settings) -> Result<(), RunError> {
     });
     let asked_to_stop = asked_to_stop().map_err(RunError::Runtime)?;
     let election = Arc::clone(&candidate);
-    tasks.spawn(async move { election.run().await });
+    let election = tokio::spawn(async move { election.run().await });
     tokio::select! {
         () = asked_to_stop => {}
         () = term::lead(&shared, &candidate) => {}
     }
     tracing::info!("stopping");
+    // First of all nobody tries to have the lease any more.
+    election.abort();
+    let _ = election.await;
     candidate.release().await;
     tasks.shutdown().await;
     tracing::info!("stopped");
