@@ -34,6 +34,8 @@ struct State {
     waiting: HashMap<u16, HashSet<Realm>>,
     /// A key that every pod is to know.
     key_wanted: Option<KeyId>,
+    /// Whether it is known which pods there are.
+    listed: bool,
 }
 
 /// A pod, by its UID.
@@ -159,6 +161,11 @@ impl Replicas {
         self.inbox.extend(self.shards.realms());
     }
 
+    /// All pods that there are have been named.
+    pub fn all_listed(&self) {
+        self.lock().listed = true;
+    }
+
     /// The UIDs of the pods that are known.
     pub fn uids(&self) -> Vec<String> {
         self.lock().pods.keys().cloned().collect()
@@ -276,9 +283,11 @@ impl Replicas {
         }
     }
 
-    /// Whether every pod that is not terminating knows this key.
+    /// Whether every pod that is not terminating knows this key. As long as it
+    /// is not known which pods there are, that is not so.
     pub fn all_know(&self, id: KeyId) -> bool {
-        self.lock().pods.values().all(|pod| pod.knows(id))
+        let state = self.lock();
+        state.listed && state.pods.values().all(|pod| pod.knows(id))
     }
 }
 

@@ -63,6 +63,7 @@ pub async fn follow(
                         asking.drop_pod(&uid);
                     }
                 }
+                asking.replicas.all_listed();
             }
             Ok(Event::Apply(pod)) => asking.take(&pod),
             Ok(Event::Delete(pod)) => {

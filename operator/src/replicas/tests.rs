@@ -138,6 +138,7 @@ fn a_key_is_known_when_every_pod_says_so_ready_or_not() {
     let id = KeyId([1, 2, 3]);
     replicas.seen("1", pod(true));
     replicas.seen("2", pod(false));
+    replicas.all_listed();
     let knows = |state| Answer {
         keys: vec![KnownKey { id, state }],
         ..answer(1)
@@ -147,5 +148,14 @@ fn a_key_is_known_when_every_pod_says_so_ready_or_not() {
     replicas.answered("2", &[], knows(KeyState::Revoked));
     assert!(!replicas.all_know(id));
     replicas.answered("2", &[], knows(KeyState::VerifyOnly));
+    assert!(replicas.all_know(id));
+}
+
+#[test]
+fn a_key_is_known_to_nobody_while_it_is_not_known_who_there_is() {
+    let replicas = replicas();
+    let id = KeyId([1, 2, 3]);
+    assert!(!replicas.all_know(id));
+    replicas.all_listed();
     assert!(replicas.all_know(id));
 }
