@@ -31,8 +31,10 @@ pub const DATA_KEY: &str = "keyring.json";
 const ACTIVE_SINCE: &str = "mailtrail.dev/active-since";
 /// Who leads: marks the object at the beginning of a term.
 const HOLDER: &str = "mailtrail.dev/holder";
-/// Longest time between two looks.
-const LOOK_LONGEST: Duration = Duration::from_secs(30);
+/// Longest time between two looks: how soon it is told that something is wrong.
+const LOOK_LONGEST: Duration = Duration::from_secs(10);
+/// The same while something is.
+const LOOK_AT_FAULT: Duration = Duration::from_secs(2);
 /// Shortest time between two looks.
 const LOOK_SHORTEST: Duration = Duration::from_millis(200);
 
@@ -128,7 +130,7 @@ impl Keeper {
                         self.tell(&fault);
                     }
                     last_told = Some(text);
-                    pause
+                    pause.min(LOOK_AT_FAULT)
                 }
             };
             tokio::time::sleep(pause).await;
