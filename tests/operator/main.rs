@@ -3,10 +3,12 @@
 
 mod callers;
 mod hosts;
+mod keys;
+mod leases;
 mod person;
 mod shards;
 
-use mailtrail_tests::Program;
+use mailtrail_tests::{ControlPlane, Operator, Program};
 use serde_json::{Value, json};
 
 /// A mail with one link.
@@ -27,4 +29,33 @@ fn tracked_link(report: &Value) -> Option<String> {
 fn leads_home(program: &Program, url: &str) -> bool {
     let answer = program.follow(url);
     answer.status == 302 && answer.header("location") == Some("https://shop.example/offer")
+}
+
+/// The token of a ServiceAccount that may do everything with the domains of a
+/// namespace.
+fn tester(plane: &ControlPlane, namespace: &str) -> String {
+    let resources =
+        "--resource=trackingdomains.mailtrail.dev/rewrites,trackingdomains.mailtrail.dev/events";
+    let account = format!("--serviceaccount={namespace}:tester");
+    for words in [
+        &["sa"][..],
+        &["role", "--verb=*", resources],
+        &["rolebinding", "--role=tester", &account],
+    ] {
+        let make = ["create", words[0], "tester", "-n", namespace];
+        plane.kubectl(&[&make, &words[1..]].concat());
+    }
+    plane.service_account_token(namespace, "tester", "mailtrail", 600)
+}
+
+/// What an operator's metric says.
+fn metric(operator: &Operator, name: &str) -> Option<u64> {
+    let text = operator.get("/metrics").text();
+    let mut lines = text.lines();
+    lines.find_map(|line| {
+        let value = line
+            .strip_prefix("mailtrail_operator_")?
+            .strip_prefix(name)?;
+        value.strip_prefix(' ')?.parse().ok()
+    })
 }
