@@ -18,6 +18,7 @@ use kube::Client;
 use kube::runtime::events::Recorder;
 use mailtrail_core::id::Realm;
 
+use self::fetch::Presence;
 use crate::error::{Category, Error};
 use crate::lease::Fence;
 use crate::metrics::Metrics;
@@ -74,6 +75,10 @@ async fn reconcile(realm: &Realm, context: &Context) -> Result<Next, Error> {
     let resolved = resolve::resolve(&fetched, &context.policy);
     let built = build::build(&fetched, resolved);
     let applied = apply::apply(realm, built, context).await?;
+    if matches!(fetched.presence, Presence::Gone) {
+        // One that had no room beside this one may have it now.
+        context.world.name_turned_away(realm.namespace());
+    }
     report::report(realm, &fetched, applied, context).await
 }
 

@@ -10,6 +10,7 @@ use kube::ResourceExt as _;
 use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::{HostClaim, TrackingDomain};
 
+use crate::condition::{Reason, Type};
 use crate::queue::Inbox;
 
 /// What the annotations that turns look at begin with.
@@ -126,6 +127,23 @@ impl World {
                 && order(other) <= this
         });
         earlier.count()
+    }
+
+    /// Names the domains of a namespace that had no room in it.
+    pub fn name_turned_away(&self, namespace: &str) {
+        let accepted = Type::Accepted.as_str();
+        let is_turned_away = |domain: &TrackingDomain| {
+            let conditions = domain.status.iter().flat_map(|status| &status.conditions);
+            let mut accepted = conditions.filter(|condition| condition.type_ == accepted);
+            accepted.any(|condition| condition.reason == Reason::TooManyDomains.as_str())
+        };
+        let known = self.lock();
+        let there = known.domains.iter();
+        let there = there.filter(|(realm, _)| realm.namespace() == namespace);
+        let turned_away = there.filter(|(_, domain)| is_turned_away(domain));
+        let named: Vec<_> = turned_away.map(|(realm, _)| realm.clone()).collect();
+        drop(known);
+        self.inbox.extend(named);
     }
 
     /// Whether an administrator has confirmed, by an annotation on one of its

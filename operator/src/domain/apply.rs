@@ -1,15 +1,18 @@
 //! Step 4, apply: writes claims, and hands the entry to the shards. Io; decides
 //! nothing but what a refusal means.
 
+use std::time::Instant;
+
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
-use mailtrail_core::id::Realm;
+use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::HostClaim;
-use mailtrail_crds::claim::HostClaimSpec;
+use mailtrail_crds::claim::{ClaimState, HostClaimSpec};
 use serde_json::{Map, Value, json};
 
 use super::Context;
 use super::build::{Built, EntryChange};
+use super::gone::CONFIRM;
 use super::resolve::{ClaimChange, Rejection};
 use crate::condition::Reason;
 use crate::error::{Error, within};
@@ -35,6 +38,9 @@ pub async fn apply(realm: &Realm, built: Built, context: &Context) -> Result<App
         reports,
     } = built;
     for change in before {
+        if let ClaimChange::Create(host, _) = &change {
+            may_be_claimed(realm, host, context)?;
+        }
         write_claim(change, context).await?;
     }
     match entry {
@@ -55,6 +61,17 @@ pub async fn apply(realm: &Realm, built: Built, context: &Context) -> Result<App
     Ok(Applied { accepted, reports })
 }
 
+/// A while after claims were without definition only hosts that are served may
+/// be claimed, by who serves them: others would be quicker than their owners.
+fn may_be_claimed(realm: &Realm, host: &Host, context: &Context) -> Result<(), Error> {
+    let served = context.shards.entry(realm);
+    let is_served = served.is_some_and(|entry| entry.hosts().any(|served| served == host));
+    if !is_served && context.absences.claims_return(Instant::now()) {
+        return Err(Error::NotYet("who had the host before"));
+    }
+    Ok(())
+}
+
 async fn write_claim(change: ClaimChange, context: &Context) -> Result<(), Error> {
     context.fence.check()?;
     let api: Api<HostClaim> = Api::all(context.client.clone());
@@ -67,17 +84,25 @@ async fn write_claim(change: ClaimChange, context: &Context) -> Result<(), Error
         ClaimChange::Create(host, spec) => {
             let mut claim = HostClaim::new(host.as_str(), spec);
             claim.metadata.labels = Some(labels());
-            within(WHAT, api.create(&params, &claim)).await?
+            let created = within(WHAT, api.create(&params, &claim)).await;
+            if matches!(created, Err(Error::NotFound { .. })) {
+                context.absences.no_claims(Instant::now());
+            }
+            created?
         }
         ClaimChange::Update(claim, spec) => {
             // The resource version of what was decided on goes with it.
-            let patch = json!({
+            let mut patch = json!({
                 "metadata": {
                     "resourceVersion": claim.metadata.resource_version,
                     "uid": claim.metadata.uid,
                 },
                 "spec": difference(&as_json(&claim.spec), &as_json(&spec)),
             });
+            if spec.state == ClaimState::Active {
+                // It was for the domain that was there before.
+                patch["metadata"]["annotations"] = json!({ CONFIRM: null });
+            }
             let name = claim.metadata.name.as_deref().unwrap_or_default();
             let (params, patch) = (params_of_patch(), Patch::Merge(&patch));
             within(WHAT, api.patch(name, &params, &patch)).await?

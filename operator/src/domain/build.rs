@@ -48,6 +48,10 @@ pub fn build(fetched: &Fetched, resolved: Resolved) -> Built {
             reports: true,
             ..Built::nothing()
         },
+        Resolved::Restore(claims) => Built {
+            before: claims,
+            ..Built::nothing()
+        },
         Resolved::Retire(changes) => of_retired(fetched, changes, Ok(()), false),
         Resolved::RetireBeside(rejection, changes) => {
             of_retired(fetched, changes, Err(rejection), true)

@@ -3,6 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, ResourceExt as _};
@@ -13,18 +14,22 @@ use mailtrail_crds::domain::Verification;
 use mailtrail_crds::{HostClaim, TrackingDomain};
 
 use super::Context;
+use super::gone::{self, Belief};
 use crate::error::{Error, within};
-use crate::world::{Namespace, host_of};
+use crate::world::{Concern, Namespace, host_of};
 
 /// Left alone while it has this annotation, whatever its value.
 pub const PAUSED: &str = "mailtrail.dev/paused";
 const DEFINITION: &str = "trackingdomains.mailtrail.dev";
+const CLAIMS_DEFINITION: &str = "hostclaims.mailtrail.dev";
 
 /// What is known of a realm.
 #[derive(Debug)]
 pub struct Fetched {
     /// The realm.
     pub realm: Realm,
+    /// The install's class.
+    pub class: String,
     /// Its object.
     pub presence: Presence,
     /// Its claims.
@@ -44,6 +49,11 @@ pub enum Presence {
     There(There),
     /// It is not, or belongs to another install; what it held is to be retired.
     Gone,
+    /// It is not, and its claims vanished with their definition.
+    Unclaimed {
+        /// UID of its namespace, where there still is one.
+        namespace_uid: Option<String>,
+    },
     /// Nothing is to be done: it is paused, its namespace is not watched, its
     /// absence is not believed, or there is nothing left of it.
     LeftAlone,
@@ -63,6 +73,9 @@ pub struct There {
 /// What is known of this realm.
 pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
     let concern = context.world.concern(realm);
+    if !concern.own.is_empty() {
+        context.absences.is_claimed(realm);
+    }
     let served = context.shards.entry(realm);
     let ours = concern
         .domain
@@ -77,6 +90,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
             domain,
         }),
         None if !is_left(&concern.own, served.as_ref()) => Presence::LeftAlone,
+        None if concern.own.is_empty() => orphan(realm, &concern, context).await?,
         None => absent(realm, context).await?,
     };
     let proved = match &presence {
@@ -84,13 +98,14 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
             context.absences.is_back(realm);
             proved(realm, &there.domain, &concern.own, context)
         }
-        Presence::Gone | Presence::LeftAlone => HashSet::new(),
+        Presence::Gone | Presence::Unclaimed { .. } | Presence::LeftAlone => HashSet::new(),
     };
     if concern.domain.is_none() {
         context.verifier.forget(realm);
     }
     Ok(Fetched {
         realm: realm.clone(),
+        class: context.class.clone(),
         presence,
         own: concern.own,
         wanted: concern.wanted,
@@ -150,8 +165,32 @@ fn is_left(own: &[Arc<HostClaim>], served: Option<&Domain>) -> bool {
     in_use || orphan || unserved
 }
 
-/// The object is not known here: asks whether it is really gone.
+/// There is an entry, and neither object nor claim: the host was released,
+/// unless claims have no definition, or had none a while ago.
+async fn orphan(realm: &Realm, concern: &Concern, context: &Context) -> Result<Presence, Error> {
+    if !stands(CLAIMS_DEFINITION, context).await? {
+        context.absences.no_claims(Instant::now());
+        context.absences.is_unclaimed(realm);
+        return Err(Error::NotYet("the definition of HostClaim"));
+    }
+    if context.absences.lost_its_claims(realm) {
+        let namespace_uid = concern.namespace.as_ref().map(|found| found.uid.clone());
+        return Ok(Presence::Unclaimed { namespace_uid });
+    }
+    really_absent(realm, context).await
+}
+
+/// The object is not known here. A moment is given to others that vanish with it.
 async fn absent(realm: &Realm, context: &Context) -> Result<Presence, Error> {
+    let confirmed = context.world.is_confirmed_gone(realm, gone::CONFIRM);
+    if !confirmed && !context.absences.noted(realm, Instant::now()) {
+        return Err(Error::NotYet("whether others vanish, too,"));
+    }
+    really_absent(realm, context).await
+}
+
+/// Asks the API server whether the object is really gone.
+async fn really_absent(realm: &Realm, context: &Context) -> Result<Presence, Error> {
     let api: Api<TrackingDomain> = Api::namespaced(context.client.clone(), realm.namespace());
     match within("TrackingDomain", api.get(realm.name())).await {
         Ok(domain) if domain.spec.class_name == context.class => {
@@ -163,26 +202,26 @@ async fn absent(realm: &Realm, context: &Context) -> Result<Presence, Error> {
         Ok(_) | Err(Error::NotFound { .. }) => {}
         Err(error) => return Err(error),
     }
-    if !definition_stands(context).await? {
+    if !stands(DEFINITION, context).await? {
         context
             .absences
             .disbelieve(realm, "the definition of TrackingDomain is gone or going");
         return Ok(Presence::LeftAlone);
     }
-    if context
+    match context
         .absences
-        .is_believed(realm, &context.world, std::time::Instant::now())
+        .judge(realm, &context.world, Instant::now())
     {
-        Ok(Presence::Gone)
-    } else {
-        Ok(Presence::LeftAlone)
+        Belief::Gone => Ok(Presence::Gone),
+        Belief::Not => Ok(Presence::LeftAlone),
+        Belief::NotYet => Err(Error::NotYet("whether others vanish, too,")),
     }
 }
 
-/// Whether the resource's definition is there and stays. Without it every
-/// object is "not found".
-async fn definition_stands(context: &Context) -> Result<bool, Error> {
+/// Whether a kind's definition is there and stays. Without it every object is
+/// "not found".
+async fn stands(definition: &str, context: &Context) -> Result<bool, Error> {
     let api: Api<CustomResourceDefinition> = Api::all(context.client.clone());
-    let definition = within("CustomResourceDefinition", api.get_opt(DEFINITION)).await?;
+    let definition = within("CustomResourceDefinition", api.get_opt(definition)).await?;
     Ok(definition.is_some_and(|definition| definition.metadata.deletion_timestamp.is_none()))
 }

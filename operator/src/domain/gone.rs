@@ -1,9 +1,16 @@
-//! Whether the sudden absence of many domains is believed. One that is deleted
-//! is retired at once; many at a time, when they are most of what there is, are
-//! rather a mistake (a definition deleted, a restore gone wrong), and what they
-//! held goes on being served until they return or an administrator confirms.
+//! Whether the sudden absence of many objects is believed.
+//!
+//! A domain that is deleted is retired after [`SETTLE`]. Where more than
+//! [`MANY`] vanish, the rest is waited for: when they are most of what there is,
+//! that is rather a mistake (a definition deleted, a restore gone wrong), and
+//! all that they held goes on being served as it was until they return or an
+//! administrator confirms.
+//!
+//! Claims that vanish with their definition were released by nobody. While it
+//! is missing, and for [`CLAIMS_SETTLE`] after, a host that is served goes to
+//! nobody else, and an entry whose domain is gone gets its claims back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,6 +23,16 @@ use crate::world::World;
 const MANY: usize = 10;
 /// What counts as a time.
 const WINDOW: Duration = Duration::from_secs(600);
+/// How long it is waited whether others vanish, too.
+const SETTLE: Duration = Duration::from_secs(1);
+/// The same where many have: since the last of them, but see [`SETTLE_LONGEST`].
+const SETTLE_MANY: Duration = Duration::from_secs(5);
+/// How long an absence waits for others at most: `kubectl` deletes some 50
+/// objects in a second.
+const SETTLE_LONGEST: Duration = Duration::from_secs(300);
+/// How long after claims were without definition newcomers wait: longer than
+/// the longest pause between two turns of an owner.
+const CLAIMS_SETTLE: Duration = Duration::from_secs(90);
 /// Confirms, on a HostClaim, that its domain is gone.
 pub const CONFIRM: &str = "mailtrail.dev/confirm-gone";
 
@@ -30,8 +47,25 @@ pub struct Absences {
 struct Known {
     /// When each was found absent first.
     absent: HashMap<Realm, Instant>,
+    /// When the last was.
+    last: Option<Instant>,
     /// Those of them that are not believed.
-    disbelieved: HashMap<Realm, ()>,
+    disbelieved: HashSet<Realm>,
+    /// When claims were last found to be without definition.
+    no_claims: Option<Instant>,
+    /// Entries without domain that lost their claims by that.
+    unclaimed: HashSet<Realm>,
+}
+
+/// What an absence comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belief {
+    /// The domain is gone.
+    Gone,
+    /// That is not known yet.
+    NotYet,
+    /// It is not, whatever it looks like.
+    Not,
 }
 
 impl Absences {
@@ -47,32 +81,51 @@ impl Absences {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Notes that a domain is absent; whether to look into that now: a moment
+    /// is given to others that vanish with it.
+    pub fn noted(&self, realm: &Realm, now: Instant) -> bool {
+        let mut known = self.lock();
+        let known = &mut *known;
+        let since = *known.absent.entry(realm.clone()).or_insert_with(|| {
+            known.last = Some(now);
+            now
+        });
+        now.duration_since(since) >= SETTLE
+    }
+
     /// Whether to act on it that this domain is gone.
-    pub fn is_believed(&self, realm: &Realm, world: &World, now: Instant) -> bool {
+    pub fn judge(&self, realm: &Realm, world: &World, now: Instant) -> Belief {
         if world.is_confirmed_gone(realm, CONFIRM) {
             self.is_back(realm);
-            return true;
+            return Belief::Gone;
         }
+        self.noted(realm, now);
         let (domains, _) = world.counts();
         let mut known = self.lock();
+        let since = known.absent.get(realm).copied().unwrap_or(now);
         known
             .absent
             .retain(|_, since| now.duration_since(*since) < WINDOW);
-        known.absent.entry(realm.clone()).or_insert(now);
         let absent = known.absent.len();
-        let held = known.disbelieved.contains_key(realm);
+        let quiet = known
+            .last
+            .is_none_or(|last| now.duration_since(last) >= SETTLE_MANY);
+        let held = known.disbelieved.contains(realm);
         drop(known);
         if held || (absent > MANY && absent > domains) {
             self.disbelieve(realm, "most domains vanished at once");
-            return false;
+            return Belief::Not;
         }
-        true
+        if absent > MANY && !quiet && now.duration_since(since) < SETTLE_LONGEST {
+            return Belief::NotYet;
+        }
+        Belief::Gone
     }
 
     /// Does not act on it.
     pub fn disbelieve(&self, realm: &Realm, why: &str) {
         let mut known = self.lock();
-        let first = known.disbelieved.insert(realm.clone(), ()).is_none();
+        let first = known.disbelieved.insert(realm.clone());
         let many = known.disbelieved.len();
         drop(known);
         self.metrics.disbelieved.set(count(many));
@@ -91,6 +144,40 @@ impl Absences {
         known.absent.remove(realm);
         known.disbelieved.remove(realm);
         self.metrics.disbelieved.set(count(known.disbelieved.len()));
+    }
+
+    // --- Claims ---
+
+    /// Claims have no definition: nobody released a host.
+    pub fn no_claims(&self, now: Instant) {
+        let first = self.lock().no_claims.replace(now).is_none();
+        if first {
+            tracing::error!(
+                "the definition of HostClaim is gone or going: what is served stays as it is; apply the definitions again, and the claims are made good"
+            );
+        }
+    }
+
+    /// Whether claims were without definition a while ago: who owns a host is
+    /// then known by what is served.
+    pub fn claims_return(&self, now: Instant) -> bool {
+        let since = self.lock().no_claims;
+        since.is_some_and(|since| now.duration_since(since) < CLAIMS_SETTLE)
+    }
+
+    /// The claims of an entry without domain are lost, not released.
+    pub fn is_unclaimed(&self, realm: &Realm) {
+        self.lock().unclaimed.insert(realm.clone());
+    }
+
+    /// Whether they are.
+    pub fn lost_its_claims(&self, realm: &Realm) -> bool {
+        self.lock().unclaimed.contains(realm)
+    }
+
+    /// It has claims, or again.
+    pub fn is_claimed(&self, realm: &Realm) {
+        self.lock().unclaimed.remove(realm);
     }
 }
 
@@ -112,20 +199,66 @@ mod tests {
         Absences::new(Arc::new(Metrics::new()))
     }
 
+    fn world() -> World {
+        World::new("mailtrail".to_owned(), Arc::default())
+    }
+
     #[test]
     fn few_may_always_go_and_most_at_once_may_not() {
-        let (absences, world) = (
-            absences(),
-            World::new("mailtrail".to_owned(), Arc::default()),
-        );
-        let now = Instant::now();
+        let (absences, world, now) = (absences(), world(), Instant::now());
         for at in 0..MANY {
-            assert!(absences.is_believed(&realm(at), &world, now), "{at}");
+            let belief = absences.judge(&realm(at), &world, now);
+            assert_eq!(belief, Belief::Gone, "{at}");
         }
-        assert!(!absences.is_believed(&realm(MANY), &world, now));
+        let one_more = realm(MANY);
+        let judge = |now| absences.judge(&one_more, &world, now);
+        assert_eq!(judge(now), Belief::Not);
         // Not even later, until it is back.
-        assert!(!absences.is_believed(&realm(MANY), &world, now + WINDOW * 2));
-        absences.is_back(&realm(MANY));
-        assert!(absences.is_believed(&realm(MANY), &world, now + WINDOW * 2));
+        assert_eq!(judge(now + WINDOW * 2), Belief::Not);
+        absences.is_back(&one_more);
+        assert_eq!(judge(now + WINDOW * 2), Belief::Gone);
+    }
+
+    #[test]
+    fn of_many_that_vanish_together_the_first_are_not_believed_either() {
+        let (absences, world, now) = (absences(), world(), Instant::now());
+        for at in 0..=MANY {
+            assert!(!absences.noted(&realm(at), now), "{at}");
+        }
+        for at in 0..=MANY {
+            assert!(absences.noted(&realm(at), now + SETTLE), "{at}");
+            let belief = absences.judge(&realm(at), &world, now + SETTLE);
+            assert_eq!(belief, Belief::Not, "{at}");
+        }
+    }
+
+    #[test]
+    fn many_that_are_not_most_go_once_no_more_of_them_vanish() {
+        let (absences, world, now) = (absences(), world(), Instant::now());
+        for at in 0..100 {
+            let domain = serde_json::json!({
+                "apiVersion": "mailtrail.dev/v1alpha1", "kind": "TrackingDomain",
+                "metadata": {"namespace": "shop", "name": format!("left{at}")},
+                "spec": {"host": format!("a{at}.example")},
+            });
+            world.domain(serde_json::from_value(domain).expect("a domain"));
+        }
+        for at in 0..MANY * 2 {
+            absences.noted(&realm(at), now);
+        }
+        let judge = |after| absences.judge(&realm(0), &world, now + after);
+        assert_eq!(judge(SETTLE), Belief::NotYet);
+        absences.noted(&realm(MANY * 2), now + SETTLE_MANY);
+        assert_eq!(judge(SETTLE_MANY), Belief::NotYet);
+        assert_eq!(judge(SETTLE_MANY * 2), Belief::Gone);
+    }
+
+    #[test]
+    fn claims_are_no_news_a_while_after_their_definition_is_back() {
+        let (absences, now) = (absences(), Instant::now());
+        assert!(!absences.claims_return(now));
+        absences.no_claims(now);
+        assert!(absences.claims_return(now + CLAIMS_SETTLE / 2));
+        assert!(!absences.claims_return(now + CLAIMS_SETTLE));
     }
 }

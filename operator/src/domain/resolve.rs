@@ -8,12 +8,15 @@ use mailtrail_core::config::{Domain, DomainState};
 use mailtrail_core::id::Host;
 use mailtrail_crds::HostClaim;
 use mailtrail_crds::claim::{ClaimRole, ClaimState, HostClaimSpec, Lasting};
-use mailtrail_crds::domain::{DeletionPolicy, TrackingDomainSpec, Verification};
+use mailtrail_crds::domain::{Apps, DeletionPolicy, TrackingDomainSpec, Verification};
 
 use super::fetch::{Fetched, Presence, There};
 use crate::condition::Reason;
 use crate::policy::HostPolicy;
 use crate::world::host_of;
+
+/// Stands for the UID of a namespace that is gone: no namespace has it.
+const NO_NAMESPACE: &str = "gone";
 
 /// What is to become of a realm.
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub enum Resolved {
     Retire(Vec<ClaimChange>),
     /// The same, while an object of another namespace of that name is there.
     RetireBeside(Rejection, Vec<ClaimChange>),
+    /// What is served stays, and its claims are made good.
+    Restore(Vec<ClaimChange>),
     /// Nothing is done.
     Leave,
 }
@@ -68,6 +73,9 @@ pub fn resolve(fetched: &Fetched, policy: &HostPolicy) -> Resolved {
     match &fetched.presence {
         Presence::LeftAlone => Resolved::Leave,
         Presence::Gone => Resolved::Retire(give_up(fetched)),
+        Presence::Unclaimed { namespace_uid } => {
+            Resolved::Restore(claims_of_entry(fetched, namespace_uid.as_deref()))
+        }
         Presence::There(there) => resolve_there(fetched, there, policy),
     }
 }
@@ -171,6 +179,41 @@ fn lost<'a>(
         };
         ClaimChange::Create(host.clone(), spec)
     })
+}
+
+/// The claims that stand behind an entry whose domain is gone. Links are out
+/// over its hosts: an entry without them would not have been kept.
+fn claims_of_entry(fetched: &Fetched, namespace_uid: Option<&str>) -> Vec<ClaimChange> {
+    let Some(entry) = &fetched.served else {
+        return Vec::new();
+    };
+    let claim = |host: &Host| {
+        let is_host = *host == entry.host;
+        let spec = HostClaimSpec {
+            realm: fetched.realm.to_string(),
+            namespace_uid: namespace_uid.unwrap_or(NO_NAMESPACE).to_owned(),
+            class_name: fetched.class.clone(),
+            state: match entry.state {
+                DomainState::Active => ClaimState::Active,
+                DomainState::Retired => ClaimState::Retired,
+            },
+            role: if is_host {
+                ClaimRole::Host
+            } else {
+                ClaimRole::Former
+            },
+            verified: entry.verified && is_host,
+            links_out: true,
+            deletion_policy: DeletionPolicy::Retire,
+            lasting: is_host.then(|| Lasting {
+                retention: format!("{}d", entry.retention_days),
+                fallback: entry.fallback.as_ref().map(ToString::to_string),
+                apps: Apps::default(),
+            }),
+        };
+        ClaimChange::Create(host.clone(), spec)
+    };
+    entry.hosts().map(claim).collect()
 }
 
 /// The hosts that a spec names, the one of new links first.

@@ -56,6 +56,7 @@ impl Case {
     fn of(presence: Presence) -> Self {
         Self(Fetched {
             realm: "shop/links".parse().expect("a realm"),
+            class: "mailtrail".to_owned(),
             presence,
             own: Vec::new(),
             wanted: HashMap::new(),
