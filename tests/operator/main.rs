@@ -5,8 +5,10 @@ mod callers;
 mod hosts;
 mod keys;
 mod leases;
+mod lost;
 mod person;
 mod shards;
+mod verification;
 
 use mailtrail_tests::{ControlPlane, Operator, Program};
 use serde_json::{Value, json};
