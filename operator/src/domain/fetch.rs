@@ -40,6 +40,8 @@ pub struct Fetched {
     pub served: Option<Domain>,
     /// Hosts that were found to lead here since its claims were written.
     pub proved: HashSet<Host>,
+    /// Whether a claim that is missing was lost, not released.
+    pub claims_lost: bool,
 }
 
 /// Whether the object is there.
@@ -96,6 +98,9 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
     let proved = match &presence {
         Presence::There(there) => {
             context.absences.is_back(realm);
+            if is_missing(&concern.own, served.as_ref()) {
+                claims_stand(context).await?;
+            }
             proved(realm, &there.domain, &concern.own, context)
         }
         Presence::Gone | Presence::Unclaimed { .. } | Presence::LeftAlone => HashSet::new(),
@@ -111,6 +116,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         wanted: concern.wanted,
         served,
         proved,
+        claims_lost: context.absences.claims_return(Instant::now()),
     })
 }
 
@@ -168,10 +174,9 @@ fn is_left(own: &[Arc<HostClaim>], served: Option<&Domain>) -> bool {
 /// There is an entry, and neither object nor claim: the host was released,
 /// unless claims have no definition, or had none a while ago.
 async fn orphan(realm: &Realm, concern: &Concern, context: &Context) -> Result<Presence, Error> {
-    if !stands(CLAIMS_DEFINITION, context).await? {
-        context.absences.no_claims(Instant::now());
+    if let Err(error) = claims_stand(context).await {
         context.absences.is_unclaimed(realm);
-        return Err(Error::NotYet("the definition of HostClaim"));
+        return Err(error);
     }
     if context.absences.lost_its_claims(realm) {
         let namespace_uid = concern.namespace.as_ref().map(|found| found.uid.clone());
@@ -216,6 +221,25 @@ async fn really_absent(realm: &Realm, context: &Context) -> Result<Presence, Err
         Belief::Not => Ok(Presence::LeftAlone),
         Belief::NotYet => Err(Error::NotYet("whether others vanish, too,")),
     }
+}
+
+/// Whether a host is served without a claim: it was released, or claims vanish
+/// one by one with their definition.
+fn is_missing(own: &[Arc<HostClaim>], served: Option<&Domain>) -> bool {
+    let mut hosts = served.into_iter().flat_map(Domain::hosts);
+    hosts.any(|host| {
+        !own.iter()
+            .any(|claim| host_of(claim).as_ref() == Some(host))
+    })
+}
+
+/// Nothing is decided while claims have no definition.
+async fn claims_stand(context: &Context) -> Result<(), Error> {
+    if stands(CLAIMS_DEFINITION, context).await? {
+        return Ok(());
+    }
+    context.absences.no_claims(Instant::now());
+    Err(Error::NotYet("the definition of HostClaim"))
 }
 
 /// Whether a kind's definition is there and stays. Without it every object is

@@ -1,9 +1,9 @@
 //! Whether the sudden absence of many objects is believed.
 //!
-//! A domain that is deleted is retired after [`SETTLE`]. Where more than
-//! [`MANY`] vanish, the rest is waited for: when they are most of what there is,
-//! that is rather a mistake (a definition deleted, a restore gone wrong), and
-//! all that they held goes on being served as it was until they return or an
+//! A domain that is deleted is retired once no other vanishes for [`SETTLE`].
+//! When more than [`MANY`] do, and they are most of what there is, that is
+//! rather a mistake (a definition deleted, a restore gone wrong), and all that
+//! they held goes on being served as it was until they return or an
 //! administrator confirms.
 //!
 //! Claims that vanish with their definition were released by nobody. While it
@@ -23,9 +23,10 @@ use crate::world::World;
 const MANY: usize = 10;
 /// What counts as a time.
 const WINDOW: Duration = Duration::from_secs(600);
-/// How long it is waited whether others vanish, too.
-const SETTLE: Duration = Duration::from_secs(1);
-/// The same where many have: since the last of them, but see [`SETTLE_LONGEST`].
+/// How long it is waited, since the last that vanished, whether others do, too;
+/// but see [`SETTLE_LONGEST`].
+const SETTLE: Duration = Duration::from_secs(2);
+/// The same where many have.
 const SETTLE_MANY: Duration = Duration::from_secs(5);
 /// How long an absence waits for others at most: `kubectl` deletes some 50
 /// objects in a second.
@@ -84,13 +85,7 @@ impl Absences {
     /// Notes that a domain is absent; whether to look into that now: a moment
     /// is given to others that vanish with it.
     pub fn noted(&self, realm: &Realm, now: Instant) -> bool {
-        let mut known = self.lock();
-        let known = &mut *known;
-        let since = *known.absent.entry(realm.clone()).or_insert_with(|| {
-            known.last = Some(now);
-            now
-        });
-        now.duration_since(since) >= SETTLE
+        self.lock().note(realm, now)
     }
 
     /// Whether to act on it that this domain is gone.
@@ -99,27 +94,20 @@ impl Absences {
             self.is_back(realm);
             return Belief::Gone;
         }
-        self.noted(realm, now);
         let (domains, _) = world.counts();
         let mut known = self.lock();
-        let since = known.absent.get(realm).copied().unwrap_or(now);
-        known
-            .absent
-            .retain(|_, since| now.duration_since(*since) < WINDOW);
+        let settled = known.note(realm, now);
         let absent = known.absent.len();
-        let quiet = known
-            .last
-            .is_none_or(|last| now.duration_since(last) >= SETTLE_MANY);
         let held = known.disbelieved.contains(realm);
         drop(known);
         if held || (absent > MANY && absent > domains) {
             self.disbelieve(realm, "most domains vanished at once");
-            return Belief::Not;
+            Belief::Not
+        } else if absent > MANY && !settled {
+            Belief::NotYet
+        } else {
+            Belief::Gone
         }
-        if absent > MANY && !quiet && now.duration_since(since) < SETTLE_LONGEST {
-            return Belief::NotYet;
-        }
-        Belief::Gone
     }
 
     /// Does not act on it.
@@ -181,6 +169,26 @@ impl Absences {
     }
 }
 
+impl Known {
+    /// Notes an absence; whether it is time to judge it.
+    fn note(&mut self, realm: &Realm, now: Instant) -> bool {
+        self.absent
+            .retain(|other, since| other == realm || now.duration_since(*since) < WINDOW);
+        if !self.absent.contains_key(realm) {
+            self.absent.insert(realm.clone(), now);
+            self.last = Some(now);
+        }
+        let since = self.absent[realm];
+        let quiet = self.last.map_or(SETTLE, |last| now.duration_since(last));
+        let enough = if self.absent.len() > MANY {
+            SETTLE_MANY
+        } else {
+            SETTLE
+        };
+        quiet >= enough || now.duration_since(since) >= SETTLE_LONGEST
+    }
+}
+
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -226,10 +234,21 @@ mod tests {
             assert!(!absences.noted(&realm(at), now), "{at}");
         }
         for at in 0..=MANY {
-            assert!(absences.noted(&realm(at), now + SETTLE), "{at}");
-            let belief = absences.judge(&realm(at), &world, now + SETTLE);
+            assert!(absences.noted(&realm(at), now + SETTLE_MANY), "{at}");
+            let belief = absences.judge(&realm(at), &world, now + SETTLE_MANY);
             assert_eq!(belief, Belief::Not, "{at}");
         }
+    }
+
+    #[test]
+    fn it_is_waited_while_others_vanish_but_not_for_ever() {
+        let (absences, now) = (absences(), Instant::now());
+        for at in 0..MANY {
+            let after = SETTLE / 2 * u32::try_from(at).expect("few");
+            assert!(!absences.noted(&realm(at), now + after), "{at}");
+        }
+        assert!(absences.noted(&realm(0), now + SETTLE_LONGEST));
+        assert!(!absences.noted(&realm(MANY), now + SETTLE_LONGEST));
     }
 
     #[test]

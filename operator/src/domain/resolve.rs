@@ -157,8 +157,9 @@ fn accept(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Result<Serve
 }
 
 /// Claims of former hosts that are made good by what is served, where a domain
-/// that is in use has none at all: nobody releases a host like that. One claim
-/// alone that is missing was released.
+/// that is in use has none at all (nobody releases a host like that), or where
+/// claims were without definition. One claim alone that is missing otherwise
+/// was released.
 fn lost<'a>(
     fetched: &'a Fetched,
     there: &'a There,
@@ -166,10 +167,11 @@ fn lost<'a>(
 ) -> impl Iterator<Item = ClaimChange> + 'a {
     let served = fetched.served.as_ref();
     let served = served.filter(|entry| {
-        fetched.own.is_empty() && entry.state == DomainState::Active && entry.verified
+        let lost = fetched.own.is_empty() || fetched.claims_lost;
+        lost && entry.state == DomainState::Active && entry.verified
     });
     let hosts = served.into_iter().flat_map(Domain::hosts);
-    let former = hosts.filter(|host| !named.contains(host));
+    let former = hosts.filter(|host| !named.contains(host) && fetched.claim(host).is_none());
     former.map(|host| {
         let spec = HostClaimSpec {
             role: ClaimRole::Former,

@@ -62,6 +62,7 @@ impl Case {
             wanted: HashMap::new(),
             served: None,
             proved: HashSet::new(),
+            claims_lost: false,
         })
     }
 
@@ -300,6 +301,40 @@ fn claims_that_are_all_lost_are_made_good_and_a_single_one_was_released() {
         .served(&["a.example", "old.example"])
         .serve();
     assert!(released.claims.is_empty() && released.former.is_empty());
+}
+
+#[test]
+fn a_single_claim_that_is_missing_was_lost_where_claims_had_no_definition() {
+    let mut case = Case::there(&json!({"host": "a.example"}))
+        .owning("a.example", &json!({}))
+        .served(&["a.example", "old.example"]);
+    case.0.claims_lost = true;
+    let serve = case.serve();
+    assert_eq!(told(&serve.claims), ["create old.example Former out=true"]);
+    assert_eq!(
+        serve.former,
+        ["old.example".parse::<Host>().expect("a host")]
+    );
+}
+
+#[test]
+fn an_entry_whose_domain_is_gone_gets_its_claims_back() {
+    let unclaimed = Presence::Unclaimed {
+        namespace_uid: None,
+    };
+    let case = Case::of(unclaimed).served(&["a.example", "old.example"]);
+    let Resolved::Restore(changes) = case.resolve() else {
+        panic!("not made good");
+    };
+    assert_eq!(
+        told(&changes),
+        [
+            "create a.example Host out=true",
+            "create old.example Former out=true"
+        ]
+    );
+    let built = crate::domain::build::build(&case.0, Resolved::Restore(changes));
+    assert_eq!(built.entry, crate::domain::build::EntryChange::Keep);
 }
 
 #[test]
