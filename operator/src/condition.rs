@@ -267,6 +267,24 @@ mod tests {
     }
 
     #[test]
+    fn people_can_read_about_every_type_and_reason() {
+        let document = include_str!("../../docs/CONDITIONS.md");
+        let own = include_str!("condition.rs");
+        let arms = own.lines().filter_map(|line| line.split_once("=> \""));
+        let words: Vec<_> = arms
+            .filter_map(|(_, rest)| rest.strip_suffix("\","))
+            .collect();
+        // Five types, three answers, and reasons.
+        assert!(words.len() > 25, "{words:?}");
+        for word in words {
+            assert!(
+                document.contains(&format!("`{word}`")),
+                "{word} is not in docs/CONDITIONS.md"
+            );
+        }
+    }
+
+    #[test]
     fn a_condition_keeps_its_time_until_it_turns() {
         let first = status(None, 1, &[programmed(Is::False)], at(1));
         let same = status(Some(&first), 2, &[programmed(Is::False)], at(9));
