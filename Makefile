@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help build demo run run-cluster test lint cluster crash fuzz bench bench-scale crds clean-demo
+.PHONY: help build demo run run-cluster test lint cluster crash rotate fuzz bench bench-scale crds clean-demo
 SHELL := /bin/bash
 
 CARGO ?= cargo
@@ -38,6 +38,10 @@ cluster: ## Builds the Kubernetes that tests start
 crash: ## Kills the program 200 times under load, cuts the power 50 times, and looks for every answered event
 	$(CARGO) build --workspace
 	MAILTRAIL_CRASH_ROUNDS=200 MAILTRAIL_POWER_CUTS=50 $(CARGO) test --package mailtrail-tests --test it -- --nocapture crash power_cut
+
+rotate: cluster ## Rotates keys every second for a minute while links are made at one replica and followed at the others
+	$(CARGO) build --workspace
+	MAILTRAIL_ROTATE_SECONDS=60 $(CARGO) test --package mailtrail-tests --test operator -- --nocapture no_link_is_refused
 
 fuzz: ## Fuzzes each target for FUZZ_SECONDS (60)
 	tests/fuzz/run.sh $(FUZZ_SECONDS)

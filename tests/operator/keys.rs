@@ -68,8 +68,7 @@ fn a_keyring_is_made_at_the_first_start_and_never_again() {
     let secret = plane.get_json(&secret_path(&install));
     assert!(secret["metadata"]["ownerReferences"].is_null());
     assert!(!operator.log().contains(&made));
-    drop(operator);
-    // Its lease is silent; the new one has another name.
+    assert!(operator.stop().success());
     let operator = install.operator();
     operator.until("there is a keyring", |operator| {
         metric(operator, "keyring_ok") == Some(1)
@@ -86,7 +85,7 @@ fn with_hosts_claimed_a_missing_keyring_is_not_made_but_asked_for() {
     let operator = flags.start();
     domain(&install, &shop);
     install.wait_reason(shop.name(), "links", "Accepted", "Accepted");
-    drop(operator);
+    assert!(operator.stop().success());
     let backup = document(plane, &install).expect("made");
     plane.ask("DELETE", &secret_path(&install), None).taken();
 
@@ -142,7 +141,7 @@ fn a_staged_key_waits_for_every_pod_that_is_not_terminating() {
     let _replica = {
         let operator = install.operator();
         let replica = install.replica();
-        drop(operator);
+        assert!(operator.stop().success());
         replica
     };
     // Nobody answers there, and it is not ready either.
@@ -163,7 +162,7 @@ fn a_staged_key_waits_for_every_pod_that_is_not_terminating() {
     std::thread::sleep(Duration::from_secs(2));
     assert_eq!(keyring(plane, &install), staged);
     // Another operator does not take an unknown crowd for none.
-    drop(operator);
+    assert!(operator.stop().success());
     let operator = flags.start();
     operator.until("it leads", |operator| {
         metric(operator, "leading") == Some(1)
@@ -186,7 +185,7 @@ fn a_key_is_activated_only_after_the_slowest_replica_has_it() {
     let slow = Duration::from_secs(2);
     let operator = install.operator();
     let _replicas = [install.replica(), install.replica_behind(slow)];
-    drop(operator);
+    assert!(operator.stop().success());
     let flags = install.operator_flags().with("--lease", "2s");
     let _operator = flags.with("--rotate-keys", "3s").start();
     let before = keyring(plane, &install).active().id;

@@ -1,8 +1,8 @@
 //! What is lost by mistake is not given up: many domains at once, definitions,
 //! objects that cannot be read. And who is turned away, and taken later.
 //!
-//! Definitions hold for a whole cluster, so these tests have one of their own,
-//! one after the other.
+//! Definitions hold for a whole cluster, so tests that change them have one of
+//! their own, one after the other.
 
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -104,7 +104,7 @@ fn many_domains_that_vanish_at_once_are_served_on_until_that_is_confirmed() {
                 .contains("kubectl annotate hostclaim <host> mailtrail.dev/confirm-gone=true")
         );
         assert!(is_tracked(&replica, &token, &format!("{}/d3", shop.name())));
-        drop(operator);
+        assert!(operator.stop().success());
         operator = flags.start();
     }
     operator.until("it leads", |operator| {
@@ -129,14 +129,14 @@ fn many_domains_that_vanish_at_once_are_served_on_until_that_is_confirmed() {
 
 #[test]
 fn a_few_that_are_deleted_are_retired_at_once() {
-    let plane = plane();
-    let install = Install::new(&plane, "few");
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "few");
     let _operator = install.operator();
-    let shop = Namespace::new(&plane, "shop");
-    apply_many(&plane, &install, shop.name(), 4);
+    let shop = Namespace::new(plane, "shop");
+    apply_many(plane, &install, shop.name(), 4);
     plane.kubectl(&["delete", "td", "--all", "-n", shop.name()]);
     let hosts = [0, 1, 2, 3].map(|at| host(shop.name(), &format!("d{at}")));
-    plane.wait_for("all are retired", Duration::from_secs(5), |plane| {
+    plane.wait_for("all are retired", Duration::from_secs(10), |plane| {
         let retired = |host| claim(plane, host, "state") == Some(json!("Retired"));
         hosts.iter().all(|host| retired(host))
     });
@@ -286,7 +286,7 @@ fn an_object_that_cannot_be_read_holds_up_no_other_and_is_served_as_it_was() {
     );
 
     // Others go on, with this operator and with one that lists them anew.
-    drop(operator);
+    assert!(operator.stop().success());
     let operator = install.operator();
     plane.apply(&object(&install, shop.name(), "after").to_string());
     install.wait_reason(shop.name(), "after", "Accepted", "Accepted");
@@ -300,12 +300,9 @@ fn an_object_that_cannot_be_read_holds_up_no_other_and_is_served_as_it_was() {
 
 #[test]
 fn a_policy_says_which_hosts_a_namespace_may_use_and_how_many() {
-    let plane = plane();
-    let install = Install::new(&plane, "policy");
-    let (shop, bank) = (
-        Namespace::new(&plane, "shop"),
-        Namespace::new(&plane, "bank"),
-    );
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "policy");
+    let (shop, bank) = (Namespace::new(plane, "shop"), Namespace::new(plane, "bank"));
     let folder = tempfile::tempdir().expect("a folder");
     let policy = folder.path().join("hosts.yaml");
     let rules = format!(
@@ -341,9 +338,9 @@ fn a_policy_says_which_hosts_a_namespace_may_use_and_how_many() {
 
 #[test]
 fn namespaces_that_are_not_watched_are_left_alone() {
-    let plane = plane();
-    let install = Install::new(&plane, "watched");
-    let spaces = ["one", "two", "other"].map(|words| Namespace::new(&plane, words));
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "watched");
+    let spaces = ["one", "two", "other"].map(|words| Namespace::new(plane, words));
     let watched = format!("{},{}", spaces[0].name(), spaces[1].name());
     let flags = install.operator_flags();
     let _operator = flags.with("--watch-namespaces", watched).start();

@@ -118,20 +118,20 @@ fn mails_come_back_unchanged_until_their_host_is_verified_and_are_tracked_ever_a
 
     // Nothing is written while nothing new is found: not by a new operator...
     let written = status_writes(plane, shop.name(), "links");
-    drop(operator);
+    assert!(operator.stop().success());
     let operator = outside.operator(&install);
     looks(&operator, 1);
     install.wait_reason(shop.name(), "links", "Reachable", "Reachable");
     // ... nor when DNS is silent: that changes no verdict.
     outside.dns.pause();
-    drop(operator);
+    assert!(operator.stop().success());
     let operator = outside.operator(&install);
     looks(&operator, 2);
     assert_eq!(status_writes(plane, shop.name(), "links"), written);
     outside.dns.resume();
 
     // Later trouble shows, and stops nothing.
-    drop(operator);
+    assert!(operator.stop().success());
     outside.dns.lead(&host, &[]);
     let _operator = outside.operator(&install);
     install.wait_reason(shop.name(), "links", "Reachable", "HostNotFound");
