@@ -47,7 +47,9 @@ fn the_first_owner_keeps_a_host_and_a_newcomer_gets_it_once_it_is_released() {
     // Released by an administrator, it is the newcomer's.
     plane.kubectl(&["delete", "hc", &host]);
     install.wait_reason(bank.name(), "mine", "Accepted", "Accepted");
-    assert!(install.entry(shop.name(), "links").is_none());
+    plane.wait_for("the former entry goes", Duration::from_secs(10), |_| {
+        install.entry(shop.name(), "links").is_none()
+    });
 }
 
 #[test]

@@ -10,7 +10,8 @@ use mailtrail_tests::{
 };
 use serde_json::json;
 
-use crate::{leads_home, mail, metric, tester, tracked_link};
+use crate::callers::owner_token;
+use crate::{leads_home, mail, metric, tracked_link};
 
 /// How long a key is active before the next one is staged, in tests of rotation.
 const OFTEN: &str = "1s";
@@ -119,7 +120,7 @@ fn a_keyring_deleted_under_a_running_operator_is_not_replaced_and_links_work_on(
     let replica = install.replica();
     domain(&install, &shop);
     install.wait_programmed(shop.name(), "links");
-    let token = tester(plane, shop.name());
+    let token = owner_token(&shop);
     let before = link(replica.program(), &token, &shop, "m-1");
     says(&operator, "a new key seals links now");
 
@@ -211,7 +212,7 @@ fn what_is_revoked_by_hand_opens_nothing_and_a_bad_document_changes_nothing() {
     let program = replica.program();
     domain(&install, &shop);
     install.wait_programmed(shop.name(), "links");
-    let token = tester(plane, shop.name());
+    let token = owner_token(&shop);
     let old = link(program, &token, &shop, "m-1");
 
     // Another key seals from now on, and the old one opens nothing.
@@ -272,7 +273,7 @@ fn no_link_is_refused_while_keys_rotate_every_second_and_a_replica_is_slow() {
     let replicas = [0, 100, 700].map(|delay| install.replica_behind(Duration::from_millis(delay)));
     domain(&install, &shop);
     install.wait_programmed(shop.name(), "links");
-    let token = tester(plane, shop.name());
+    let token = owner_token(&shop);
     let first = link(replicas[0].program(), &token, &shop, "first");
     let first_key = keyring(plane, &install).active().id;
 

@@ -191,6 +191,9 @@ fn who_was_paused_writes_nothing_after_the_other_ones_first_write() {
         std::thread::sleep(LEASE / 2);
         done.store(true, Ordering::Relaxed);
     });
+    // A status is refused while its object changes quicker than it is written.
+    pair.install
+        .wait_reason(pair.shop.name(), "links", "Accepted", "Accepted");
     let writes = pair.writes();
     let taken = writes
         .iter()

@@ -10,7 +10,8 @@ use std::time::Duration;
 use mailtrail_tests::{ControlPlane, Install, Namespace, PATIENCE, Replica, domain_path};
 use serde_json::{Value, json};
 
-use crate::{mail, metric, tester, tracked_link};
+use crate::callers::owner_token;
+use crate::{mail, metric, tracked_link};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -86,7 +87,7 @@ fn many_domains_that_vanish_at_once_are_served_on_until_that_is_confirmed() {
     );
     apply_many(&plane, &install, shop.name(), 15);
     apply_many(&plane, &install, bank.name(), 1);
-    let token = tester(&plane, shop.name());
+    let token = owner_token(&shop);
     install.wait_programmed(shop.name(), "d14");
 
     plane.kubectl(&["delete", "td", "--all", "-n", shop.name()]);
@@ -151,7 +152,7 @@ fn without_their_definition_domains_are_served_on_and_with_it_they_are_as_before
     let shop = Namespace::new(&plane, "shop");
     apply_many(&plane, &install, shop.name(), 3);
     install.wait_programmed(shop.name(), "d0");
-    let token = tester(&plane, shop.name());
+    let token = owner_token(&shop);
 
     plane.kubectl(&["delete", "crd", "trackingdomains.mailtrail.dev"]);
     operator.until("few as they are, it believes none", |operator| {

@@ -10,7 +10,7 @@ mod person;
 mod shards;
 mod verification;
 
-use mailtrail_tests::{ControlPlane, Operator, Program};
+use mailtrail_tests::{Operator, Program};
 use serde_json::{Value, json};
 
 /// A mail with one link.
@@ -31,23 +31,6 @@ fn tracked_link(report: &Value) -> Option<String> {
 fn leads_home(program: &Program, url: &str) -> bool {
     let answer = program.follow(url);
     answer.status == 302 && answer.header("location") == Some("https://shop.example/offer")
-}
-
-/// The token of a ServiceAccount that may do everything with the domains of a
-/// namespace.
-fn tester(plane: &ControlPlane, namespace: &str) -> String {
-    let resources =
-        "--resource=trackingdomains.mailtrail.dev/rewrites,trackingdomains.mailtrail.dev/events";
-    let account = format!("--serviceaccount={namespace}:tester");
-    for words in [
-        &["sa"][..],
-        &["role", "--verb=*", resources],
-        &["rolebinding", "--role=tester", &account],
-    ] {
-        let make = ["create", words[0], "tester", "-n", namespace];
-        plane.kubectl(&[&make, &words[1..]].concat());
-    }
-    plane.service_account_token(namespace, "tester", "mailtrail", 600)
 }
 
 /// What an operator's metric says.

@@ -8,7 +8,8 @@ use mailtrail_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::{leads_home, mail, metric, tester, tracked_link};
+use crate::callers::owner_token;
+use crate::{leads_home, mail, metric, tracked_link};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// A loopback address that no front listens on.
@@ -95,7 +96,7 @@ fn mails_come_back_unchanged_until_their_host_is_verified_and_are_tracked_ever_a
     let replica = install.replica();
     let shop = Namespace::new(plane, "shop");
     let (host, realm) = (host(&shop, "links"), format!("{}/links", shop.name()));
-    let token = tester(plane, shop.name());
+    let token = owner_token(&shop);
     apply(&install, shop.name(), "links", &host);
     install.wait_programmed(shop.name(), "links");
     install.wait_reason(shop.name(), "links", "Reachable", "HostNotFound");
@@ -182,7 +183,7 @@ fn each_trouble_has_its_reason_and_repeats_cost_no_write() {
     let written = writes();
     looks(&operator, 2 * troubles.len() as u64);
     assert_eq!(writes(), written);
-    let token = tester(plane, shop.name());
+    let token = owner_token(&shop);
     for (name, _) in troubles {
         let realm = format!("{}/{name}", shop.name());
         let answer = rewrite(&replica, &token, &realm);
@@ -204,7 +205,7 @@ fn a_name_server_in_trouble_says_nothing_and_who_waives_the_check_is_not_looked_
     install.wait_programmed(shop.name(), "waived");
     install.wait_reason(shop.name(), "waived", "Reachable", "VerificationWaived");
     assert_eq!(metric(&operator, "probes_total"), Some(0));
-    let token = tester(plane, shop.name());
+    let token = owner_token(&shop);
     let waived = format!("{}/waived", shop.name());
     assert!(tracked_link(&rewrite(&replica, &token, &waived)).is_some());
 
