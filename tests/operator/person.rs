@@ -88,7 +88,6 @@ impl<'a> Person<'a> {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one story, told in its order")]
 fn a_domain_is_applied_used_flipped_deleted_and_made_again() {
     let plane = ControlPlane::shared();
     let install = Install::new(plane, "person");
