@@ -161,9 +161,17 @@ impl Replicas {
         self.inbox.extend(self.shards.realms());
     }
 
-    /// All pods that there are have been named.
+    /// All pods that there are have been named. Who waited for that is.
     pub fn all_listed(&self) {
-        self.lock().listed = true;
+        let mut state = self.lock();
+        let first = !std::mem::replace(&mut state.listed, true);
+        let waiting = if first {
+            state.take_waiting()
+        } else {
+            HashSet::new()
+        };
+        drop(state);
+        self.inbox.extend(waiting);
     }
 
     /// The UIDs of the pods that are known.
@@ -258,7 +266,9 @@ impl Replicas {
             }
         }
         let found = match refused {
-            _ if ready == 0 => Programmed::NoReplicas,
+            _ if ready == 0 && state.listed => Programmed::NoReplicas,
+            // Whom there is to ask is not known yet.
+            _ if ready == 0 => Programmed::Partly { applied, ready },
             Some((replica, rule)) => Programmed::Refused { replica, rule },
             None if applied == ready => Programmed::Everywhere,
             None => Programmed::Partly { applied, ready },

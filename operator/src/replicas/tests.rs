@@ -49,6 +49,14 @@ fn answer(generation: i64) -> Answer {
 #[test]
 fn no_replica_is_never_programmed() {
     let replicas = replicas();
+    // At first nobody knows who there is.
+    let unknown = Programmed::Partly {
+        applied: 0,
+        ready: 0,
+    };
+    assert_eq!(replicas.programmed(&realm(), &state(1)), unknown);
+    replicas.all_listed();
+    assert!(replicas.inbox.lock_for_tests().contains(&realm()));
     assert_eq!(
         replicas.programmed(&realm(), &state(1)),
         Programmed::NoReplicas
