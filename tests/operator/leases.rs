@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use mailtrail_tests::{ControlPlane, Install, Namespace, Operator, domain_path};
 use serde_json::{Value, json};
 
-use crate::metric;
+use crate::{metric, status_writes};
 
 /// The lease of these tests.
 const LEASE: Duration = Duration::from_secs(3);
@@ -157,6 +157,24 @@ fn who_is_asked_to_stop_hands_over_within_a_second() {
     pair.apply(false);
     pair.install
         .wait_reason(pair.shop.name(), "links", "Accepted", "Accepted");
+}
+
+#[test]
+fn a_new_leader_rewrites_no_status_that_is_true() {
+    let pair = Pair::new(ControlPlane::shared(), "quiet");
+    let (first, second) = pair.start();
+    let _replica = pair.install.replica();
+    pair.install.wait_programmed(pair.shop.name(), "links");
+    let writes = || status_writes(pair.plane, pair.shop.name(), "links");
+    let written = writes();
+    assert!(first.stop().success());
+    pair.takeover();
+    second.until("it has looked at all there is", |second| {
+        metric(second, "reconciles_total") >= Some(2)
+    });
+    std::thread::sleep(LEASE);
+    assert_eq!(writes(), written);
+    pair.install.wait_programmed(pair.shop.name(), "links");
 }
 
 #[test]

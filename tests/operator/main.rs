@@ -10,7 +10,7 @@ mod person;
 mod shards;
 mod verification;
 
-use mailtrail_tests::{Operator, Program};
+use mailtrail_tests::{ControlPlane, Operator, Program};
 use serde_json::{Value, json};
 
 /// A mail with one link.
@@ -43,4 +43,17 @@ fn metric(operator: &Operator, name: &str) -> Option<u64> {
             .strip_prefix(name)?;
         value.strip_prefix(' ')?.parse().ok()
     })
+}
+
+/// How often a domain's status has been written.
+fn status_writes(plane: &ControlPlane, namespace: &str, name: &str) -> usize {
+    let audit = plane.audit();
+    let writes = audit.iter().filter(|line| {
+        let object = &line["objectRef"];
+        object["subresource"] == "status"
+            && object["namespace"] == namespace
+            && object["name"] == name
+            && line["responseStatus"]["code"] == 200
+    });
+    writes.count()
 }

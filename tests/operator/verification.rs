@@ -9,7 +9,7 @@ use mailtrail_tests::{
 use serde_json::{Value, json};
 
 use crate::callers::owner_token;
-use crate::{leads_home, mail, metric, tracked_link};
+use crate::{leads_home, mail, metric, status_writes, tracked_link};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 /// A loopback address that no front listens on.
@@ -57,19 +57,6 @@ fn apply(install: &Install<'_>, namespace: &str, name: &str, host: &str) {
 
 fn host(namespace: &Namespace<'_>, name: &str) -> String {
     format!("{name}.{}.example", namespace.name())
-}
-
-/// How often a domain's status has been written.
-fn status_writes(plane: &ControlPlane, namespace: &str, name: &str) -> usize {
-    let audit = plane.audit();
-    let writes = audit.iter().filter(|line| {
-        let object = &line["objectRef"];
-        object["subresource"] == "status"
-            && object["namespace"] == namespace
-            && object["name"] == name
-            && line["responseStatus"]["code"] == 200
-    });
-    writes.count()
 }
 
 /// Waits until so many more looks at hosts have begun.
