@@ -82,7 +82,7 @@ fn with_hosts_claimed_a_missing_keyring_is_not_made_but_asked_for() {
     let plane = ControlPlane::shared();
     let install = Install::new(plane, "missing");
     let shop = Namespace::new(plane, "shop");
-    let flags = install.operator_flags().with("--lease", "2s");
+    let flags = install.operator_flags();
     let operator = flags.start();
     domain(&install, &shop);
     install.wait_reason(shop.name(), "links", "Accepted", "Accepted");
@@ -151,10 +151,7 @@ fn a_staged_key_waits_for_every_pod_that_is_not_terminating() {
         ..PodSpec::of_dataplane("silent", ([127, 0, 0, 1], 9).into())
     };
     let silent = FakePod::new(plane, install.namespace(), &silent);
-    let flags = install
-        .operator_flags()
-        .with("--lease", "2s")
-        .with("--rotate-keys", OFTEN);
+    let flags = install.operator_flags().with("--rotate-keys", OFTEN);
     let operator = flags.start();
     plane.wait_for("a key is staged", Duration::from_secs(20), |plane| {
         keyring(plane, &install).staged().is_some()
@@ -187,7 +184,7 @@ fn a_key_is_activated_only_after_the_slowest_replica_has_it() {
     let operator = install.operator();
     let _replicas = [install.replica(), install.replica_behind(slow)];
     assert!(operator.stop().success());
-    let flags = install.operator_flags().with("--lease", "2s");
+    let flags = install.operator_flags();
     let _operator = flags.with("--rotate-keys", "3s").start();
     let before = keyring(plane, &install).active().id;
     let mut staged = None;

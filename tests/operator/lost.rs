@@ -76,17 +76,16 @@ fn is_tracked(replica: &Replica<'_>, token: &str, domain: &str) -> bool {
 
 #[test]
 fn many_domains_that_vanish_at_once_are_served_on_until_that_is_confirmed() {
-    let plane = plane();
-    let install = Install::new(&plane, "vanished");
-    let flags = install.operator_flags().with("--lease", "2s");
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "vanished");
+    let (shop, bank) = (Namespace::new(plane, "shop"), Namespace::new(plane, "bank"));
+    // Most of what there is: of the namespaces that it looks at.
+    let watched = format!("{},{}", shop.name(), bank.name());
+    let flags = install.operator_flags().with("--watch-namespaces", watched);
     let mut operator = flags.start();
     let replica = install.replica();
-    let (shop, bank) = (
-        Namespace::new(&plane, "shop"),
-        Namespace::new(&plane, "bank"),
-    );
-    apply_many(&plane, &install, shop.name(), 15);
-    apply_many(&plane, &install, bank.name(), 1);
+    apply_many(plane, &install, shop.name(), 15);
+    apply_many(plane, &install, bank.name(), 1);
     let token = owner_token(&shop);
     install.wait_programmed(shop.name(), "d14");
 
@@ -119,7 +118,7 @@ fn many_domains_that_vanish_at_once_are_served_on_until_that_is_confirmed() {
     });
     assert!(is_active(&install, shop.name(), "d1"));
     // All of them applied again: it was a mistake, and nothing of it is left.
-    apply_many(&plane, &install, shop.name(), 15);
+    apply_many(plane, &install, shop.name(), 15);
     assert_eq!(metric(&operator, "disbelieved"), Some(0));
     let annotations = &plane.get_json(&claim_path(&first))["metadata"]["annotations"];
     assert!(

@@ -35,7 +35,6 @@ impl Outside {
         let ca = self.authority.pem();
         install
             .operator_flags()
-            .with("--lease", "2s")
             .with("--resolver", self.dns.address().to_string())
             .with("--probe-port", self.front.address().port().to_string())
             .with("--probe-ca", ca.to_str().expect("text"))
