@@ -23,7 +23,10 @@ run-cluster: build cluster ## Leaves a real API server, the operator and two rep
 
 test: lint cluster ## Everything that must hold
 	$(CARGO) build --workspace
-	$(CARGO) test --workspace
+	$(CARGO) test --workspace --exclude mailtrail-tests
+	$(CARGO) test --package mailtrail-tests --lib --bins --test it
+	# These wait for most of their time: more at a time than there are cores.
+	$(CARGO) test --package mailtrail-tests --test control_plane --test operator -- --test-threads 6
 	tests/schemathesis/run.sh
 
 lint: ## Format, lints, what may come in from outside

@@ -3,9 +3,12 @@
 //!
 //! `docs/CONDITIONS.md` tells people what each reason means and what to do.
 
+use std::hash::Hasher as _;
+
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use mailtrail_crds::status::TrackingDomainStatus;
+use siphasher::sip::SipHasher13;
 
 /// An aspect of how a domain stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -95,6 +98,31 @@ pub struct Finding {
     pub message: String,
 }
 
+/// A status as it is remembered: thousands are held, and of their texts nothing
+/// is needed but whether they change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    generation: Option<i64>,
+    conditions: Box<[ToldCondition]>,
+    /// Whether somebody else has written something into it.
+    is_foreign: bool,
+}
+
+/// A condition of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ToldCondition {
+    /// The aspect.
+    pub type_: Type,
+    /// Whether it is the case.
+    pub is: Is,
+    /// Why.
+    pub reason: Reason,
+    /// The generation that it speaks of.
+    pub generation: Option<i64>,
+    since: Timestamp,
+    message: u64,
+}
+
 /// A change worth a Kubernetes Event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
@@ -106,7 +134,63 @@ pub struct Transition {
     pub message: String,
 }
 
+impl Told {
+    /// Remembers a status.
+    pub fn of(status: &TrackingDomainStatus) -> Self {
+        let known: Vec<_> = status
+            .conditions
+            .iter()
+            .filter_map(ToldCondition::of)
+            .collect();
+        Self {
+            generation: status.observed_generation,
+            is_foreign: known.len() != status.conditions.len(),
+            conditions: known.into(),
+        }
+    }
+
+    /// What it says of an aspect.
+    pub fn find(&self, type_: Type) -> Option<&ToldCondition> {
+        self.conditions.iter().find(|known| known.type_ == type_)
+    }
+
+    /// Whether it says this already, and nothing else.
+    pub fn says(&self, status: &TrackingDomainStatus) -> bool {
+        !self.is_foreign && *self == Self::of(status)
+    }
+}
+
+impl ToldCondition {
+    fn of(condition: &Condition) -> Option<Self> {
+        let mut hasher = SipHasher13::new();
+        hasher.write(condition.message.as_bytes());
+        Some(Self {
+            type_: Type::ALL
+                .into_iter()
+                .find(|known| known.as_str() == condition.type_)?,
+            is: [Is::True, Is::False, Is::Unknown]
+                .into_iter()
+                .find(|known| known.as_str() == condition.status)?,
+            reason: Reason::ALL
+                .into_iter()
+                .find(|known| known.as_str() == condition.reason)?,
+            generation: condition.observed_generation,
+            since: condition.last_transition_time.0,
+            message: hasher.finish(),
+        })
+    }
+}
+
 impl Type {
+    /// All there are.
+    pub const ALL: [Self; 5] = [
+        Self::Accepted,
+        Self::ResolvedRefs,
+        Self::Programmed,
+        Self::Reachable,
+        Self::Ready,
+    ];
+
     /// Its name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -130,6 +214,32 @@ impl Is {
 }
 
 impl Reason {
+    /// All there are.
+    pub const ALL: [Self; 22] = [
+        Self::Accepted,
+        Self::HostConflict,
+        Self::NamespaceChanged,
+        Self::HostNotAllowed,
+        Self::TooManyDomains,
+        Self::ConfigTooLarge,
+        Self::ConfigFull,
+        Self::Invalid,
+        Self::ResolvedRefs,
+        Self::Programmed,
+        Self::Pending,
+        Self::NoReplicas,
+        Self::Refused,
+        Self::NotAccepted,
+        Self::Reachable,
+        Self::NotChecked,
+        Self::VerificationWaived,
+        Self::HostNotFound,
+        Self::Unreachable,
+        Self::CertificateInvalid,
+        Self::AnsweredByOthers,
+        Self::Ready,
+    ];
+
     /// The word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -201,23 +311,21 @@ pub fn ready(of: &[&Finding]) -> Finding {
 /// The status that says this of a generation. What did not change keeps its
 /// time, so that an equal status is equal to the last byte.
 pub fn status(
-    before: Option<&TrackingDomainStatus>,
+    before: Option<&Told>,
     generation: i64,
     findings: &[Finding],
     now: Timestamp,
 ) -> TrackingDomainStatus {
-    let known = before.map_or(&[][..], |status| &status.conditions);
     let condition = |finding: &Finding| {
-        let before = known.iter().find(|c| c.type_ == finding.type_.as_str());
-        let status = finding.is.as_str();
-        let since = before.filter(|before| before.status == status);
+        let before = before.and_then(|before| before.find(finding.type_));
+        let since = before.filter(|before| before.is == finding.is);
         Condition {
             type_: finding.type_.as_str().to_owned(),
-            status: status.to_owned(),
+            status: finding.is.as_str().to_owned(),
             reason: finding.reason.as_str().to_owned(),
             message: finding.message.clone(),
             observed_generation: Some(generation),
-            last_transition_time: since.map_or(Time(now), |c| c.last_transition_time.clone()),
+            last_transition_time: Time(since.map_or(now, |before| before.since)),
         }
     };
     TrackingDomainStatus {
@@ -228,8 +336,7 @@ pub fn status(
 
 /// What has changed from one status to the next, for people who read Events:
 /// Ready and Reachable, when they turn or fail for another reason.
-pub fn transitions(before: Option<&TrackingDomainStatus>, findings: &[Finding]) -> Vec<Transition> {
-    let known = before.map_or(&[][..], |status| &status.conditions);
+pub fn transitions(before: Option<&Told>, findings: &[Finding]) -> Vec<Transition> {
     let told = |finding: &&Finding| match finding.type_ {
         Type::Ready => finding.reason != Reason::Pending,
         Type::Reachable => !matches!(
@@ -239,10 +346,8 @@ pub fn transitions(before: Option<&TrackingDomainStatus>, findings: &[Finding]) 
         Type::Accepted | Type::ResolvedRefs | Type::Programmed => false,
     };
     let changed = |finding: &&Finding| {
-        let before = known.iter().find(|c| c.type_ == finding.type_.as_str());
-        before.is_none_or(|before| {
-            before.status != finding.is.as_str() || before.reason != finding.reason.as_str()
-        })
+        let before = before.and_then(|before| before.find(finding.type_));
+        before.is_none_or(|before| before.is != finding.is || before.reason != finding.reason)
     };
     let changes = findings.iter().filter(told).filter(changed);
     changes
@@ -287,11 +392,27 @@ mod tests {
     #[test]
     fn a_condition_keeps_its_time_until_it_turns() {
         let first = status(None, 1, &[programmed(Is::False)], at(1));
-        let same = status(Some(&first), 2, &[programmed(Is::False)], at(9));
+        let same = status(Some(&Told::of(&first)), 2, &[programmed(Is::False)], at(9));
         assert_eq!(same.conditions[0].last_transition_time.0, at(1));
         assert_eq!(same.conditions[0].observed_generation, Some(2));
-        let turned = status(Some(&same), 2, &[programmed(Is::True)], at(9));
+        let turned = status(Some(&Told::of(&same)), 2, &[programmed(Is::True)], at(9));
         assert_eq!(turned.conditions[0].last_transition_time.0, at(9));
+    }
+
+    #[test]
+    fn a_status_that_is_remembered_tells_the_same_from_anything_else() {
+        let made = status(None, 1, &[programmed(Is::False)], at(1));
+        let told = Told::of(&made);
+        assert!(told.says(&made));
+        let mut other = made.clone();
+        other.conditions[0].message = "1 of 3 replicas".to_owned();
+        assert!(!told.says(&other));
+        let mut foreign = made.clone();
+        foreign.conditions.push(Condition {
+            type_: "TheirOwn".to_owned(),
+            ..made.conditions[0].clone()
+        });
+        assert!(!Told::of(&foreign).says(&made) && !told.says(&foreign));
     }
 
     #[test]
@@ -307,7 +428,7 @@ mod tests {
         let ready = Finding::is_true(Type::Ready, Reason::Ready, "served");
         let findings = [programmed(Is::True), ready];
         assert_eq!(transitions(None, &findings).len(), 1);
-        let before = status(None, 1, &findings, at(1));
+        let before = Told::of(&status(None, 1, &findings, at(1)));
         assert!(transitions(Some(&before), &findings).is_empty());
         let waiting = ready_pending();
         assert!(transitions(Some(&before), &[waiting]).is_empty());

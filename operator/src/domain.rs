@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
-use kube::runtime::events::Recorder;
+use kube::runtime::events::Reporter;
 use mailtrail_core::id::Realm;
 
 use self::fetch::Presence;
@@ -51,8 +51,8 @@ pub struct Context {
     pub absences: gone::Absences,
     /// Changes that are given a moment to arrive.
     pub grace: report::Grace,
-    /// Where Kubernetes Events go.
-    pub recorder: Recorder,
+    /// In whose name Kubernetes Events are published.
+    pub reporter: Reporter,
     /// Whether we still lead.
     pub fence: Fence,
     /// What is counted.

@@ -19,7 +19,7 @@ use mailtrail_crds::TrackingDomain;
 use mailtrail_crds::domain::Verification;
 use tokio::sync::Notify;
 
-use crate::condition::{Finding, Is, Reason, Type};
+use crate::condition::{Finding, Is, Reason, Told, Type};
 use crate::queue::spread;
 
 /// Wait before a host that is not proved is looked at again, at first.
@@ -66,7 +66,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn finding(self, host: &Host) -> Option<Finding> {
+    const ALL: [Self; 6] = [
+        Self::Proved,
+        Self::NotFound,
+        Self::Unreachable,
+        Self::Certificate,
+        Self::Others,
+        Self::Nothing,
+    ];
+
+    fn finding(self, host: &str) -> Option<Finding> {
         let no = |reason, message| Some(Finding::is_false(Type::Reachable, reason, message));
         match self {
             Self::Proved => Some(Finding::is_true(
@@ -136,7 +145,12 @@ impl Verifier {
 
     /// What the status is to say of a domain. Until somebody has looked it goes
     /// on saying what it says.
-    pub fn reachable(&self, realm: &Realm, domain: &TrackingDomain) -> Finding {
+    pub fn reachable(
+        &self,
+        realm: &Realm,
+        domain: &TrackingDomain,
+        told: Option<&Told>,
+    ) -> Finding {
         if domain.spec.verification == Verification::None {
             return Finding::new(
                 Type::Reachable,
@@ -147,9 +161,9 @@ impl Verifier {
         }
         let found = self.lock().get(realm).and_then(|check| {
             let outcome = check.outcome?;
-            outcome.finding(&check.host)
+            outcome.finding(check.host.as_str())
         });
-        found.or_else(|| known(domain)).unwrap_or_else(|| {
+        found.or_else(|| known(domain, told)).unwrap_or_else(|| {
             Finding::new(
                 Type::Reachable,
                 Is::Unknown,
@@ -199,36 +213,17 @@ impl Verifier {
 }
 
 /// What the status says of the host already, if it is of this spec's host.
-fn known(domain: &TrackingDomain) -> Option<Finding> {
-    let status = domain.status.as_ref()?;
-    let condition = status
-        .conditions
-        .iter()
-        .find(|condition| condition.type_ == Type::Reachable.as_str())?;
-    if condition.observed_generation != domain.metadata.generation {
+fn known(domain: &TrackingDomain, told: Option<&Told>) -> Option<Finding> {
+    let told = told?.find(Type::Reachable)?;
+    if told.generation != domain.metadata.generation {
         return None;
     }
-    let reasons = [
-        Reason::Reachable,
-        Reason::HostNotFound,
-        Reason::Unreachable,
-        Reason::CertificateInvalid,
-        Reason::AnsweredByOthers,
-    ];
-    let reason = reasons
+    let outcome = Outcome::ALL
         .into_iter()
-        .find(|r| r.as_str() == condition.reason)?;
-    let is = if reason == Reason::Reachable {
-        Is::True
-    } else {
-        Is::False
-    };
-    Some(Finding::new(
-        Type::Reachable,
-        is,
-        reason,
-        condition.message.clone(),
-    ))
+        .map(|outcome| outcome.finding(&domain.spec.host));
+    outcome
+        .flatten()
+        .find(|finding| finding.reason == told.reason)
 }
 
 /// Doubles with each repetition, within the bounds of its kind.

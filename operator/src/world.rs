@@ -10,7 +10,7 @@ use kube::ResourceExt as _;
 use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::{HostClaim, TrackingDomain};
 
-use crate::condition::{Reason, Type};
+use crate::condition::{Reason, Told, Type};
 use crate::queue::Inbox;
 
 /// What the annotations that turns look at begin with.
@@ -27,6 +27,8 @@ pub struct World {
 #[derive(Debug, Default)]
 struct Known {
     domains: HashMap<Realm, Arc<TrackingDomain>>,
+    /// What their statuses say; these are not kept in the objects.
+    told: HashMap<Realm, Arc<Told>>,
     claims: HashMap<Host, Arc<HostClaim>>,
     /// Hosts that claims of our class give to a realm: a few, in their order.
     hosts_of: HashMap<Realm, Vec<Host>>,
@@ -49,6 +51,8 @@ pub struct Namespace {
 pub struct Concern {
     /// The object, where there is one.
     pub domain: Option<Arc<TrackingDomain>>,
+    /// What its status says, where it has one.
+    pub told: Option<Arc<Told>>,
     /// Its namespace.
     pub namespace: Option<Namespace>,
     /// The claims of our class that are this realm's.
@@ -101,6 +105,7 @@ impl World {
             Some((host, Arc::clone(claim)))
         });
         Concern {
+            told: known.told.get(realm).cloned(),
             namespace: known.namespaces.get(realm.namespace()).cloned(),
             own: own.collect(),
             wanted: wanted.collect(),
@@ -131,16 +136,14 @@ impl World {
 
     /// Names the domains of a namespace that had no room in it.
     pub fn name_turned_away(&self, namespace: &str) {
-        let accepted = Type::Accepted.as_str();
-        let is_turned_away = |domain: &TrackingDomain| {
-            let conditions = domain.status.iter().flat_map(|status| &status.conditions);
-            let mut accepted = conditions.filter(|condition| condition.type_ == accepted);
-            accepted.any(|condition| condition.reason == Reason::TooManyDomains.as_str())
+        let is_turned_away = |told: &Told| {
+            let accepted = told.find(Type::Accepted);
+            accepted.is_some_and(|accepted| accepted.reason == Reason::TooManyDomains)
         };
         let known = self.lock();
-        let there = known.domains.iter();
+        let there = known.told.iter();
         let there = there.filter(|(realm, _)| realm.namespace() == namespace);
-        let turned_away = there.filter(|(_, domain)| is_turned_away(domain));
+        let turned_away = there.filter(|(_, told)| is_turned_away(told));
         let named: Vec<_> = turned_away.map(|(realm, _)| realm.clone()).collect();
         drop(known);
         self.inbox.extend(named);
@@ -184,6 +187,10 @@ impl World {
         for host in hosts_named(&domain) {
             insert(known.wanting.entry(host).or_default(), &realm);
         }
+        match domain.status.take().as_ref().map(Told::of) {
+            Some(told) => known.told.insert(realm.clone(), Arc::new(told)),
+            None => known.told.remove(&realm),
+        };
         known.domains.insert(realm.clone(), Arc::new(domain));
         drop(known);
         self.inbox.push(realm);
@@ -192,6 +199,7 @@ impl World {
     /// A domain is gone.
     pub fn domain_gone(&self, realm: &Realm) {
         let mut known = self.lock();
+        known.told.remove(realm);
         if let Some(before) = known.domains.remove(realm) {
             known.unwant(realm, &before);
         }

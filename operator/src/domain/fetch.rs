@@ -15,6 +15,7 @@ use mailtrail_crds::{HostClaim, TrackingDomain};
 
 use super::Context;
 use super::gone::{self, Belief};
+use crate::condition::Told;
 use crate::error::{Error, within};
 use crate::world::{Concern, Namespace, host_of};
 
@@ -64,8 +65,10 @@ pub enum Presence {
 /// An object that is there.
 #[derive(Debug)]
 pub struct There {
-    /// The object.
+    /// The object, without its status.
     pub domain: Arc<TrackingDomain>,
+    /// What its status says.
+    pub told: Option<Arc<Told>>,
     /// Its namespace.
     pub namespace: Namespace,
     /// Its place among the domains of its namespace, from 1 on.
@@ -88,6 +91,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         Some(domain) if domain.annotations().contains_key(PAUSED) => Presence::LeftAlone,
         Some(domain) => Presence::There(There {
             rank: rank(&domain, context),
+            told: concern.told.clone(),
             namespace: concern.namespace.ok_or(Error::NotYet("the namespace"))?,
             domain,
         }),

@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 use kube::Api;
 use kube::Resource as _;
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType};
+use kube::runtime::events::{Event, EventType, Recorder};
 use mailtrail_core::id::Realm;
 use mailtrail_crds::TrackingDomain;
 use serde_json::json;
 
 use super::Context;
 use super::apply::Applied;
-use super::fetch::{Fetched, Presence};
+use super::fetch::{Fetched, Presence, There};
 use crate::condition::{self, Finding, Is, Reason, Transition, Type};
 use crate::error::{Error, within};
 use crate::queue::Next;
@@ -40,14 +40,14 @@ pub struct Grace(Mutex<HashMap<Realm, (i64, Instant)>>);
 
 impl Grace {
     /// How long this change is still given; absent: it had its time.
-    fn left(&self, realm: &Realm, domain: &TrackingDomain, now: Instant) -> Option<Duration> {
-        let generation = domain.metadata.generation.unwrap_or(0);
+    fn left(&self, realm: &Realm, there: &There, now: Instant) -> Option<Duration> {
+        let generation = there.domain.metadata.generation.unwrap_or(0);
         let mut changes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (of, since) = changes.entry(realm.clone()).or_insert((generation, now));
         if *of != generation {
             (*of, *since) = (generation, now);
         }
-        let grace = if says_programmed(domain) {
+        let grace = if says_programmed(there) {
             GRACE_OF_KNOWN
         } else {
             GRACE
@@ -63,12 +63,11 @@ impl Grace {
 }
 
 /// Whether the status says that this generation is served everywhere.
-fn says_programmed(domain: &TrackingDomain) -> bool {
-    let mut conditions = domain.status.iter().flat_map(|status| &status.conditions);
-    conditions.any(|condition| {
-        condition.type_ == Type::Programmed.as_str()
-            && condition.status == "True"
-            && condition.observed_generation == domain.metadata.generation
+fn says_programmed(there: &There) -> bool {
+    let told = there.told.as_ref();
+    let programmed = told.and_then(|told| told.find(Type::Programmed));
+    programmed.is_some_and(|programmed| {
+        programmed.is == Is::True && programmed.generation == there.domain.metadata.generation
     })
 }
 
@@ -89,7 +88,7 @@ pub async fn report(
     let domain = &there.domain;
     let programmed = programmed(realm, &applied, context);
     if programmed.reason == Reason::Pending
-        && let Some(left) = context.grace.left(realm, domain, Instant::now())
+        && let Some(left) = context.grace.left(realm, there, Instant::now())
     {
         return Ok(Next::After(left));
     }
@@ -99,7 +98,9 @@ pub async fn report(
     let findings = findings(
         &applied,
         programmed,
-        context.verifier.reachable(realm, domain),
+        context
+            .verifier
+            .reachable(realm, domain, there.told.as_deref()),
     );
     let next = match findings.iter().find(|f| f.type_ == Type::Programmed) {
         Some(found) if found.is == Is::False && found.reason == Reason::Pending => {
@@ -107,7 +108,7 @@ pub async fn report(
         }
         _ => Next::Wait,
     };
-    write(domain, &findings, context).await?;
+    write(there, &findings, context).await?;
     Ok(next)
 }
 
@@ -164,15 +165,12 @@ fn programmed(realm: &Realm, applied: &Applied, context: &Context) -> Finding {
 }
 
 /// Writes the status unless it says all that already.
-async fn write(
-    domain: &TrackingDomain,
-    findings: &[Finding],
-    context: &Context,
-) -> Result<(), Error> {
+async fn write(there: &There, findings: &[Finding], context: &Context) -> Result<(), Error> {
+    let domain = &there.domain;
     let generation = domain.metadata.generation.unwrap_or(0);
-    let before = domain.status.as_ref();
+    let before = there.told.as_deref();
     let status = condition::status(before, generation, findings, (context.clock)());
-    if before == Some(&status) {
+    if before.is_some_and(|before| before.says(&status)) {
         return Ok(());
     }
     context.fence.check()?;
@@ -215,7 +213,10 @@ fn tell(domain: &TrackingDomain, transition: Transition, context: &Context) {
         secondary: None,
     };
     let reference = domain.object_ref(&());
-    let (recorder, metrics) = (context.recorder.clone(), context.metrics.clone());
+    // A recorder of its own: one that lives remembers all that it published for
+    // minutes, to count repetitions, and transitions do not repeat.
+    let recorder = Recorder::new(context.client.clone(), context.reporter.clone());
+    let metrics = context.metrics.clone();
     tokio::spawn(async move {
         let published = recorder.publish(&event, &reference);
         if let Err(error) = within("a Kubernetes Event", published).await {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::Api;
 use kube::api::ListParams;
 use kube::core::DeserializeGuard;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use mailtrail_crds::ConfigShard;
 use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
@@ -186,7 +186,7 @@ fn context(
         verifier: Arc::new(Verifier::default()),
         absences: gone::Absences::new(Arc::clone(&shared.metrics)),
         grace: report::Grace::default(),
-        recorder: Recorder::new(shared.client.clone(), reporter),
+        reporter,
         fence: fence.clone(),
         metrics: Arc::clone(&shared.metrics),
         clock: Timestamp::now,

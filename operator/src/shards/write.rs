@@ -82,7 +82,7 @@ impl Writer {
         }
     }
 
-    /// Writes drafts; whether all of it worked.
+    /// Writes drafts; whether nothing is in trouble.
     async fn write_all(&self, drafts: Vec<Draft>) -> bool {
         let writes = drafts.into_iter().map(|draft| self.write_one(draft));
         let mut writes = stream::iter(writes).buffer_unordered(CONCURRENCY);
@@ -106,8 +106,9 @@ impl Writer {
             Err(error) => {
                 self.metrics.failed(error.category());
                 tracing::warn!(shard = draft.index, %error, "a shard could not be written: tried again");
-                self.look_again(draft.index, &error).await;
-                false
+                // What somebody else wrote meanwhile is known now: it is written
+                // again at once. Other trouble is given a moment.
+                self.look_again(draft.index, &error).await
             }
         }
     }
@@ -155,21 +156,23 @@ impl Writer {
         Ok(object)
     }
 
-    /// After a conflict: takes the object's version, and writes on top.
-    async fn look_again(&self, index: u16, error: &Error) {
+    /// After a conflict: takes the object's version, and writes on top. Whether
+    /// there was one, and that worked.
+    async fn look_again(&self, index: u16, error: &Error) -> bool {
         if !matches!(
             error,
             Error::Conflict { .. } | Error::Exists { .. } | Error::NotFound { .. }
         ) {
-            return;
+            return false;
         }
         let name = shard_name(index);
         // Its metadata is enough, and can be read whatever else it holds.
         match within("ConfigShard", self.api.get_metadata_opt(&name)).await {
             Ok(Some(object)) => self.shards.stands(index, &object.metadata),
             Ok(None) => self.shards.forget_object(index),
-            Err(_) => {}
+            Err(_) => return false,
         }
+        true
     }
 
     /// Marks every shard as ours, before a term's first decision: whatever an

@@ -9,14 +9,14 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use mailtrail_crds::TrackingDomain;
 use mailtrail_tests::{Operator, Program, Replica};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{Scale, TOKEN, read, say};
 
 /// Longest wait for a flip to arrive.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Pause between two looks at a replica.
-const LOOK: Duration = Duration::from_millis(1);
+const LOOK: Duration = Duration::from_millis(4);
 /// Pause between two flips, so that each stands for itself.
 const REST: Duration = Duration::from_millis(100);
 
@@ -33,7 +33,9 @@ impl Scale<'_> {
             read::etcd_bytes(self.plane),
         );
         let begun = Instant::now();
-        let mut times: Vec<_> = (0..count).map(|at| self.flip(replicas, at)).collect();
+        let mut times: Vec<_> = (0..count)
+            .map(|at| self.flip(operator, replicas, at))
+            .collect();
         std::thread::sleep(Duration::from_secs(2));
         let status = read::metric(operator, "status_writes_total") - before.0;
         let bytes = read::etcd_bytes(self.plane) - before.1;
@@ -55,7 +57,7 @@ impl Scale<'_> {
         )
     }
 
-    fn flip(&self, replicas: &[Replica<'_>], round: usize) -> Duration {
+    fn flip(&self, operator: &Operator, replicas: &[Replica<'_>], round: usize) -> Duration {
         std::thread::sleep(REST);
         // A domain that the changes meanwhile do not touch.
         let at = round % (self.domains / 2);
@@ -70,8 +72,15 @@ impl Scale<'_> {
             for replica in replicas {
                 let (program, domain) = (replica.program(), &domain);
                 scope.spawn(move || {
-                    while tracks(program, domain) != wanted {
-                        assert!(begun.elapsed() < PATIENCE, "a replica does not obey");
+                    let agent = ureq::Agent::new_with_defaults();
+                    while tracks(&agent, program, domain) != wanted {
+                        assert!(
+                            begun.elapsed() < PATIENCE,
+                            "{domain}: a replica does not obey\n{}\n{}\n{}",
+                            operator.get("/metrics").text(),
+                            operator.log(),
+                            program.log(),
+                        );
                         std::thread::sleep(LOOK);
                     }
                 });
@@ -87,14 +96,20 @@ async fn set_clicks(api: &Api<TrackingDomain>, name: &str, wanted: bool) {
     api.patch(name, &params, &patch).await.expect("patched");
 }
 
-fn tracks(program: &Program, domain: &str) -> bool {
+/// Asks over a connection that is kept: a new one for each look would cost the
+/// machine more than what is measured.
+fn tracks(agent: &ureq::Agent, program: &Program, domain: &str) -> bool {
     let request = json!({
         "domain": domain, "message_id": "m", "dry_run": true,
         "html": "<a href=\"https://shop.example/\">Look</a>",
     });
-    let answer = program.post_as(TOKEN, "/v1/rewrite", &request);
-    assert_eq!(answer.status, 200, "{}", answer.text());
-    answer.json()["report"]["links"][0]["tracked"] == true
+    let url = format!("http://{}/v1/rewrite", program.api());
+    let asked = agent
+        .post(url)
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .send_json(request);
+    let body = asked.and_then(|mut answer| answer.body_mut().read_json::<Value>());
+    body.expect("an answer")["report"]["links"][0]["tracked"] == true
 }
 
 /// Other domains that change all the time.

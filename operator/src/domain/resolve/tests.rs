@@ -46,6 +46,7 @@ impl Case {
                 terminating: false,
             },
             rank: 1,
+            told: None,
         }))
     }
 
