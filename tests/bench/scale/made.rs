@@ -17,6 +17,11 @@ const CONCURRENCY: usize = 16;
 /// Longest wait for all domains, per thousand.
 const PATIENCE_PER_THOUSAND: Duration = Duration::from_secs(60);
 
+/// Who writes nothing for so long has settled.
+const SETTLED_FOR: Duration = Duration::from_secs(15);
+/// Longest that this is waited for, in such times.
+const SETTLES_MAX: usize = 20;
+
 impl Scale<'_> {
     /// Makes all domains, and waits until all of them are programmed.
     pub(crate) fn make(&self, operator: &Operator) {
@@ -118,6 +123,15 @@ impl Scale<'_> {
             ]
             .map(|name| read::metric(operator, name))
         };
+        // What was changed before is still on its way.
+        let mut settled = counted();
+        for _ in 0..SETTLES_MAX {
+            std::thread::sleep(SETTLED_FOR);
+            let now = counted();
+            if now == std::mem::replace(&mut settled, now) {
+                break;
+            }
+        }
         let (before, cpu) = (counted(), read::cpu_seconds(operator.pid()));
         std::thread::sleep(time);
         let after = counted();
