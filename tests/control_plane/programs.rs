@@ -5,11 +5,7 @@ use serde_json::{Value, json};
 
 /// What was refused for want of a right, as either program's log would say it.
 fn refusals(log: &str) -> Vec<&str> {
-    let refused = |line: &&str| {
-        ["forbidden", "Forbidden", "403"]
-            .iter()
-            .any(|w| line.contains(w))
-    };
+    let refused = |line: &&str| ["forbidden", "Forbidden"].iter().any(|w| line.contains(w));
     log.lines().filter(refused).collect()
 }
 

@@ -81,7 +81,11 @@ fn the_operator_may_do_in_all_namespaces_what_its_manifest_explains_and_no_more(
         check("events.events.k8s.io", &["create", "patch"]);
         let definitions = "customresourcedefinitions.apiextensions.k8s.io";
         check(definitions, &NOTHING);
-        check(&format!("{definitions} hostclaims.mailtrail.dev"), &NOTHING);
+        check(
+            &format!("{definitions} configshards.mailtrail.dev"),
+            &NOTHING,
+        );
+        check(&format!("{definitions} hostclaims.mailtrail.dev"), &["get"]);
         check(
             &format!("{definitions} trackingdomains.mailtrail.dev"),
             &["get"],

@@ -58,6 +58,8 @@ impl ControlPlane {
         let mut child = Command::new(self.programs.join("kubectl"))
             .args(flags)
             .env("KUBECONFIG", kubeconfig)
+            // What one API server has says nothing of the next one on its port.
+            .env("KUBECACHEDIR", self.state.join("kubectl"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
