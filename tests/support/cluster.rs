@@ -227,6 +227,12 @@ impl ControlPlane {
         self.kubectl(&["apply", "--server-side", "-f", folder]);
         let wait = ["wait", "--for=condition=Established", "--timeout=30s"];
         self.kubectl(&[&wait[..], &["-f", folder]].concat());
+        // What the API server says it has follows a moment later, and kubectl
+        // remembers what it was told first; this command asks anew.
+        let kinds = ["api-resources", "--api-group=mailtrail.dev", "-o", "name"];
+        self.wait_for("kubectl finds our kinds", PATIENCE, |plane| {
+            plane.kubectl(&kinds).lines().count() == 3
+        });
     }
 
     /// Applies manifests, server-side.
