@@ -113,6 +113,24 @@ pub(crate) fn signal(pid: u32, name: &str) {
         .args([format!("-{name}"), pid.to_string()])
         .status();
     assert!(status.is_ok_and(|s| s.success()), "kill -{name} {pid}");
+    if name == "STOP" {
+        wait_stopped(pid);
+    }
+}
+
+/// A process that is told to stop goes on for a moment; one that ends meanwhile
+/// is waited for no more.
+fn wait_stopped(pid: u32) {
+    let begun = Instant::now();
+    let stands = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        after_name.trim_start().starts_with(['T', 'Z']) || stat.is_empty()
+    };
+    while !stands() {
+        assert!(begun.elapsed() < PATIENCE, "{pid} does not stop");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 /// Runs a program that is expected to end by itself; gives its exit status and
