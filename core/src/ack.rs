@@ -61,6 +61,13 @@ pub struct ShardState {
     pub generation: i64,
 }
 
+impl ShardState {
+    /// Whether this is a state of the same object as another, and not earlier.
+    pub fn reaches(&self, wanted: &Self) -> bool {
+        self.uid == wanted.uid && self.generation >= wanted.generation
+    }
+}
+
 /// What a replica says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -196,7 +196,7 @@ impl Replicas {
         let pod = state.pods.get(uid)?;
         let behind = |wanted: &ShardState| {
             let applied = pod.applied.get(&wanted.index);
-            !applied.is_some_and(|applied| reaches(applied, wanted))
+            !applied.is_some_and(|applied| applied.reaches(wanted))
         };
         let shards: Vec<_> = wanted.into_iter().filter(behind).collect();
         let key_missing = state.key_wanted.is_some_and(|id| !pod.knows(id));
@@ -257,7 +257,7 @@ impl Replicas {
         for pod in state.pods.values().filter(|pod| pod.seen.ready) {
             ready += 1;
             let has = pod.applied.get(&state_of_shard.index);
-            if !has.is_some_and(|has| reaches(has, state_of_shard)) {
+            if !has.is_some_and(|has| has.reaches(state_of_shard)) {
                 continue;
             }
             match pod.refusal(state_of_shard.index, realm) {
@@ -321,11 +321,6 @@ impl Pod {
         let this = refused.iter().find(|r| r.realm.as_ref() == Some(realm))?;
         Some(this.rule.clone())
     }
-}
-
-/// Whether one state is of the same object as another, and not earlier.
-fn reaches(has: &ShardState, wanted: &ShardState) -> bool {
-    has.uid == wanted.uid && has.generation >= wanted.generation
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ impl Applied {
     pub fn has(&self, asked: &[ShardState]) -> bool {
         asked.iter().all(|asked| {
             self.state(asked.index)
-                .is_some_and(|now| now.uid == asked.uid && now.generation >= asked.generation)
+                .is_some_and(|now| now.reaches(asked))
         })
     }
 
