@@ -14,14 +14,14 @@ use aws_lc_rs::rand;
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Api, ObjectMeta, PostParams};
+use kube::api::{Api, ObjectMeta};
 use mailtrail_core::keyring::{KEY_BYTES, Keyring, KeyringError};
 
 use crate::error::{Error, within};
 use crate::lease::Fence;
 use crate::metrics::Metrics;
+use crate::object;
 use crate::replicas::Replicas;
-use crate::shards::write::{MANAGER, labels};
 
 /// Name of the Secret.
 pub const NAME: &str = "mailtrail-keyring";
@@ -190,7 +190,7 @@ impl Keeper {
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(NAME.to_owned()),
-                labels: Some(labels()),
+                labels: Some(object::labels()),
                 annotations: Some(BTreeMap::from([(ACTIVE_SINCE.to_owned(), since)])),
                 ..ObjectMeta::default()
             },
@@ -198,10 +198,7 @@ impl Keeper {
             type_: Some("mailtrail.dev/keyring".to_owned()),
             ..Secret::default()
         };
-        let params = PostParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PostParams::default()
-        };
+        let params = object::post();
         let made = within("Secret", self.api.create(&params, &secret)).await?;
         tracing::info!(key.id = %keyring.active().id, "made the keyring: back up the Secret {NAME}, every link depends on it");
         self.keys.set(keyring);
@@ -229,10 +226,7 @@ impl Keeper {
     /// Replaces what was read, if nobody changed it since.
     async fn write(&self, secret: &Secret) -> Result<Secret, Error> {
         self.fence.check()?;
-        let params = PostParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PostParams::default()
-        };
+        let params = object::post();
         within("Secret", self.api.replace(NAME, &params, secret)).await
     }
 

@@ -13,6 +13,7 @@ pub mod error;
 pub mod keyring;
 pub mod lease;
 pub mod metrics;
+pub mod object;
 pub mod policy;
 pub mod queue;
 pub mod replicas;

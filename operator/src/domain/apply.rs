@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, Preconditions};
 use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::HostClaim;
 use mailtrail_crds::claim::{ClaimState, HostClaimSpec};
@@ -16,7 +16,7 @@ use super::gone::CONFIRM;
 use super::resolve::{ClaimChange, Rejection};
 use crate::condition::Reason;
 use crate::error::{Error, within};
-use crate::shards::write::{MANAGER, labels};
+use crate::object;
 use crate::world::host_of;
 
 /// What was applied.
@@ -75,15 +75,12 @@ fn may_be_claimed(realm: &Realm, host: &Host, context: &Context) -> Result<(), E
 async fn write_claim(change: ClaimChange, context: &Context) -> Result<(), Error> {
     context.fence.check()?;
     let api: Api<HostClaim> = Api::all(context.client.clone());
-    let params = PostParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
-    };
+    let params = object::post();
     const WHAT: &str = "HostClaim";
     let written = match change {
         ClaimChange::Create(host, spec) => {
             let mut claim = HostClaim::new(host.as_str(), spec);
-            claim.metadata.labels = Some(labels());
+            claim.metadata.labels = Some(object::labels());
             let created = within(WHAT, api.create(&params, &claim)).await;
             if matches!(created, Err(Error::NotFound { .. })) {
                 context.absences.no_claims(Instant::now());
@@ -104,7 +101,7 @@ async fn write_claim(change: ClaimChange, context: &Context) -> Result<(), Error
                 patch["metadata"]["annotations"] = json!({ CONFIRM: null });
             }
             let name = claim.metadata.name.as_deref().unwrap_or_default();
-            let (params, patch) = (params_of_patch(), Patch::Merge(&patch));
+            let (params, patch) = (object::patch(), Patch::Merge(&patch));
             within(WHAT, api.patch(name, &params, &patch)).await?
         }
         ClaimChange::Delete(claim) => return delete(&api, &claim, context).await,
@@ -112,13 +109,6 @@ async fn write_claim(change: ClaimChange, context: &Context) -> Result<(), Error
     context.metrics.claim_writes.inc();
     context.world.claim(written);
     Ok(())
-}
-
-fn params_of_patch() -> PatchParams {
-    PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    }
 }
 
 fn as_json(spec: &HostClaimSpec) -> Value {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use kube::Api;
 use kube::Resource as _;
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use kube::runtime::events::{Event, EventType, Recorder};
 use mailtrail_core::id::Realm;
 use mailtrail_crds::TrackingDomain;
@@ -18,10 +18,10 @@ use super::apply::Applied;
 use super::fetch::{Fetched, Presence, There};
 use crate::condition::{self, Finding, Is, Reason, Transition, Type};
 use crate::error::{Error, within};
+use crate::object;
 use crate::queue::Next;
 use crate::replicas::Programmed;
 use crate::shards::Standing;
-use crate::shards::write::MANAGER;
 
 /// How long a change may be on its way before the status says so: most arrive
 /// sooner, and cost one write instead of two.
@@ -181,10 +181,7 @@ async fn write(there: &There, findings: &[Finding], context: &Context) -> Result
         "metadata": {"resourceVersion": metadata.resource_version, "uid": metadata.uid},
         "status": status,
     });
-    let params = PatchParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PatchParams::default()
-    };
+    let params = object::patch();
     let name = metadata.name.as_deref().unwrap_or_default();
     let patch = Patch::Merge(&patch);
     let written = api.patch_status(name, &params, &patch);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use kube::api::{Api, Patch, PatchParams, PostParams};
+use kube::api::{Api, Patch, PatchParams};
 use mailtrail_crds::shard::{SHARD_VERSION, shard_name};
 use mailtrail_crds::{ConfigShard, ConfigShardSpec};
 use serde_json::json;
@@ -19,11 +19,10 @@ use super::{Draft, Shards};
 use crate::error::{Error, within};
 use crate::lease::Fence;
 use crate::metrics::Metrics;
+use crate::object::{self, MANAGER};
 use crate::queue::Inbox;
 use crate::replicas::Replicas;
 
-/// The name that our fields are owned under.
-pub const MANAGER: &str = "mailtrail-operator";
 /// How long changes are gathered while the queue of turns is short.
 const GATHER: Duration = Duration::from_millis(20);
 /// How long they are gathered at most.
@@ -122,10 +121,7 @@ impl Writer {
             // Made, not applied: an object that is there after all is not
             // overwritten unseen.
             None => {
-                let params = PostParams {
-                    field_manager: Some(MANAGER.to_owned()),
-                    ..PostParams::default()
-                };
+                let params = object::post();
                 within(WHAT, self.api.create(&params, &object)).await
             }
             Some(_) => {
@@ -152,7 +148,7 @@ impl Writer {
         };
         let mut object = ConfigShard::new(&shard_name(draft.index), spec);
         object.metadata.resource_version = draft.resource_version.clone();
-        object.metadata.labels = Some(labels());
+        object.metadata.labels = Some(object::labels());
         Ok(object)
     }
 
@@ -210,16 +206,6 @@ impl Writer {
             Err(error) => Err(error),
         }
     }
-}
-
-/// The labels of what the operator makes.
-pub fn labels() -> std::collections::BTreeMap<String, String> {
-    let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-    [
-        label("app.kubernetes.io/name", "mailtrail"),
-        label("app.kubernetes.io/managed-by", MANAGER),
-    ]
-    .into()
 }
 
 impl Draft {
