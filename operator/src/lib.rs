@@ -20,5 +20,6 @@ pub mod replicas;
 pub mod run;
 pub mod shards;
 pub mod verify;
+pub mod wait;
 pub mod watch;
 pub mod world;

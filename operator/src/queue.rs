@@ -13,6 +13,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::wait::{doubled, spread};
+
 /// Most turns at a time: each is a few requests to the API server.
 pub const CONCURRENCY_MAX: usize = 32;
 /// First wait after a turn that failed.
@@ -155,19 +157,7 @@ fn wait_after(realm: &Realm, next: Next, failures: &mut HashMap<Realm, u32>) -> 
 
 /// Doubles from [`RETRY_FIRST`] to [`RETRY_LONGEST`].
 fn backoff(failures: u32) -> Duration {
-    let doubled = RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16));
-    doubled.min(RETRY_LONGEST)
-}
-
-/// Half of it to all of it, so that what failed together is not tried together.
-pub fn spread(wait: Duration) -> Duration {
-    let mut random = [0; 2];
-    // Without randomness the wait is whole, which is no fault.
-    let part = match aws_lc_rs::rand::fill(&mut random) {
-        Ok(()) => f64::from(u16::from_le_bytes(random)) / f64::from(u16::MAX),
-        Err(_) => 1.0,
-    };
-    wait.mul_f64(0.5 + part / 2.0)
+    doubled(RETRY_FIRST, RETRY_LONGEST, failures.saturating_sub(1))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use mailtrail_crds::domain::Verification;
 use tokio::sync::Notify;
 
 use crate::condition::{Finding, Is, Reason, Told, Type};
-use crate::queue::spread;
+use crate::wait::{doubled, spread};
 
 /// Wait before a host that is not proved is looked at again, at first.
 const UNPROVED_FIRST: Duration = Duration::from_secs(2);
@@ -233,7 +233,7 @@ fn wait(proved: bool, repeats: u32) -> Duration {
     } else {
         (UNPROVED_FIRST, UNPROVED_LONGEST)
     };
-    first.saturating_mul(1 << repeats.min(16)).min(longest)
+    doubled(first, longest, repeats)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{Replicas, ToAsk};
 use crate::keyring::Keys;
 use crate::metrics::Metrics;
-use crate::queue::spread;
+use crate::wait::{doubled, spread};
 
 /// How long a pod may take to apply what it is asked about before it answers.
 const WAIT_MS: u32 = 1_000;
@@ -184,8 +184,7 @@ fn read(
 }
 
 fn wait_after(failures: u32) -> Duration {
-    let doubled = ASK_AGAIN.saturating_mul(1 << failures.min(16));
-    spread(doubled.min(ASK_AGAIN_LONGEST))
+    spread(doubled(ASK_AGAIN, ASK_AGAIN_LONGEST, failures))
 }
 
 #[cfg(test)]
