@@ -4,11 +4,11 @@
 //! [`write`] brings the second to the first. A turn puts its entry here and is
 //! named again when the entry has been written.
 
+mod place;
 pub mod watch;
 pub mod write;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::hash::Hasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::core::ObjectMeta;
@@ -16,13 +16,10 @@ use mailtrail_core::ack::ShardState;
 use mailtrail_core::config::Domain;
 use mailtrail_core::id::Realm;
 use mailtrail_crds::ConfigShard;
-use mailtrail_crds::shard::{SHARD_ENTRIES_MAX, SHARD_MAX_BYTES, shard_name};
-use siphasher::sip::SipHasher13;
+use mailtrail_crds::shard::{SHARD_ENTRIES_MAX, SHARD_MAX_BYTES};
 use tokio::sync::Notify;
 
-/// Keys of the hash that gives a realm its shard: fixed for good, since a realm
-/// that moved would be twice in the configuration, or nowhere, for a moment.
-const PLACE_KEYS: (u64, u64) = (0x6d61_696c_7472_6169, 0x6c20_7368_6172_6473);
+use place::place;
 
 /// All shards of the install.
 #[derive(Debug)]
@@ -425,19 +422,6 @@ impl Object {
             resource_version: metadata.resource_version.clone()?,
         })
     }
-}
-
-fn place(realm: &Realm, count: u16) -> u16 {
-    let mut hasher = SipHasher13::new_with_keys(PLACE_KEYS.0, PLACE_KEYS.1);
-    hasher.write(realm.as_str().as_bytes());
-    let place = hasher.finish() % u64::from(count.max(1));
-    u16::try_from(place).expect("less than a count of 16 bits")
-}
-
-/// The number that an object's name stands for.
-fn index_of(name: &str, count: u16) -> Option<u16> {
-    let index = name.rsplit('-').next()?.parse().ok()?;
-    (index < count && shard_name(index) == name).then_some(index)
 }
 
 #[cfg(test)]

@@ -58,7 +58,9 @@ pub fn start(
     let mut begin = || {
         let (set, get) = flag::channel(false);
         synced.push(get);
-        set
+        move || {
+            set.send_replace(true);
+        }
     };
     // With some namespaces watched one by one, no list of one says what is in
     // the others.
@@ -94,27 +96,39 @@ pub fn start(
 }
 
 /// Where a watch's objects go.
-trait Sink<K> {
+pub(crate) trait Sink<K> {
+    /// Tells one object from another.
     type Key: Eq + Hash + Send;
+    /// The kind, for the log.
     const WHAT: &'static str;
+    /// Objects per page of a list.
+    const PAGE: u32 = PAGE;
+    /// What follows where one cannot be read, for the log.
+    const UNREADABLE: &'static str = "what was known of it stays";
 
+    /// Which object it is.
     fn key(meta: &ObjectMeta) -> Option<Self::Key>;
+    /// One was made or changed.
     fn apply(&self, object: K);
+    /// One cannot be read.
+    fn unreadable(&self, _meta: &ObjectMeta) {}
+    /// One is gone.
     fn gone(&self, key: &Self::Key);
+    /// There are these and no others.
     fn only(&self, listed: &HashSet<Self::Key>);
 }
 
-/// Follows one kind for ever.
-async fn follow<K, S>(
+/// Follows one kind for ever; `listed_all` says when it has listed all there is.
+pub(crate) async fn follow<K, S>(
     api: Api<DeserializeGuard<K>>,
     to: S,
-    synced: flag::Sender<bool>,
+    listed_all: impl Fn(),
     metrics: Arc<Metrics>,
 ) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
     S: Sink<K>,
 {
-    let config = watcher::Config::default().page_size(PAGE);
+    let config = watcher::Config::default().page_size(S::PAGE);
     let mut events = std::pin::pin!(watch(api, config).default_backoff());
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
@@ -128,7 +142,7 @@ async fn follow<K, S>(
             }
             Ok(Event::InitDone) => {
                 to.only(&std::mem::take(&mut listed));
-                synced.send_replace(true);
+                listed_all();
             }
             Ok(Event::Apply(DeserializeGuard(object))) => take(&to, object, &metrics),
             Ok(Event::Delete(DeserializeGuard(object))) => {
@@ -153,14 +167,15 @@ fn take<K, S: Sink<K>>(to: &S, object: Result<K, InvalidObject>, metrics: &Metri
         Ok(object) => to.apply(object),
         Err(bad) => {
             metrics.undecodable.inc();
-            let (namespace, name) = (bad.metadata.namespace, bad.metadata.name);
             tracing::error!(
                 kind = S::WHAT,
-                object.namespace = namespace,
-                object.name = name,
+                object.namespace = bad.metadata.namespace,
+                object.name = bad.metadata.name,
                 error = bad.error,
-                "an object cannot be read: what was known of it stays"
+                "an object cannot be read: {}",
+                S::UNREADABLE
             );
+            to.unreadable(&bad.metadata);
         }
     }
 }

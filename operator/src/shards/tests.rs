@@ -2,6 +2,7 @@
 
 use mailtrail_core::target::Target;
 use mailtrail_crds::ConfigShardSpec;
+use mailtrail_crds::shard::shard_name;
 use serde_json::json;
 
 use super::*;
@@ -162,16 +163,3 @@ fn a_full_shard_turns_away_the_newcomer_alone() {
     changed.generation = 7;
     assert!(shards.put(&changed).is_ok(), "a neighbour may change");
 }
-
-#[test]
-fn realms_keep_their_shards_for_good() {
-    // Were these to change, every domain would move at an upgrade.
-    let places =
-        ["shop/links", "a/b", "z/z"].map(|realm| place(&realm.parse().expect("realm"), 256));
-    assert_eq!(places, PLACES);
-    assert_eq!(index_of("config-0007", 256), Some(7));
-    assert_eq!(index_of("config-0256", 256), None);
-    assert_eq!(index_of("config-7", 256), None);
-}
-
-const PLACES: [u16; 3] = [199, 68, 54];

@@ -1,20 +1,17 @@
 //! Watches the shards that stand in the cluster: what somebody else changes is
 //! changed back, what somebody deletes comes again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use kube::Api;
-use kube::core::DeserializeGuard;
-use kube::runtime::watcher::{self, Event};
-use kube::runtime::{WatchStreamExt as _, watcher as watch};
+use kube::core::{DeserializeGuard, ObjectMeta};
 use mailtrail_crds::ConfigShard;
 
-use super::{Shards, index_of};
+use super::Shards;
+use super::place::index_of;
 use crate::metrics::Metrics;
-
-/// Objects per page: each may be large.
-const PAGE: u32 = 16;
+use crate::watch::{self, Sink};
 
 /// Follows them for ever.
 pub async fn follow(
@@ -22,78 +19,73 @@ pub async fn follow(
     shards: Arc<Shards>,
     metrics: Arc<Metrics>,
 ) {
-    let config = watcher::Config::default().page_size(PAGE);
-    let mut events = std::pin::pin!(watch(api, config).default_backoff());
-    let mut listed = Vec::new();
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(Event::Init) => listed.clear(),
-            Ok(Event::InitApply(DeserializeGuard(object))) => {
-                if let Ok(object) = &object {
-                    listed.push(object.spec.index);
-                }
-                see(&shards, object, &metrics);
-            }
-            Ok(Event::InitDone) => {
-                for state in shards.states() {
-                    if !listed.contains(&state.index) {
-                        repair(
-                            &metrics,
-                            shards.vanished(state.index, &state.uid),
-                            state.index,
-                        );
-                    }
-                }
-            }
-            Ok(Event::Apply(DeserializeGuard(object))) => see(&shards, object, &metrics),
-            Ok(Event::Delete(DeserializeGuard(object))) => {
-                let metadata = match object {
-                    Ok(object) => object.metadata,
-                    Err(bad) => bad.metadata,
-                };
-                let name = metadata.name.unwrap_or_default();
-                if let Some(index) = index_of(&name, shards.count()) {
-                    let uid = metadata.uid.unwrap_or_default();
-                    repair(&metrics, shards.vanished(index, &uid), index);
-                }
-            }
-            Err(error) => {
-                metrics.watch_errors.inc();
-                tracing::warn!(kind = "ConfigShard", error = %crate::watch::chain(&error), "a watch was interrupted and begins again");
+    let to = Standing {
+        shards,
+        metrics: Arc::clone(&metrics),
+    };
+    watch::follow(api, to, || {}, metrics).await;
+}
+
+/// The shards that stand in the cluster.
+struct Standing {
+    shards: Arc<Shards>,
+    metrics: Arc<Metrics>,
+}
+
+/// An object's name and UID: one that was made anew is another.
+type Named = (String, String);
+
+impl Sink<ConfigShard> for Standing {
+    type Key = Named;
+    const WHAT: &'static str = "ConfigShard";
+    // Each may be large.
+    const PAGE: u32 = 16;
+    // Whatever it holds now, it is not what is wanted.
+    const UNREADABLE: &'static str = "it is written anew";
+
+    fn key(meta: &ObjectMeta) -> Option<Named> {
+        Some((meta.name.clone()?, meta.uid.clone()?))
+    }
+
+    fn apply(&self, object: ConfigShard) {
+        self.repair(self.shards.seen(&object), object.spec.index);
+    }
+
+    fn unreadable(&self, meta: &ObjectMeta) {
+        if let Some(index) = self.index_of(meta.name.as_deref().unwrap_or_default()) {
+            self.shards.stands(index, meta);
+        }
+    }
+
+    fn gone(&self, (name, uid): &Named) {
+        if let Some(index) = self.index_of(name) {
+            self.repair(self.shards.vanished(index, uid), index);
+        }
+    }
+
+    fn only(&self, listed: &HashSet<Named>) {
+        let uids: HashSet<&str> = listed.iter().map(|(_, uid)| uid.as_str()).collect();
+        for state in self.shards.states() {
+            if !uids.contains(state.uid.as_str()) {
+                let vanished = self.shards.vanished(state.index, &state.uid);
+                self.repair(vanished, state.index);
             }
         }
     }
 }
 
-fn see(
-    shards: &Shards,
-    object: Result<ConfigShard, kube::core::error_boundary::InvalidObject>,
-    metrics: &Metrics,
-) {
-    match object {
-        Ok(object) => repair(metrics, shards.seen(&object), object.spec.index),
-        Err(bad) => {
-            // Whatever it holds now, it is not what is wanted.
-            metrics.undecodable.inc();
-            let name = bad.metadata.name.clone().unwrap_or_default();
-            tracing::error!(
-                object.name = name,
-                error = bad.error,
-                "a shard cannot be read: it is written anew"
+impl Standing {
+    fn index_of(&self, name: &str) -> Option<u16> {
+        index_of(name, self.shards.count())
+    }
+
+    fn repair(&self, drifted: bool, shard: u16) {
+        if drifted {
+            self.metrics.drift.inc();
+            tracing::warn!(
+                shard,
+                "a shard was changed or deleted by somebody else: it is written anew"
             );
-            if let Some(index) = index_of(&name, shards.count()) {
-                shards.stands(index, &bad.metadata);
-            }
         }
-    }
-}
-
-fn repair(metrics: &Metrics, drifted: bool, shard: u16) {
-    if drifted {
-        metrics.drift.inc();
-        tracing::warn!(
-            shard,
-            "a shard was changed or deleted by somebody else: it is written anew"
-        );
     }
 }
