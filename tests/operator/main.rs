@@ -10,6 +10,8 @@ mod person;
 mod shards;
 mod verification;
 
+use std::time::Duration;
+
 use mailtrail_tests::{ControlPlane, Operator, Program};
 use serde_json::{Value, json};
 
@@ -45,15 +47,30 @@ fn metric(operator: &Operator, name: &str) -> Option<u64> {
     })
 }
 
-/// How often a domain's status has been written.
+/// How long nothing is added to the audit log before it is taken for whole: a
+/// write's line comes a moment after what it wrote can be seen.
+const AUDIT_LAG: Duration = Duration::from_millis(700);
+
+/// How often a domain's status has been written, all that can be seen included.
 fn status_writes(plane: &ControlPlane, namespace: &str, name: &str) -> usize {
-    let audit = plane.audit();
-    let writes = audit.iter().filter(|line| {
-        let object = &line["objectRef"];
-        object["subresource"] == "status"
-            && object["namespace"] == namespace
-            && object["name"] == name
-            && line["responseStatus"]["code"] == 200
-    });
-    writes.count()
+    let count = || {
+        let audit = plane.audit();
+        let writes = audit.iter().filter(|line| {
+            let object = &line["objectRef"];
+            object["subresource"] == "status"
+                && object["namespace"] == namespace
+                && object["name"] == name
+                && line["responseStatus"]["code"] == 200
+        });
+        writes.count()
+    };
+    let mut counted = count();
+    loop {
+        std::thread::sleep(AUDIT_LAG);
+        let again = count();
+        if again == counted {
+            return counted;
+        }
+        counted = again;
+    }
 }
