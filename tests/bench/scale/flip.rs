@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use mailtrail_crds::TrackingDomain;
@@ -19,6 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(4);
 /// Pause between two flips, so that each stands for itself.
 const REST: Duration = Duration::from_millis(100);
+/// Most changes on their way at a time: each has a connection of its own, and
+/// one who opens ever more of them measures handshakes. Changes that are due
+/// wait, which shows in how many a second there were.
+const CHANGES_AT_A_TIME: usize = 16;
 
 impl Scale<'_> {
     /// Flips toggles one by one; the times until all replicas obey.
@@ -129,14 +134,20 @@ impl Changing {
         let runtime = scale.plane.handle();
         let thread = std::thread::spawn(move || {
             let begun = Instant::now();
-            while !until.load(Ordering::Relaxed) {
-                let at = count.fetch_add(1, Ordering::Relaxed);
-                let (namespace, name) = names[at % names.len()].clone();
-                runtime.spawn(change(client.clone(), namespace, name, at / names.len()));
-                let due = begun
-                    + Duration::from_secs(1) * u32::try_from(at + 1).expect("few") / per_second;
-                std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            }
+            let due = (0_u32..).map(|at| begun + Duration::from_secs(1) * at / per_second);
+            let changes = stream::iter(due.enumerate())
+                .take_while(|_| std::future::ready(!until.load(Ordering::Relaxed)))
+                .map(|(at, due)| {
+                    let (namespace, name) = names[at % names.len()].clone();
+                    let (client, count, all) = (client.clone(), &count, names.len());
+                    async move {
+                        tokio::time::sleep_until(due.into()).await;
+                        change(client, namespace, name, at / all).await;
+                        count.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+                .buffer_unordered(CHANGES_AT_A_TIME);
+            runtime.block_on(changes.collect::<()>());
         });
         Self {
             stop,

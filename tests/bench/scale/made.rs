@@ -17,6 +17,9 @@ const CONCURRENCY: usize = 16;
 /// Longest wait for all domains, per thousand.
 const PATIENCE_PER_THOUSAND: Duration = Duration::from_secs(60);
 
+/// Pause between two lists of all domains.
+const LIST_AGAIN: Duration = Duration::from_secs(2);
+
 /// Who writes nothing for so long has settled.
 const SETTLED_FOR: Duration = Duration::from_secs(15);
 /// Longest that this is waited for, in such times.
@@ -38,7 +41,7 @@ impl Scale<'_> {
             "all created after, s",
             &format!("{:.1}", created.as_secs_f64()),
         );
-        self.wait_all_programmed(begun);
+        self.wait_all_programmed(begun, operator);
         say(
             "all programmed after, s",
             &format!("{:.1}", begun.elapsed().as_secs_f64()),
@@ -77,9 +80,16 @@ impl Scale<'_> {
             .expect("made");
     }
 
-    fn wait_all_programmed(&self, begun: Instant) {
+    fn wait_all_programmed(&self, begun: Instant, operator: &Operator) {
         let patience =
             PATIENCE_PER_THOUSAND * u32::try_from(self.domains / 1_000 + 1).expect("few");
+        // Each has one status write at least. Lists cost the API server more
+        // than what is measured: they come when it may be done.
+        while read::metric(operator, "status_writes_total") < self.domains as f64
+            && begun.elapsed() < patience
+        {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         loop {
             let programmed = self.programmed();
             if programmed == self.domains {
@@ -90,7 +100,7 @@ impl Scale<'_> {
                 "{programmed} of {}",
                 self.domains
             );
-            std::thread::sleep(Duration::from_millis(500));
+            std::thread::sleep(LIST_AGAIN);
         }
     }
 
