@@ -8,6 +8,7 @@ pub mod apply;
 pub mod build;
 pub mod fetch;
 pub mod gone;
+pub mod passes;
 pub mod report;
 pub mod resolve;
 
@@ -51,6 +52,8 @@ pub struct Context {
     pub absences: gone::Absences,
     /// Changes that are given a moment to arrive.
     pub grace: report::Grace,
+    /// Whose status may be written now.
+    pub passes: passes::Passes,
     /// In whose name Kubernetes Events are published.
     pub reporter: Reporter,
     /// Whether we still lead.

@@ -8,7 +8,7 @@ mod place;
 pub mod watch;
 pub mod write;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use kube::core::ObjectMeta;
@@ -233,9 +233,11 @@ impl Shards {
         objects.map(|object| object.state.clone()).collect()
     }
 
-    /// Whether nothing is to be written.
-    pub fn is_settled(&self) -> bool {
-        !self.lock().iter().any(|shard| shard.dirty)
+    /// Whether nothing is to be written but what is being written.
+    fn is_settled(&self, writing: &HashSet<u16>) -> bool {
+        let shards = self.lock();
+        let mut dirty = shards.iter().enumerate().filter(|(_, shard)| shard.dirty);
+        dirty.all(|(index, _)| writing.contains(&number(index)))
     }
 
     // --- For the writer ---
@@ -245,12 +247,15 @@ impl Shards {
         self.changed.notified().await;
     }
 
-    /// What is to be written now.
-    fn drafts(&self) -> Vec<Draft> {
+    /// What is to be written now, but for what is being written.
+    fn drafts(&self, writing: &HashSet<u16>) -> Vec<Draft> {
         let shards = self.lock();
-        let dirty = shards.iter().enumerate().filter(|(_, shard)| shard.dirty);
+        let dirty = shards
+            .iter()
+            .enumerate()
+            .filter(|(index, shard)| shard.dirty && !writing.contains(&number(*index)));
         let draft = |(index, shard): (usize, &Shard)| Draft {
-            index: u16::try_from(index).unwrap_or(u16::MAX),
+            index: number(index),
             entries: shard.entries.values().map(|e| e.json.clone()).collect(),
             resource_version: shard.object.as_ref().map(|o| o.resource_version.clone()),
             realms: shard
@@ -269,7 +274,8 @@ impl Shards {
         if let Some(shard) = self.lock().get_mut(usize::from(index)) {
             shard.dirty = true;
         }
-        let draft = self.drafts().into_iter().find(|draft| draft.index == index);
+        let all = self.drafts(&HashSet::new());
+        let draft = all.into_iter().find(|draft| draft.index == index);
         if let Some(shard) = self.lock().get_mut(usize::from(index)) {
             shard.dirty = false;
         }
@@ -398,6 +404,11 @@ impl Shards {
             shard.object = None;
         }
     }
+}
+
+/// There are at most as many shards as a `u16` counts.
+fn number(index: usize) -> u16 {
+    u16::try_from(index).unwrap_or(u16::MAX)
 }
 
 impl Shard {

@@ -11,6 +11,7 @@ use kube::api::Patch;
 use kube::runtime::events::{Event, EventType, Recorder};
 use mailtrail_core::id::Realm;
 use mailtrail_crds::TrackingDomain;
+use mailtrail_crds::status::TrackingDomainStatus;
 use serde_json::json;
 
 use super::Context;
@@ -25,7 +26,7 @@ use crate::shards::Standing;
 
 /// How long a change may be on its way before the status says so: most arrive
 /// sooner, and cost one write instead of two.
-const GRACE: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_secs(3);
 /// The same, where the status says already that it has arrived: a replica that
 /// joins, or an operator that begins, takes a moment to be asked.
 const GRACE_OF_KNOWN: Duration = Duration::from_secs(10);
@@ -108,8 +109,8 @@ pub async fn report(
         }
         _ => Next::Wait,
     };
-    write(there, &findings, context).await?;
-    Ok(next)
+    let written = write(realm, there, &findings, context).await?;
+    Ok(if written { next } else { Next::Wait })
 }
 
 /// What the status is to say.
@@ -164,15 +165,37 @@ fn programmed(realm: &Realm, applied: &Applied, context: &Context) -> Finding {
     }
 }
 
-/// Writes the status unless it says all that already.
-async fn write(there: &There, findings: &[Finding], context: &Context) -> Result<(), Error> {
+/// Writes the status unless it says all that already; not done where others are
+/// before it, and the realm is named when they are.
+async fn write(
+    realm: &Realm,
+    there: &There,
+    findings: &[Finding],
+    context: &Context,
+) -> Result<bool, Error> {
     let domain = &there.domain;
     let generation = domain.metadata.generation.unwrap_or(0);
     let before = there.told.as_deref();
     let status = condition::status(before, generation, findings, (context.clock)());
     if before.is_some_and(|before| before.says(&status)) {
-        return Ok(());
+        return Ok(true);
     }
+    let Some(_pass) = context.passes.get(realm) else {
+        return Ok(false);
+    };
+    let written = patch(domain, &status, context).await?;
+    context.world.domain(written);
+    for transition in condition::transitions(before, findings) {
+        tell(domain, transition, context);
+    }
+    Ok(true)
+}
+
+async fn patch(
+    domain: &TrackingDomain,
+    status: &TrackingDomainStatus,
+    context: &Context,
+) -> Result<TrackingDomain, Error> {
     context.fence.check()?;
     let metadata = &domain.metadata;
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
@@ -187,11 +210,7 @@ async fn write(there: &There, findings: &[Finding], context: &Context) -> Result
     let written = api.patch_status(name, &params, &patch);
     let written = within("the status of a TrackingDomain", written).await?;
     context.metrics.status_writes.inc();
-    context.world.domain(written);
-    for transition in condition::transitions(before, findings) {
-        tell(domain, transition, context);
-    }
-    Ok(())
+    Ok(written)
 }
 
 /// Publishes an Event beside the turn: that one is lost changes nothing.

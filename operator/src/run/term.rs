@@ -14,6 +14,7 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
 use super::Shared;
+use crate::domain::passes::{Passes, STATUSES_AT_A_TIME};
 use crate::domain::{self, Context, gone, report};
 use crate::error::{Error, within};
 use crate::keyring::{Keeper, Keys};
@@ -187,6 +188,7 @@ fn context(
         verifier: Arc::new(Verifier::default()),
         absences: gone::Absences::new(Arc::clone(&shared.metrics)),
         grace: report::Grace::default(),
+        passes: Passes::new(STATUSES_AT_A_TIME, Arc::clone(&shared.inbox)),
         reporter,
         fence: fence.clone(),
         metrics: Arc::clone(&shared.metrics),

@@ -1,14 +1,17 @@
 //! Brings the shards that stand in the cluster to what is wanted.
 //!
-//! Changes are gathered for a moment, so that many make one write; a budget of
+//! The first change after a quiet time is written at once, those that follow are
+//! gathered for a moment, so that many make one write; a budget of
 //! bytes per second keeps etcd from being flooded. Each write carries the
 //! resource version that it was decided on: what somebody else wrote meanwhile
 //! is looked at first.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, FuturesUnordered};
 use kube::api::{Api, Patch, PatchParams};
 use mailtrail_crds::shard::{SHARD_VERSION, shard_name};
 use mailtrail_crds::{ConfigShard, ConfigShardSpec};
@@ -23,6 +26,9 @@ use crate::object::{self, MANAGER};
 use crate::queue::Inbox;
 use crate::replicas::Replicas;
 
+/// After as long without a write a change goes out at once: there is no company
+/// to wait for.
+const QUIET: Duration = Duration::from_millis(50);
 /// How long changes are gathered while the queue of turns is short.
 const GATHER: Duration = Duration::from_millis(20);
 /// How long they are gathered at most.
@@ -55,41 +61,61 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Never returns.
+    /// Never returns. A shard that is being written, or waits after a failure,
+    /// holds up no other.
     pub async fn run(&self) {
         let mut budget = Budget::full(Instant::now());
+        let mut writing = HashSet::new();
+        let mut writes = FuturesUnordered::new();
+        let mut gathering: Option<Gathering> = None;
+        let mut written: Option<Instant> = None;
         loop {
-            while self.shards.is_settled() {
-                self.shards.changed().await;
+            if gathering.is_none()
+                && writing.len() < CONCURRENCY
+                && !self.shards.is_settled(&writing)
+            {
+                gathering = Some(self.gathering(written));
             }
-            self.gather().await;
-            let drafts = self.shards.drafts();
-            let bytes: usize = drafts.iter().map(Draft::bytes).sum();
-            tokio::time::sleep(budget.spend(bytes, Instant::now())).await;
-            if !self.write_all(drafts).await {
-                tokio::time::sleep(RETRY).await;
+            let until = gathering.as_ref().map(|gathering| gathering.until);
+            tokio::select! {
+                Some(index) = writes.next() => {
+                    writing.remove(&index);
+                    written = Some(Instant::now());
+                }
+                () = self.shards.changed(), if gathering.is_none() => {}
+                () = until_then(until) => {
+                    if gathering.as_mut().is_some_and(|gathering| gathering.goes_on(&self.inbox)) {
+                        continue;
+                    }
+                    gathering = None;
+                    let drafts = self.shards.drafts(&writing);
+                    for draft in drafts.into_iter().take(CONCURRENCY - writing.len()) {
+                        let wait = budget.spend(draft.bytes(), Instant::now());
+                        writing.insert(draft.index);
+                        writes.push(self.write(draft, wait));
+                    }
+                }
             }
         }
     }
 
-    /// Waits while more changes come, within bounds.
-    async fn gather(&self) {
-        let begun = Instant::now();
-        tokio::time::sleep(GATHER).await;
-        while self.inbox.len() > BUSY && begun.elapsed() < GATHER_LONGEST {
-            tokio::time::sleep(GATHER).await;
+    fn gathering(&self, written: Option<Instant>) -> Gathering {
+        let now = Instant::now();
+        let is_quiet = written.is_none_or(|at| now - at > QUIET) && self.inbox.len() <= BUSY;
+        Gathering {
+            since: now,
+            until: if is_quiet { now } else { now + GATHER },
         }
     }
 
-    /// Writes drafts; whether nothing is in trouble.
-    async fn write_all(&self, drafts: Vec<Draft>) -> bool {
-        let writes = drafts.into_iter().map(|draft| self.write_one(draft));
-        let mut writes = stream::iter(writes).buffer_unordered(CONCURRENCY);
-        let mut all = true;
-        while let Some(done) = writes.next().await {
-            all &= done;
+    /// Writes a draft; its number, when the shard may be written again.
+    async fn write(&self, draft: Draft, wait: Duration) -> u16 {
+        tokio::time::sleep(wait).await;
+        let index = draft.index;
+        if !self.write_one(draft).await {
+            tokio::time::sleep(RETRY).await;
         }
-        all
+        index
     }
 
     async fn write_one(&self, draft: Draft) -> bool {
@@ -205,6 +231,31 @@ impl Writer {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Changes that are gathered.
+struct Gathering {
+    since: Instant,
+    until: Instant,
+}
+
+impl Gathering {
+    /// Whether it is waited on, because more are about to come.
+    fn goes_on(&mut self, inbox: &Inbox) -> bool {
+        let more = inbox.len() > BUSY && self.since.elapsed() < GATHER_LONGEST;
+        if more {
+            self.until += GATHER;
+        }
+        more
+    }
+}
+
+/// Never where there is no time to wait for.
+async fn until_then(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
     }
 }
 

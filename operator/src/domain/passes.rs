@@ -1,0 +1,106 @@
+//! How many statuses are written at a time: few, so that what replicas wait for
+//! is never behind what people read about it.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mailtrail_core::id::Realm;
+
+use crate::queue::Inbox;
+
+/// Statuses that are written at a time.
+pub const STATUSES_AT_A_TIME: usize = 4;
+
+/// Passes to write a status with. Who gets none is named again when one is
+/// free, in the order of asking.
+#[derive(Debug)]
+pub struct Passes {
+    inbox: Arc<Inbox>,
+    line: Mutex<Line>,
+}
+
+/// Bounded by the number of realms.
+#[derive(Debug)]
+struct Line {
+    free: usize,
+    waiting: VecDeque<Realm>,
+    waits: HashSet<Realm>,
+}
+
+/// Allows to write one status; given back when it is dropped.
+#[derive(Debug)]
+pub struct Pass<'a>(&'a Passes);
+
+impl Passes {
+    /// So many.
+    pub fn new(count: usize, inbox: Arc<Inbox>) -> Self {
+        let line = Line {
+            free: count,
+            waiting: VecDeque::new(),
+            waits: HashSet::new(),
+        };
+        Self {
+            inbox,
+            line: Mutex::new(line),
+        }
+    }
+
+    /// A pass, or a place in the line.
+    pub fn get(&self, realm: &Realm) -> Option<Pass<'_>> {
+        let mut line = self.lock();
+        if line.free == 0 {
+            if line.waits.insert(realm.clone()) {
+                line.waiting.push_back(realm.clone());
+            }
+            return None;
+        }
+        line.free -= 1;
+        Some(Pass(self))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        let mut line = self.0.lock();
+        line.free += 1;
+        // One for each pass: who is overtaken meanwhile asks and waits again.
+        let next = line.waiting.pop_front();
+        if let Some(realm) = next {
+            line.waits.remove(&realm);
+            drop(line);
+            self.0.inbox.push(realm);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn realm(name: &str) -> Realm {
+        format!("shop/{name}").parse().expect("a realm")
+    }
+
+    #[test]
+    fn who_gets_no_pass_is_named_once_when_one_is_free_in_order() {
+        let inbox = Arc::new(Inbox::default());
+        let passes = Passes::new(1, Arc::clone(&inbox));
+        let first = passes.get(&realm("a")).expect("free");
+        for name in ["b", "c", "b"] {
+            assert!(passes.get(&realm(name)).is_none());
+        }
+        assert!(inbox.is_empty());
+        drop(first);
+        assert_eq!(*inbox.lock_for_tests(), HashSet::from([realm("b")]));
+        inbox.lock_for_tests().clear();
+        drop(passes.get(&realm("b")).expect("free again"));
+        assert_eq!(*inbox.lock_for_tests(), HashSet::from([realm("c")]));
+        inbox.lock_for_tests().clear();
+        drop(passes.get(&realm("c")).expect("free again"));
+        assert!(inbox.is_empty());
+    }
+}
