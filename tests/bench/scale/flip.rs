@@ -16,8 +16,11 @@ use crate::{Scale, TOKEN, read, say};
 
 /// Longest wait for a flip to arrive; one that takes longer counts as that.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Pause between two looks at a replica.
-const LOOK: Duration = Duration::from_millis(4);
+/// Pause between two looks at a replica while nothing else happens.
+pub(crate) const LOOK: Duration = Duration::from_millis(4);
+/// The same under changes: all three are asked for as long as a flip takes, which
+/// would take half a core from what is measured.
+pub(crate) const LOOK_UNDER_CHANGES: Duration = Duration::from_millis(20);
 /// Pause between two flips, so that each stands for itself.
 const REST: Duration = Duration::from_millis(100);
 /// Most changes on their way at a time: each has a connection of its own, and
@@ -31,14 +34,14 @@ impl Scale<'_> {
         &self,
         operator: &Operator,
         replicas: &[Replica<'_>],
-        count: usize,
+        (count, look): (usize, Duration),
     ) -> String {
         let before = (
             read::metric(operator, "status_writes_total"),
             read::etcd_bytes(self.plane),
         );
         let begun = Instant::now();
-        let mut times: Vec<_> = (0..count).map(|at| self.flip(replicas, at)).collect();
+        let mut times: Vec<_> = (0..count).map(|at| self.flip(replicas, at, look)).collect();
         std::thread::sleep(Duration::from_secs(2));
         let status = read::metric(operator, "status_writes_total") - before.0;
         let bytes = read::etcd_bytes(self.plane) - before.1;
@@ -60,7 +63,7 @@ impl Scale<'_> {
         )
     }
 
-    fn flip(&self, replicas: &[Replica<'_>], round: usize) -> Duration {
+    fn flip(&self, replicas: &[Replica<'_>], round: usize, look: Duration) -> Duration {
         std::thread::sleep(REST);
         // A domain that the changes meanwhile do not touch.
         let at = round % (self.domains / 2);
@@ -77,7 +80,7 @@ impl Scale<'_> {
                 scope.spawn(move || {
                     let agent = ureq::Agent::new_with_defaults();
                     while tracks(&agent, program, domain) != wanted && begun.elapsed() < PATIENCE {
-                        std::thread::sleep(LOOK);
+                        std::thread::sleep(look);
                     }
                 });
             }

@@ -54,9 +54,12 @@ fn main() {
 
     scale.make(&operator);
     memory("after that", &operator, &replicas);
-    say("flip, idle", &scale.flips(&operator, &replicas, flips));
+    say(
+        "flip, idle",
+        &scale.flips(&operator, &replicas, (flips, flip::LOOK)),
+    );
     let changing = flip::Changing::start(&scale, CHANGES_PER_SECOND);
-    let under = scale.flips(&operator, &replicas, flips);
+    let under = scale.flips(&operator, &replicas, (flips, flip::LOOK_UNDER_CHANGES));
     say(
         "changes a second meanwhile",
         &format!("{:.1}", changing.stop()),
