@@ -67,10 +67,12 @@ pub struct Context {
 /// A realm's turn.
 pub async fn turn(realm: Realm, context: Arc<Context>) -> Next {
     context.metrics.reconciles.inc();
-    match reconcile(&realm, &context).await {
+    let next = match reconcile(&realm, &context).await {
         Ok(next) => next,
         Err(error) => error_policy(&realm, &error, &context),
-    }
+    };
+    context.passes.offer();
+    next
 }
 
 async fn reconcile(realm: &Realm, context: &Context) -> Result<Next, Error> {

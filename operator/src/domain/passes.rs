@@ -58,6 +58,20 @@ impl Passes {
         Some(Pass(self))
     }
 
+    /// Names the next in the line where a pass is free. Each turn ends with this:
+    /// who was named may have had no use for the pass.
+    pub fn offer(&self) {
+        let mut line = self.lock();
+        if line.free == 0 {
+            return;
+        }
+        if let Some(realm) = line.waiting.pop_front() {
+            line.waits.remove(&realm);
+            drop(line);
+            self.inbox.push(realm);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Line> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -65,15 +79,8 @@ impl Passes {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        let mut line = self.0.lock();
-        line.free += 1;
-        // One for each pass: who is overtaken meanwhile asks and waits again.
-        let next = line.waiting.pop_front();
-        if let Some(realm) = next {
-            line.waits.remove(&realm);
-            drop(line);
-            self.0.inbox.push(realm);
-        }
+        self.0.lock().free += 1;
+        self.0.offer();
     }
 }
 
@@ -102,5 +109,22 @@ mod tests {
         inbox.lock_for_tests().clear();
         drop(passes.get(&realm("c")).expect("free again"));
         assert!(inbox.is_empty());
+    }
+
+    #[test]
+    fn who_has_no_use_for_a_pass_holds_up_nobody() {
+        let inbox = Arc::new(Inbox::default());
+        let passes = Passes::new(1, Arc::clone(&inbox));
+        let held = passes.get(&realm("a")).expect("free");
+        for name in ["b", "c"] {
+            assert!(passes.get(&realm(name)).is_none());
+        }
+        passes.offer();
+        assert!(inbox.is_empty(), "none is free");
+        drop(held);
+        // The turn of b ends without a write.
+        inbox.lock_for_tests().clear();
+        passes.offer();
+        assert_eq!(*inbox.lock_for_tests(), HashSet::from([realm("c")]));
     }
 }
