@@ -10,6 +10,9 @@
 //! | `GET …/messages`, `POST …/messages/query` | [`Verb::Read`] | mails that were rewritten, newest first |
 //! | `GET …/messages/{message_id}`, `POST …/messages/{message_id}/query` | [`Verb::Read`] | what became of one, of one reader's |
 //! | `GET …/stats` | [`Verb::Read`] | how many were sent, opened, clicked in each hour |
+//! | `GET …/events/download` | [`Verb::Read`] | all of them, as lines of JSON or CSV |
+//! | `POST …/recipients/export` | [`Verb::Export`] | all that is held of one |
+//! | `POST …/recipients/withdraw` | [`Verb::Withdraw`] | nothing more is recorded of one |
 //! | `POST …/recipients/erase` | [`Verb::Erase`] | all that is held of one goes |
 //! | `POST …/resolve` | [`Verb::Read`] | what a tracking URL says |
 //! | `GET /openapi.json`, `GET /docs` | anybody | the description of all this |
@@ -36,6 +39,7 @@ mod body;
 mod counts;
 mod docs;
 mod domains;
+mod download;
 mod events;
 mod examples;
 mod fields;
@@ -43,6 +47,7 @@ mod gate;
 mod listen;
 mod messages;
 pub mod openapi;
+mod pages;
 mod plan;
 mod problem;
 mod query;

@@ -40,7 +40,18 @@ pub(super) trait Source {
 
 /// Takes what lists of events are asked for.
 pub(super) fn events(domain: &Realm, from: &mut impl Source) -> EventQuery {
-    let filter = EventFilter {
+    EventQuery {
+        domain: domain.clone(),
+        filter: event_filter(from),
+        after: from.parsed("after", cursor),
+        limit: limit(from),
+        provisional: from.flag("provisional").unwrap_or(false),
+    }
+}
+
+/// Takes which events are asked for.
+pub(super) fn event_filter(from: &mut impl Source) -> EventFilter {
+    EventFilter {
         kind: from.parsed("type", kind),
         message: from.parsed("message_id", name),
         // A body alone has it: `recipient` is taken there.
@@ -51,13 +62,6 @@ pub(super) fn events(domain: &Realm, from: &mut impl Source) -> EventQuery {
         tags: from.tags(),
         since: from.parsed("since", time),
         until: from.parsed("until", time),
-    };
-    EventQuery {
-        domain: domain.clone(),
-        filter,
-        after: from.parsed("after", cursor),
-        limit: limit(from),
-        provisional: from.flag("provisional").unwrap_or(false),
     }
 }
 

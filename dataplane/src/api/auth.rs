@@ -27,6 +27,10 @@ pub enum Verb {
     Rewrite,
     /// Read its settings, messages and events, resolve its URLs.
     Read,
+    /// Read all that is held of one of its recipients.
+    Export,
+    /// Have nothing more recorded of one of its recipients.
+    Withdraw,
     /// Erase what is held of its recipients.
     Erase,
 }

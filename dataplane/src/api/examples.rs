@@ -208,3 +208,7 @@ pub(super) fn problem() -> Value {
         ]
     })
 }
+
+pub(super) fn withdrawn() -> Value {
+    json!({"withdrawn": true})
+}

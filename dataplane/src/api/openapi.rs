@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
-use super::{App, domains, events, messages, recipients, resolve, rewrite, stats};
+use super::{App, domains, download, events, messages, recipients, resolve, rewrite, stats};
 
 /// The document's frame.
 #[derive(OpenApi)]
@@ -67,11 +67,14 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(domains::show))
         .routes(routes!(events::list))
         .routes(routes!(events::query))
+        .routes(routes!(download::download))
         .routes(routes!(messages::list))
         .routes(routes!(messages::query))
         .routes(routes!(messages::show))
         .routes(routes!(messages::show_to))
         .routes(routes!(stats::show))
+        .routes(routes!(recipients::export))
+        .routes(routes!(recipients::withdraw))
         .routes(routes!(recipients::erase))
         .routes(routes!(resolve::resolve))
         .routes(routes!(show))

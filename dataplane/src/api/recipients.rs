@@ -1,24 +1,31 @@
-//! `POST …/recipients/erase`: all that is held of a recipient goes.
+//! What is held of a reader, and their wish that nothing be: exported, withdrawn,
+//! erased. A reader is named in a body alone.
 
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
+use mailtrail_core::id::{Realm, Recipient};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::{Caller, Verb};
 use super::openapi::{Bodies, Common, DomainPath, NotFound};
+use super::pages::{Pages, json_lines, lines_while_read};
 use super::problem::{Code, Problem};
 use super::rewrite::print;
+use super::schema::{Event, Message};
 use super::{App, asked, body, examples};
-use crate::store::{EraseError, Erased as Removed};
+use crate::store::{
+    Cursor, EraseError, Erased as Removed, EventFilter, EventQuery, MessageQuery, PAGE_MAX_EVENTS,
+    PAGE_MAX_MESSAGES, Withdrawn,
+};
 
-/// Whom to erase.
+/// Of whom.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(examples(examples::to_recipient))]
 #[expect(dead_code, reason = "describes what the handler takes from the body")]
-pub(super) struct EraseRequest {
+pub(super) struct RecipientRequest {
     /// The reader, exactly as the rewrites named them.
     #[schema(
         min_length = 1,
@@ -50,7 +57,7 @@ pub(super) struct Erased {
     operation_id = "eraseRecipient",
     tag = "recipients",
     params(DomainPath),
-    request_body(content = EraseRequest, content_type = "application/json", example = json!(examples::to_recipient())),
+    request_body(content = RecipientRequest, content_type = "application/json", example = json!(examples::to_recipient())),
     responses(
         (status = 200, description = "Nothing of theirs is held any more.", body = Erased, content_type = "application/json",
             example = json!(examples::erased())),
@@ -66,20 +73,195 @@ pub(super) async fn erase(
     request: Request,
 ) -> Result<Response, Problem> {
     let domain = app.domain_of_path(&caller, Verb::Erase, &path).await?;
-    let mut fields = body::small_json(&app, request).await?;
-    let recipient = fields.parsed("recipient", asked::name);
-    let recipient = fields.require("recipient", recipient);
-    fields.finish()?;
-    let Some(recipient) = recipient else {
-        // One that is missing has ended this above.
-        return Err(Problem::field("recipient", "is required"));
-    };
+    let recipient = named(&app, request).await?;
     let store = app.context.store.clone();
     // A caller who goes away stops nothing: what has begun is done.
     let erasing = tokio::task::spawn_blocking(move || store.erase(&domain.realm, &recipient));
     let Removed { events, messages } =
         erasing.await.map_err(|_| Problem::new(Code::Internal))??;
     Ok(print(&Erased { events, messages }))
+}
+
+/// The withdrawal is kept.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RecipientWithdrawn {
+    /// Always true.
+    pub withdrawn: bool,
+}
+
+/// Withdraw a recipient
+///
+/// From the answer on nothing is recorded of a reader in this domain: neither
+/// hits, of mails already sent too, nor message records. Their links still lead
+/// where they lead. What was recorded before stays; erase it where that is
+/// wished, too. The same as what a reader does on the page of
+/// `{{mailtrail:optout}}`. It is for good.
+#[utoipa::path(
+    post,
+    path = "/v1/domains/{namespace}/{name}/recipients/withdraw",
+    operation_id = "withdrawRecipient",
+    tag = "recipients",
+    params(DomainPath),
+    request_body(content = RecipientRequest, content_type = "application/json", example = json!(examples::to_recipient())),
+    responses(
+        (status = 200, description = "Nothing of theirs is recorded any more.", body = RecipientWithdrawn, content_type = "application/json",
+            example = json!(examples::withdrawn())),
+        Common,
+        NotFound,
+        Bodies
+    )
+)]
+pub(super) async fn withdraw(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    path: DomainPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let domain = app.domain_of_path(&caller, Verb::Withdraw, &path).await?;
+    let recipient = named(&app, request).await?;
+    let kept = app.context.store.withdraw(&domain.realm, &recipient);
+    kept.await.map_err(|error| {
+        tracing::error!(%error, "A withdrawal could not be kept");
+        Problem::new(Code::Unavailable).detail("the withdrawal is not kept: ask again")
+    })?;
+    tracing::info!(domain.realm = %domain.realm, "a recipient was withdrawn by a caller of the API");
+    Ok(print(&RecipientWithdrawn { withdrawn: true }))
+}
+
+/// A line of an export.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Held {
+    /// Whether they have withdrawn: the first line.
+    Withdrawn(bool),
+    /// A mail that was rewritten for them.
+    Message(Box<Message>),
+    /// Something they, or a machine for them, did.
+    Event(Box<Event>),
+}
+
+/// Export a recipient
+///
+/// All that is held of a reader in this domain, as lines of JSON: first
+/// `{"withdrawn": …}`, then each `{"message": …}`, newest first, then each
+/// `{"event": …}`, oldest first. Hits that wait for their verdict come some
+/// seconds later. One that breaks off ends without the end that HTTP asks for.
+#[utoipa::path(
+    post,
+    path = "/v1/domains/{namespace}/{name}/recipients/export",
+    operation_id = "exportRecipient",
+    tag = "recipients",
+    params(DomainPath),
+    request_body(content = RecipientRequest, content_type = "application/json", example = json!(examples::to_recipient())),
+    responses(
+        (status = 200, description = "All that is held, one a line.", content((Held = "application/x-ndjson"))),
+        Common,
+        NotFound,
+        Bodies
+    )
+)]
+pub(super) async fn export(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    path: DomainPath,
+    request: Request,
+) -> Result<Response, Problem> {
+    let domain = app.domain_of_path(&caller, Verb::Export, &path).await?;
+    let recipient = named(&app, request).await?;
+    let withdrawn = app.context.store.withdrawn(&domain.realm, &recipient);
+    let withdrawn = match withdrawn {
+        Withdrawn::Yes => true,
+        Withdrawn::No => false,
+        Withdrawn::NotLoaded | Withdrawn::Incomplete => {
+            return Err(Problem::new(Code::Unavailable)
+                .detail("whether they have withdrawn is not known: ask again"));
+        }
+    };
+    tracing::info!(domain.realm = %domain.realm, "what is held of a recipient is exported");
+    let mut left = Export {
+        app,
+        domain: domain.realm.clone(),
+        recipient,
+        at: At::Messages(None),
+    };
+    let mut first = json_lines(std::iter::once(Held::Withdrawn(withdrawn)));
+    first.extend(left.next().await?);
+    Ok(lines_while_read(first, left))
+}
+
+/// What is left of an export.
+struct Export {
+    app: App,
+    domain: Realm,
+    recipient: Recipient,
+    at: At,
+}
+
+/// Where an export is.
+enum At {
+    Messages(Option<Cursor>),
+    Events(Option<Cursor>),
+    End,
+}
+
+impl Pages for Export {
+    fn more(&self) -> bool {
+        !matches!(self.at, At::End)
+    }
+
+    async fn next(&mut self) -> Result<Vec<u8>, Problem> {
+        match &mut self.at {
+            At::Messages(after) => {
+                let wanted = MessageQuery {
+                    domain: self.domain.clone(),
+                    recipient: Some(self.recipient.clone()),
+                    tags: Default::default(),
+                    id_prefix: None,
+                    since: None,
+                    until: None,
+                    after: after.take(),
+                    limit: PAGE_MAX_MESSAGES,
+                };
+                let page = self.app.read(move |store| store.messages(&wanted)).await?;
+                self.at = match page.next {
+                    Some(next) => At::Messages(Some(next)),
+                    None => At::Events(None),
+                };
+                let held = page.messages.into_iter().map(Message::from).map(Box::new);
+                Ok(json_lines(held.map(Held::Message)))
+            }
+            At::Events(after) => {
+                let wanted = EventQuery {
+                    domain: self.domain.clone(),
+                    filter: EventFilter {
+                        recipient: Some(self.recipient.clone()),
+                        ..EventFilter::default()
+                    },
+                    after: after.take(),
+                    limit: PAGE_MAX_EVENTS,
+                    provisional: false,
+                };
+                let page = self.app.read(move |store| store.events(&wanted)).await?;
+                self.at = match page.more {
+                    true => At::Events(Some(page.next)),
+                    false => At::End,
+                };
+                let held = page.events.into_iter().map(Event::from).map(Box::new);
+                Ok(json_lines(held.map(Held::Event)))
+            }
+            At::End => Ok(Vec::new()),
+        }
+    }
+}
+
+/// The reader whom a body names.
+async fn named(app: &App, request: Request) -> Result<Recipient, Problem> {
+    let mut fields = body::small_json(app, request).await?;
+    let recipient = fields.parsed("recipient", asked::name);
+    let recipient = fields.require("recipient", recipient);
+    fields.finish()?;
+    // One that is missing has ended this above.
+    recipient.ok_or_else(|| Problem::field("recipient", "is required"))
 }
 
 impl From<EraseError> for Problem {

@@ -283,6 +283,8 @@ impl Access {
         let (verb, subresource) = match verb {
             Verb::Rewrite => ("create", "rewrites"),
             Verb::Read => ("get", "events"),
+            Verb::Export => ("get", "recipients"),
+            Verb::Withdraw => ("create", "recipients"),
             Verb::Erase => ("delete", "recipients"),
         };
         Self {

@@ -166,12 +166,14 @@ fn unknown_and_forbidden_domains_cannot_be_told_apart() {
 }
 
 #[test]
-fn who_may_read_may_not_erase() {
+fn who_may_read_may_not_erase_withdraw_or_export() {
     let server = per_namespace().start();
-    let erase = "/v1/domains/shop/links/recipients/erase";
-    let request = post(erase, &json!({"recipient": "ada@example.org"})).token("shop");
-    let (status, word, _) = request.send(server.address).problem();
-    assert_eq!((status, word.as_str()), (403, "forbidden"));
+    for operation in ["erase", "withdraw", "export"] {
+        let path = format!("/v1/domains/shop/links/recipients/{operation}");
+        let request = post(&path, &json!({"recipient": "ada@example.org"})).token("shop");
+        let (status, word, _) = request.send(server.address).problem();
+        assert_eq!((status, word.as_str()), (403, "forbidden"), "{operation}");
+    }
 }
 
 #[test]

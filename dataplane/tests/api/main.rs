@@ -4,6 +4,7 @@
 mod auth;
 mod client;
 mod document;
+mod downloads;
 mod filters;
 mod http2;
 mod limits;

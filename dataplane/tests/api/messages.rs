@@ -9,7 +9,7 @@ use crate::world::{Server, World, click, open};
 const MESSAGES: &str = "/v1/domains/shop/links/messages";
 const STATS: &str = "/v1/domains/shop/links/stats";
 
-fn rewrite(server: &Server, id: &str, change: impl FnOnce(&mut Value)) {
+pub(crate) fn rewrite(server: &Server, id: &str, change: impl FnOnce(&mut Value)) {
     let mut mail = json!({"domain": "shop/links", "message_id": id, "recipient": "ada@example.org",
         "html": "<a href='https://shop.example/' data-link-name=shop>x</a>"});
     change(&mut mail);

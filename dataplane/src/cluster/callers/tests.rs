@@ -108,11 +108,20 @@ async fn each_operation_asks_for_its_own_verb_and_domain() {
     for (verb, role) in [
         (Verb::Rewrite, "ada create rewrites shop links"),
         (Verb::Read, "ada get events shop links"),
+        (Verb::Export, "ada get recipients shop links"),
+        (Verb::Withdraw, "ada create recipients shop links"),
         (Verb::Erase, "ada delete recipients shop links"),
     ] {
         fake.with(|fake| fake.roles = vec![role.to_owned()]);
         fake.later(61);
-        for other in [Verb::Rewrite, Verb::Read, Verb::Erase] {
+        let all = [
+            Verb::Rewrite,
+            Verb::Read,
+            Verb::Export,
+            Verb::Withdraw,
+            Verb::Erase,
+        ];
+        for other in all {
             let allowed = callers.allows(&caller, other, &realm).await;
             assert_eq!(allowed, Ok(other == verb), "{role}");
         }
