@@ -14,6 +14,9 @@ use crate::{Scale, TOKEN, say};
 
 /// Threads that call replicas.
 const CALLERS: usize = 2;
+/// How long an operator is let lead before it is killed: until the lease of the
+/// one before it has expired, and as long again.
+const LEADS_FOR: Duration = Duration::from_secs(30);
 /// Changes at a time.
 const CONCURRENCY: usize = 16;
 
@@ -42,17 +45,17 @@ impl Scale<'_> {
                     }
                 });
             }
-            let rotating = [("--rotate-keys", "3s"), ("--lease", "3s")];
+            let rotating = [("--rotate-keys", "3s")];
             let first = self.operator(&rotating);
             let edits = scope.spawn(|| self.edit_all());
-            std::thread::sleep(Duration::from_secs(10));
+            std::thread::sleep(LEADS_FOR);
             first.kill();
             let second = self.operator(&rotating);
             edits.join().expect("all edited");
-            std::thread::sleep(Duration::from_secs(5));
+            std::thread::sleep(LEADS_FOR);
             second.kill();
             let third = self.operator(&rotating);
-            std::thread::sleep(Duration::from_secs(10));
+            std::thread::sleep(LEADS_FOR);
             stop.store(true, Ordering::Relaxed);
             third
         });
