@@ -176,8 +176,10 @@ pub(super) fn stats() -> Value {
     json!({
         "since": "2026-11-23T18:00:00Z",
         "until": "2026-11-23T20:00:00Z",
-        "total": {"sent": 1000, "opened": opened, "clicked": clicked},
-        "hours": [{"hour": "2026-11-23T18:00:00Z", "sent": 1000, "opened": opened, "clicked": clicked}]
+        "time_zone": "UTC",
+        "by": "hour",
+        "total": {"sent": 1000, "opened": opened, "clicked": clicked, "click_to_open": 0.103},
+        "stretches": [{"start": "2026-11-23T18:00:00Z", "sent": 1000, "opened": opened, "clicked": clicked, "click_to_open": 0.103}]
     })
 }
 

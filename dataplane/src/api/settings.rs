@@ -28,6 +28,11 @@ pub const LIMIT_DEFAULT: usize = 100;
 pub const LIMIT_MAX: usize = 1000;
 /// Most hours of statistics: 31 days, a page of some 250 KB.
 pub const STATS_MAX_HOURS: u32 = 31 * 24;
+/// Most days of statistics by days.
+pub const STATS_MAX_DAYS: u32 = 366;
+/// Most events and messages that are counted one by one for statistics: some
+/// seconds of reading, and 24 bytes of memory for each message.
+pub const STATS_READ_MAX: usize = 1_000_000;
 /// Hours of statistics when the caller does not say.
 pub const STATS_DEFAULT_HOURS: u32 = 24;
 /// Longest cursor, in bytes; ours are shorter.

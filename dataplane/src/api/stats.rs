@@ -1,41 +1,69 @@
-//! `GET …/stats`: how many mails were sent, opened and clicked in each hour.
+//! `GET …/stats`: how many mails were sent, opened and clicked, by hours or days
+//! of a time zone, and by message, link or tag.
+//!
+//! Whole domains by hours come from counts that the store keeps; all else is
+//! added up from the events and messages themselves, as many as may be read.
+
+mod calendar;
+mod tally;
 
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use mailtrail_core::id::Realm;
+use mailtrail_core::message::MessageRecord;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
+use super::asked::{self, Source as _};
 use super::auth::{Caller, Verb};
 use super::openapi::{Common, DomainPath, NotFound, QueryProblems};
 use super::problem::Problem;
 use super::query::Query;
 use super::rewrite::print;
-use super::schema::HitTotals;
-use super::settings::{STATS_DEFAULT_HOURS, STATS_MAX_HOURS};
+use super::schema::{HitTotals, TagParam};
+use super::settings::{STATS_DEFAULT_HOURS, STATS_MAX_DAYS, STATS_MAX_HOURS, STATS_READ_MAX};
 use super::times::time;
 use super::{App, examples};
-use crate::store::{HourCounts, StatsQuery};
+use crate::store::{
+    EventFilter, EventQuery, HourCounts, MessageQuery, PAGE_MAX_EVENTS, PAGE_MAX_MESSAGES,
+    StatsQuery,
+};
+use calendar::{Calendar, Step};
+use tally::{GroupBy, Tally};
 
 /// Seconds of an hour.
 const HOUR_SECONDS: i64 = 60 * 60;
 
-/// How much happened, by hours.
+/// How much happened.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Statistics)]
 pub(super) struct Stats {
-    /// The begin of the first hour.
+    /// The begin of the first stretch.
     #[schema(format = "date-time")]
     pub since: String,
-    /// The end of the last hour.
+    /// The end of the last.
     #[schema(format = "date-time")]
     pub until: String,
-    /// All hours together.
+    /// Whose hours and days they are.
+    pub time_zone: String,
+    /// How long a stretch is.
+    pub by: StepWord,
+    /// All stretches together.
     pub total: Counts,
-    /// The hours in which anything happened, in their order.
-    pub hours: Vec<Hour>,
+    /// The stretches in which anything happened, in their order.
+    pub stretches: Vec<Stretch>,
+    /// By what was asked for with `group_by`, by name; else absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub groups: Option<Vec<Group>>,
+    /// Whether there are more than these 1000 groups; what is in none of them
+    /// is in the total all the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false, default = false)]
+    pub more_groups: bool,
 }
 
 /// How much happened.
@@ -43,49 +71,123 @@ pub(super) struct Stats {
 #[schema(as = Counts)]
 pub(super) struct Counts {
     /// Mails that were rewritten and recorded. One that is rewritten again, for
-    /// the same reader, counts once: in the hour of its first rewrite.
+    /// the same reader, counts once: when it was rewritten first.
     pub sent: u64,
     /// Pixels loaded.
     pub opened: HitTotals,
     /// Links followed.
     pub clicked: HitTotals,
+    /// First clicks per first open, by people: null without an open.
+    #[schema(required)]
+    pub click_to_open: Option<f64>,
 }
 
-/// How much happened in an hour.
+/// How much happened in an hour or on a day.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = HourCounts)]
-pub(super) struct Hour {
+#[schema(as = StretchCounts)]
+pub(super) struct Stretch {
     /// Its begin.
     #[schema(format = "date-time")]
-    pub hour: String,
+    pub start: String,
     /// Mails that were rewritten and recorded for the first time.
     pub sent: u64,
     /// Pixels loaded.
     pub opened: HitTotals,
     /// Links followed.
     pub clicked: HitTotals,
+    /// First clicks per first open, by people: null without an open.
+    #[schema(required)]
+    pub click_to_open: Option<f64>,
 }
 
-/// Which hours.
+/// How much happened with a message, link or tag.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = GroupCounts)]
+pub(super) struct Group {
+    /// The message's id, the link's target, or the tag's value.
+    pub name: String,
+    /// Mails that were rewritten and recorded for the first time.
+    pub sent: u64,
+    /// Pixels loaded.
+    pub opened: HitTotals,
+    /// Links followed.
+    pub clicked: HitTotals,
+    /// First clicks per first open, by people: null without an open.
+    #[schema(required)]
+    pub click_to_open: Option<f64>,
+}
+
+/// How long a stretch is.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = StatisticsStep)]
+pub(super) enum StepWord {
+    /// Hours.
+    Hour,
+    /// Days.
+    Day,
+}
+
+/// What groups are made of.
+#[derive(Debug, Clone, Copy, ToSchema)]
+#[schema(as = StatisticsGroup, rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes what the handler takes from the query")]
+pub(super) enum GroupWord {
+    /// Message ids.
+    Message,
+    /// Targets of links.
+    Link,
+    /// Values of the tag that `tag_name` names.
+    Tag,
+}
+
+/// Which time, and how it is told apart.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes what the handler takes from the query")]
 pub(super) struct StatsParams {
-    /// From the hour of this time on, RFC 3339. By default 24 hours before
-    /// `until`.
+    /// From the hour or day of this time on, RFC 3339. By default 24 hours
+    /// before `until`.
     #[param(format = "date-time")]
     since: Option<String>,
-    /// Up to the end of the hour of this time, or to this time where it is a
-    /// full hour; RFC 3339. By default now. At most 31 days behind `since`.
+    /// Up to the end of the hour or day of this time, or to this time where it
+    /// begins one; RFC 3339. By default now. At most 31 days behind `since`, by
+    /// days at most 366.
     #[param(format = "date-time")]
     until: Option<String>,
+    /// `hour` (the default) or `day`.
+    #[param(inline)]
+    by: Option<StepWord>,
+    /// Whose hours and days: a name of the IANA database, such as
+    /// `Europe/Berlin`. By default UTC.
+    #[param(max_length = 64)]
+    time_zone: Option<String>,
+    /// Only of this message.
+    #[param(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$"
+    )]
+    message_id: Option<String>,
+    /// Only of messages with this tag, as `key=value`. Repeat it for messages
+    /// with several tags.
+    #[param(inline, max_items = 16)]
+    tag: Option<Vec<TagParam>>,
+    /// Counts by `message`, `link` or `tag` beside the stretches.
+    #[param(inline)]
+    group_by: Option<GroupWord>,
+    /// The name of the tag to group by.
+    #[param(min_length = 1, max_length = 256)]
+    tag_name: Option<String>,
 }
 
-/// Count by hours
+/// Count
 ///
 /// How many mails were sent, and how many hits they had by people, machines and
-/// unknown, in each hour (UTC) in which anything happened. Test mails are not
-/// counted.
+/// unknown, in each hour or day in which anything happened. Test mails are not
+/// counted, and hits only once they are settled. With a message, a tag, a group,
+/// or a time zone whose hours are not those of UTC, events and messages are
+/// counted one by one: at most a million, ask for less time where there are more.
 #[utoipa::path(
     get,
     path = "/v1/domains/{namespace}/{name}/stats",
@@ -93,7 +195,7 @@ pub(super) struct StatsParams {
     tag = "statistics",
     params(DomainPath, StatsParams),
     responses(
-        (status = 200, description = "Counts by hours.", body = Stats, content_type = "application/json",
+        (status = 200, description = "Counts.", body = Stats, content_type = "application/json",
             example = json!(examples::stats())),
         Common,
         NotFound,
@@ -108,52 +210,228 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let domain = app.domain_of_path(&caller, Verb::Read, &path).await?;
     let mut query = Query::parse(query.as_deref());
-    let wanted = hours(&domain.realm, &mut query, (app.context.clock)());
+    let wanted = Wanted::take(&mut query, (app.context.clock)());
     query.finish()?;
-    let (from, to) = (wanted.from, wanted.to);
-    let hours = app.read(move |store| store.stats(&wanted)).await?;
-    let mut total = HourCounts::default();
-    hours.values().for_each(|hour| total.add(hour));
-    Ok(print(&Stats {
-        since: printed(from),
-        until: printed(to),
-        total: total.into(),
-        hours: hours.into_iter().map(Hour::from).collect(),
-    }))
+    let counted = wanted.count(&app, &domain.realm).await?;
+    Ok(print(&wanted.told(counted)))
 }
 
-/// Widens what is asked for to full hours.
-fn hours(domain: &Realm, query: &mut Query, now: Timestamp) -> StatsQuery {
+/// What is asked for.
+#[derive(Debug)]
+struct Wanted {
+    calendar: Calendar,
+    from: Timestamp,
+    to: Timestamp,
+    filter: EventFilter,
+    group_by: Option<GroupBy>,
+}
+
+impl Wanted {
+    fn take(query: &mut Query, now: Timestamp) -> Self {
+        let step = query.parsed("by", step).unwrap_or(Step::Hour);
+        let zone = query.parsed("time_zone", calendar::zone);
+        let calendar = Calendar::new(zone.unwrap_or(TimeZone::UTC), step);
+        let (from, to) = range(query, &calendar, now);
+        let tags = query.tags();
+        Self {
+            filter: EventFilter {
+                message: query.parsed("message_id", asked::name),
+                tags,
+                test: Some(false),
+                since: Some(from),
+                until: Some(to),
+                ..EventFilter::default()
+            },
+            group_by: group_by(query),
+            calendar,
+            from,
+            to,
+        }
+    }
+
+    async fn count(&self, app: &App, domain: &Realm) -> Result<Tally, Problem> {
+        let mut tally = Tally::new(self.calendar.clone(), self.group_by.clone());
+        let is_whole = self.filter.message.is_none() && self.filter.tags.is_empty();
+        if is_whole && self.group_by.is_none() && self.calendar.has_whole_hours(self.from, self.to)
+        {
+            self.count_hours(app, domain, &mut tally).await?;
+        } else {
+            let mut left = STATS_READ_MAX;
+            self.count_events(app, domain, &mut tally, &mut left)
+                .await?;
+            self.count_messages(app, domain, &mut tally, &mut left)
+                .await?;
+        }
+        Ok(tally.finish())
+    }
+
+    async fn count_hours(
+        &self,
+        app: &App,
+        domain: &Realm,
+        tally: &mut Tally,
+    ) -> Result<(), Problem> {
+        let wanted = StatsQuery {
+            domain: domain.clone(),
+            from: hour(self.from),
+            to: hour(self.to),
+        };
+        let hours = app.read(move |store| store.stats(&wanted)).await?;
+        for (hour, counts) in &hours {
+            let begin = Timestamp::from_second(i64::from(*hour) * HOUR_SECONDS);
+            tally.hour(begin.unwrap_or_default(), counts);
+        }
+        Ok(())
+    }
+
+    async fn count_events(
+        &self,
+        app: &App,
+        domain: &Realm,
+        tally: &mut Tally,
+        left: &mut usize,
+    ) -> Result<(), Problem> {
+        let mut after = None;
+        loop {
+            let wanted = EventQuery {
+                domain: domain.clone(),
+                filter: self.filter.clone(),
+                after: after.take(),
+                limit: PAGE_MAX_EVENTS,
+                provisional: false,
+            };
+            let page = app.read(move |store| store.events(&wanted)).await?;
+            spend(left, page.events.len())?;
+            page.events.iter().for_each(|event| tally.event(event));
+            if !page.more {
+                return Ok(());
+            }
+            after = Some(page.next);
+        }
+    }
+
+    async fn count_messages(
+        &self,
+        app: &App,
+        domain: &Realm,
+        tally: &mut Tally,
+        left: &mut usize,
+    ) -> Result<(), Problem> {
+        let mut after = None;
+        loop {
+            let message = self.filter.message.as_ref();
+            let wanted = MessageQuery {
+                domain: domain.clone(),
+                recipient: None,
+                tags: self.filter.tags.clone(),
+                id_prefix: message.map(ToString::to_string),
+                since: self.filter.since,
+                until: self.filter.until,
+                after: after.take(),
+                limit: PAGE_MAX_MESSAGES,
+            };
+            let page = app.read(move |store| store.messages(&wanted)).await?;
+            spend(left, page.messages.len())?;
+            // Others may begin with the same letters.
+            let is_own = |record: &&MessageRecord| message.is_none_or(|m| record.message_id == *m);
+            let own = page.messages.iter().filter(is_own);
+            own.for_each(|record| tally.message(record));
+            match page.next {
+                None => return Ok(()),
+                next => after = next,
+            }
+        }
+    }
+
+    fn told(&self, tally: Tally) -> Stats {
+        let stretches = tally.stretches.iter().map(Stretch::from).collect();
+        let groups = tally.groups.iter().map(Group::from).collect();
+        Stats {
+            since: self.from.to_string(),
+            until: self.to.to_string(),
+            time_zone: self.calendar.zone_name().to_owned(),
+            by: match self.calendar.step() {
+                Step::Hour => StepWord::Hour,
+                Step::Day => StepWord::Day,
+            },
+            total: tally.total().into(),
+            stretches,
+            groups: self.group_by.as_ref().map(|_| groups),
+            more_groups: tally.more_groups,
+        }
+    }
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    match text {
+        "hour" => Ok(Step::Hour),
+        "day" => Ok(Step::Day),
+        _ => Err("must be hour or day".to_owned()),
+    }
+}
+
+fn group_by(query: &mut Query) -> Option<GroupBy> {
+    let word = query.parsed("group_by", |text| match text {
+        "message" | "link" | "tag" => Ok(text.to_owned()),
+        _ => Err("must be message, link or tag".to_owned()),
+    });
+    let name = query.parsed("tag_name", |text| match text.is_empty() {
+        true => Err("must not be empty".to_owned()),
+        false => Ok(text.to_owned()),
+    });
+    match (word.as_deref(), name) {
+        (Some("message"), None) => Some(GroupBy::Message),
+        (Some("link"), None) => Some(GroupBy::Link),
+        (Some("tag"), Some(name)) => Some(GroupBy::Tag(name)),
+        (Some("tag"), None) => {
+            query.error("tag_name", "is required with group_by=tag");
+            None
+        }
+        (_, Some(_)) => {
+            query.error("tag_name", "must stand with group_by=tag alone");
+            None
+        }
+        (_, None) => None,
+    }
+}
+
+/// Widens what is asked for to full stretches.
+fn range(query: &mut Query, calendar: &Calendar, now: Timestamp) -> (Timestamp, Timestamp) {
     let since = query.parsed("since", time);
     let until = query.parsed("until", time).unwrap_or(now);
-    let hour = |seconds: i64| u32::try_from(seconds.div_euclid(HOUR_SECONDS)).unwrap_or(0);
-    let to = hour(until.as_second() + HOUR_SECONDS - i64::from(is_full_second(until)));
-    let from = since.map_or(to.saturating_sub(STATS_DEFAULT_HOURS), |since| {
-        hour(since.as_second())
-    });
+    let to = calendar.ceil(until);
+    let default = || to - i64::from(STATS_DEFAULT_HOURS).hours();
+    let from = calendar.floor(since.unwrap_or_else(default));
+    let (max, words) = match calendar.step() {
+        // A day more, since the longest has 25 hours.
+        Step::Day => ((STATS_MAX_DAYS + 1) * 24, format!("{STATS_MAX_DAYS} days")),
+        Step::Hour => (STATS_MAX_HOURS, format!("{STATS_MAX_HOURS} hours")),
+    };
     if since.is_some_and(|since| since >= until) {
         query.error("since", "must be before until");
-    } else if to.saturating_sub(from) > STATS_MAX_HOURS {
-        query.error(
+    } else if to.as_second() - from.as_second() > i64::from(max) * HOUR_SECONDS {
+        let rule = format!("must be at most {words} before the end of until's");
+        query.error("since", rule);
+    }
+    (from, to)
+}
+
+/// Hours since 1970; what is before counts as then.
+fn hour(time: Timestamp) -> u32 {
+    u32::try_from(time.as_second().div_euclid(HOUR_SECONDS)).unwrap_or(0)
+}
+
+fn spend(left: &mut usize, read: usize) -> Result<(), Problem> {
+    match left.checked_sub(read) {
+        Some(rest) => {
+            *left = rest;
+            Ok(())
+        }
+        None => Err(Problem::field(
             "since",
-            format!("must be at most {STATS_MAX_HOURS} hours before the end of until's"),
-        );
+            format!("must leave at most {STATS_READ_MAX} events and messages to count one by one"),
+        )),
     }
-    StatsQuery {
-        domain: domain.clone(),
-        from,
-        to,
-    }
-}
-
-/// A full hour ends the hour before it.
-fn is_full_second(time: Timestamp) -> bool {
-    time.subsec_nanosecond() == 0
-}
-
-fn printed(hour: u32) -> String {
-    let time = Timestamp::from_second(i64::from(hour) * HOUR_SECONDS);
-    time.unwrap_or_default().to_string()
 }
 
 impl From<HourCounts> for Counts {
@@ -163,26 +441,49 @@ impl From<HourCounts> for Counts {
             opened,
             clicked,
         } = counts;
+        // Counts are far below the 2^53 that an f64 holds exactly.
+        let rate = |clicked: u64, opened: u64| clicked as f64 / opened as f64;
         Self {
             sent,
             opened: opened.into(),
             clicked: clicked.into(),
+            click_to_open: (opened.first > 0).then(|| rate(clicked.first, opened.first)),
         }
     }
 }
 
-impl From<(u32, HourCounts)> for Hour {
-    fn from((hour, counts): (u32, HourCounts)) -> Self {
+impl From<(&Timestamp, &HourCounts)> for Stretch {
+    fn from((start, counts): (&Timestamp, &HourCounts)) -> Self {
         let Counts {
             sent,
             opened,
             clicked,
-        } = counts.into();
+            click_to_open,
+        } = (*counts).into();
         Self {
-            hour: printed(hour),
+            start: start.to_string(),
             sent,
             opened,
             clicked,
+            click_to_open,
+        }
+    }
+}
+
+impl From<(&String, &HourCounts)> for Group {
+    fn from((name, counts): (&String, &HourCounts)) -> Self {
+        let Counts {
+            sent,
+            opened,
+            clicked,
+            click_to_open,
+        } = (*counts).into();
+        Self {
+            name: name.clone(),
+            sent,
+            opened,
+            clicked,
+            click_to_open,
         }
     }
 }
@@ -194,10 +495,10 @@ mod tests {
     fn asked(query: &str) -> Result<(String, String), ()> {
         let mut query = Query::parse(Some(query));
         let now = "2026-11-23T18:30:00Z".parse().expect("a time");
-        let wanted = hours(&"a/b".parse().expect("realm"), &mut query, now);
+        let wanted = Wanted::take(&mut query, now);
         let finished = query.finish();
         finished
-            .map(|()| (printed(wanted.from), printed(wanted.to)))
+            .map(|()| (wanted.from.to_string(), wanted.to.to_string()))
             .map_err(|_| ())
     }
 
@@ -219,6 +520,16 @@ mod tests {
                 "since=2026-11-23T16:59:59Z&until=2026-11-23T18:00:00.001Z",
                 "2026-11-23T16:00:00Z",
                 "2026-11-23T19:00:00Z",
+            ),
+            (
+                "by=day&time_zone=Europe/Berlin",
+                "2026-11-22T23:00:00Z",
+                "2026-11-23T23:00:00Z",
+            ),
+            (
+                "by=day&time_zone=Europe/Berlin&since=2026-11-01T12:00:00Z&until=2026-11-02T23:00:00Z",
+                "2026-10-31T23:00:00Z",
+                "2026-11-02T23:00:00Z",
             ),
         ] {
             assert_eq!(asked(query), Ok((from.into(), to.into())), "{query}");

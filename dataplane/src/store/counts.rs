@@ -65,7 +65,7 @@ impl HitCounts {
     }
 
     /// Counts a hit.
-    pub(super) fn count(&mut self, verdict: Verdict, first: bool) {
+    pub fn count(&mut self, verdict: Verdict, first: bool) {
         if verdict.is_person() {
             self.people += 1;
         } else if verdict.is_machine() {

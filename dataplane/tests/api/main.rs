@@ -14,5 +14,6 @@ mod provisional;
 mod refusals;
 mod rewrite;
 mod schema;
+mod statistics;
 mod stream;
 mod world;

@@ -206,11 +206,13 @@ fn hours_count_what_was_sent_opened_and_clicked_but_no_test_mail() {
         json!({
             "since": "2026-11-22T19:00:00Z",
             "until": "2026-11-23T19:00:00Z",
-            "total": {"sent": 1, "opened": scanned,
+            "time_zone": "UTC",
+            "by": "hour",
+            "total": {"sent": 1, "opened": scanned, "click_to_open": null,
                 "clicked": {"total": 4, "people": 2, "machines": 1, "unknown": 1, "first": 1}},
-            "hours": [
-                {"hour": "2026-11-23T16:00:00Z", "sent": 0, "opened": none, "clicked": unknown},
-                {"hour": "2026-11-23T18:00:00Z", "sent": 1, "opened": scanned, "clicked": clicked}
+            "stretches": [
+                {"start": "2026-11-23T16:00:00Z", "sent": 0, "opened": none, "clicked": unknown, "click_to_open": null},
+                {"start": "2026-11-23T18:00:00Z", "sent": 1, "opened": scanned, "clicked": clicked, "click_to_open": null}
             ]
         })
     );
