@@ -3,6 +3,25 @@
 
 use std::time::Duration;
 
+use backon::ExponentialBuilder;
+use kube::runtime::watcher::ExponentialBackoff;
+
+/// First wait after a watch that broke off.
+const WATCH_FIRST: Duration = Duration::from_millis(500);
+/// Longest wait before it is tried again: what was changed meanwhile waits for
+/// that, too.
+const WATCH_LONGEST: Duration = Duration::from_secs(5);
+
+/// How a watch that breaks off is waited for.
+pub fn for_watch() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(WATCH_FIRST)
+        .with_max_delay(WATCH_LONGEST)
+        .with_jitter()
+        .without_max_times()
+        .into()
+}
+
 /// `first` at first, doubled by each repetition, `longest` at most.
 pub fn doubled(first: Duration, longest: Duration, repetitions: u32) -> Duration {
     first.saturating_mul(1 << repetitions.min(16)).min(longest)

@@ -129,7 +129,7 @@ pub(crate) async fn follow<K, S>(
     S: Sink<K>,
 {
     let config = watcher::Config::default().page_size(S::PAGE);
-    let mut events = std::pin::pin!(watch(api, config).default_backoff());
+    let mut events = std::pin::pin!(watch(api, config).backoff(crate::wait::for_watch()));
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
         match event {

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use futures_util::StreamExt as _;
 use kube::api::{Api, ApiResource, DynamicObject};
 use kube::runtime::{WatchStreamExt as _, watcher};
@@ -23,6 +24,11 @@ const PAGE: u32 = 16;
 /// Longest life of one watch, in seconds: a connection that died without a word
 /// is noticed five seconds after it. One request a minute is what that costs.
 pub(super) const WATCH_SECONDS: u32 = 60;
+/// First wait after a watch that broke off.
+const WATCH_FIRST: Duration = Duration::from_millis(500);
+/// Longest wait before it is tried again: a change that was made meanwhile waits
+/// for that, too.
+const WATCH_LONGEST: Duration = Duration::from_secs(5);
 /// How long after a failure the environment is looked at again.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -72,7 +78,13 @@ async fn watched(client: Client, namespace: &str, feed: &Feed, metrics: &ConfigM
     let config = watcher::Config::default()
         .page_size(PAGE)
         .timeout(WATCH_SECONDS);
-    let events = watcher(shards, config).default_backoff();
+    let again = ExponentialBuilder::default()
+        .with_min_delay(WATCH_FIRST)
+        .with_max_delay(WATCH_LONGEST)
+        .with_jitter()
+        .without_max_times();
+    let again = watcher::ExponentialBackoff::from(again);
+    let events = watcher(shards, config).backoff(again);
     tokio::pin!(events);
     let mut away = false;
     while let Some(event) = events.next().await {

@@ -32,7 +32,7 @@ pub async fn follow(
     metrics: Arc<Metrics>,
 ) {
     let config = watcher::Config::default().labels(&labels).page_size(100);
-    let mut events = std::pin::pin!(watch(api, config).default_backoff());
+    let mut events = std::pin::pin!(watch(api, config).backoff(crate::wait::for_watch()));
     let mut asking = Asking {
         tasks: JoinSet::new(),
         by_uid: HashMap::new(),
