@@ -207,6 +207,18 @@ impl Replicas {
         Some(ToAsk { admin, shards })
     }
 
+    /// The shards of which a pod refuses something: what is in the way of an
+    /// entry may go with a change of another shard, and nothing tells.
+    pub fn refusing(&self, uid: &str) -> Option<ToAsk> {
+        let wanted = self.shards.states();
+        let state = self.lock();
+        let pod = state.pods.get(uid)?;
+        let refused = |state: &ShardState| pod.refused.contains_key(&state.index);
+        let shards: Vec<_> = wanted.into_iter().filter(refused).collect();
+        let admin = pod.seen.admin?;
+        (!shards.is_empty()).then_some(ToAsk { admin, shards })
+    }
+
     /// A pod has answered. Who waited for that is named.
     pub fn answered(&self, uid: &str, asked: &[ShardState], answer: Answer) {
         let mut named = HashSet::new();

@@ -15,7 +15,7 @@ use mailtrail_core::ack::{
     self, Answer, BODY_MAX_BYTES, CODE_HEADER, NONCE_BYTES, PATH, Question, ShardState, Way,
 };
 use mailtrail_core::keyring::Keyring;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{Replicas, ToAsk};
 use crate::keyring::Keys;
@@ -30,6 +30,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const ASK_AGAIN: Duration = Duration::from_millis(20);
 /// Longest time between two questions to a pod that does not answer.
 const ASK_AGAIN_LONGEST: Duration = Duration::from_secs(5);
+/// Time between two questions to a pod that refuses an entry.
+const REFUSED_AGAIN: Duration = Duration::from_secs(3);
 /// A pod that is behind for longer than this is counted upon no more.
 const LAGS_AFTER: Duration = Duration::from_secs(5);
 /// Idle connections are closed after this: pods come and go.
@@ -83,11 +85,20 @@ impl Asker {
         let mut failures = 0_u32;
         loop {
             reasons.mark_unchanged();
-            let Some(to_ask) = self.replicas.to_ask(&uid) else {
-                behind_since = None;
-                // An error says that the sender is gone, and with it the term.
-                let _ = reasons.changed().await;
-                continue;
+            let to_ask = match self.replicas.to_ask(&uid) {
+                Some(to_ask) => to_ask,
+                None => {
+                    behind_since = None;
+                    // An error says that the sender is gone, and with it the term.
+                    let Some(refusing) = self.replicas.refusing(&uid) else {
+                        let _ = reasons.changed().await;
+                        continue;
+                    };
+                    if timeout(REFUSED_AGAIN, reasons.changed()).await.is_ok() {
+                        continue;
+                    }
+                    refusing
+                }
             };
             let since = *behind_since.get_or_insert_with(Instant::now);
             match self.ask(&uid, &to_ask).await {
@@ -119,7 +130,7 @@ impl Asker {
         let code = ack::code(keyring.active(), Way::Question, &body);
         let asked = self.post(to_ask.admin, body, &code);
         let limit = ANSWER_WITHIN + Duration::from_millis(WAIT_MS.into());
-        let (code, body) = tokio::time::timeout(limit, asked)
+        let (code, body) = timeout(limit, asked)
             .await
             .map_err(|_| AskError::Unreachable("in time".to_owned()))??;
         read(&keyring, &question, &code, &body)

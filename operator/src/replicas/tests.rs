@@ -130,6 +130,27 @@ fn a_refusal_is_told_with_its_replica_until_it_is_taken_back() {
 }
 
 #[test]
+fn who_refuses_is_asked_about_it_until_it_does_not() {
+    let replicas = replicas();
+    replicas.seen("1", pod(true));
+    let draft = replicas.shards.states();
+    assert!(draft.is_empty() && replicas.refusing("1").is_none());
+    replicas.shards.stands_for_tests(state(1));
+    let mut refusing = answer(1);
+    refusing.refused.push(Refused {
+        realm: Some(realm()),
+        generation: 1,
+        rule: "its host is another tracking domain's here".to_owned(),
+    });
+    replicas.answered("1", &[state(1)], refusing);
+    assert_eq!(replicas.to_ask("1"), None, "it has applied all there is");
+    let asked = replicas.refusing("1").expect("it refuses");
+    assert_eq!(asked.shards, [state(1)]);
+    replicas.answered("1", &asked.shards, answer(1));
+    assert_eq!(replicas.refusing("1"), None);
+}
+
+#[test]
 fn whoever_waits_is_named_by_the_answer() {
     let replicas = replicas();
     replicas.seen("1", pod(true));
