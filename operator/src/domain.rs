@@ -24,7 +24,7 @@ use crate::error::{Category, Error};
 use crate::lease::Fence;
 use crate::metrics::Metrics;
 use crate::policy::HostPolicy;
-use crate::queue::Next;
+use crate::queue::{Inbox, Next};
 use crate::replicas::Replicas;
 use crate::shards::Shards;
 use crate::verify::Verifier;
@@ -52,6 +52,8 @@ pub struct Context {
     pub absences: gone::Absences,
     /// Changes that are given a moment to arrive.
     pub grace: report::Grace,
+    /// Who is to have a turn.
+    pub inbox: Arc<Inbox>,
     /// Whose status may be written now.
     pub passes: passes::Passes,
     /// In whose name Kubernetes Events are published.

@@ -14,7 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use kube::core::ObjectMeta;
 use mailtrail_core::ack::ShardState;
 use mailtrail_core::config::Domain;
-use mailtrail_core::id::Realm;
+use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::ConfigShard;
 use mailtrail_crds::shard::{SHARD_ENTRIES_MAX, SHARD_MAX_BYTES};
 use tokio::sync::Notify;
@@ -25,6 +25,9 @@ use place::place;
 #[derive(Debug)]
 pub struct Shards {
     state: Mutex<Vec<Shard>>,
+    /// Who serves which host. One that is given up stands here until that is
+    /// written: before, nobody else may have it.
+    hosts: Mutex<HashMap<Host, Realm>>,
     changed: Notify,
 }
 
@@ -39,6 +42,8 @@ struct Shard {
     dirty: bool,
     /// Realms to be named when the next write is done.
     waiting: BTreeSet<Realm>,
+    /// Hosts that are free when the next write is done, and whose they were.
+    leaving: Vec<(Host, Realm)>,
 }
 
 /// A realm's entry.
@@ -94,12 +99,22 @@ impl Shards {
         };
         Self {
             state: Mutex::new((0..count).map(|_| fresh()).collect()),
+            hosts: Mutex::default(),
             changed: Notify::new(),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Shard>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hosts(&self) -> MutexGuard<'_, HashMap<Host, Realm>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whose entry names a host, as it is wanted or as it still stands.
+    pub fn holder(&self, host: &Host) -> Option<Realm> {
+        self.hosts().get(host).cloned()
     }
 
     /// How many there are.
@@ -138,6 +153,8 @@ impl Shards {
                 continue;
             }
             let json = value.to_string().into_boxed_str();
+            self.hosts()
+                .extend(hosts_of(&json).map(|host| (host, realm.clone())));
             let since = Some(state.clone());
             shard.bytes += json.len();
             shard.entries.insert(realm, Entry { json, since });
@@ -171,12 +188,22 @@ impl Shards {
         if before.is_some_and(|before| *before.json == *json) {
             return Ok(());
         }
+        let given_up: Vec<Host> = before
+            .map(|before| hosts_of(&before.json).collect())
+            .unwrap_or_default();
         let bytes = shard.bytes + json.len() - before.map_or(0, |before| before.json.len());
         let more = usize::from(before.is_none());
         if bytes > SHARD_MAX_BYTES || shard.entries.len() + more > SHARD_ENTRIES_MAX {
             return Err(Full);
         }
         shard.bytes = bytes;
+        shard.give_up(&domain.realm, given_up);
+        shard.leaving.retain(|(host, whose)| {
+            *whose != domain.realm || !domain.hosts().any(|own| own == host)
+        });
+        let own = domain.hosts().cloned();
+        self.hosts()
+            .extend(own.map(|host| (host, domain.realm.clone())));
         let entry = Entry {
             json: json.into_boxed_str(),
             since: None,
@@ -197,6 +224,7 @@ impl Shards {
         };
         if let Some(before) = shard.entries.remove(realm) {
             shard.bytes -= before.json.len();
+            shard.give_up(realm, hosts_of(&before.json));
             shard.change(realm);
             drop(shards);
             self.changed.notify_one();
@@ -268,6 +296,17 @@ impl Shards {
         dirty.map(draft).collect()
     }
 
+    /// An object stands in the cluster, for tests.
+    #[cfg(test)]
+    pub(crate) fn stands_for_tests(&self, state: ShardState) {
+        if let Some(shard) = self.lock().get_mut(usize::from(state.index)) {
+            shard.object = Some(Object {
+                state,
+                resource_version: String::new(),
+            });
+        }
+    }
+
     /// A shard as it is wanted, for tests.
     #[cfg(test)]
     fn draft_of(&self, index: u16) -> Draft {
@@ -302,6 +341,14 @@ impl Shards {
         let stands: Vec<&str> = draft.entries.iter().map(AsRef::as_ref).collect();
         let wanted = shard.entries.values().map(|entry| &*entry.json);
         shard.dirty = !wanted.eq(stands);
+        if !shard.dirty {
+            let mut hosts = self.hosts();
+            for (host, whose) in shard.leaving.drain(..) {
+                if hosts.get(&host) == Some(&whose) {
+                    hosts.remove(&host);
+                }
+            }
+        }
         shard.object = Some(known);
         // Who is still to be written waits on.
         let unwritten: BTreeSet<_> = shard
@@ -411,7 +458,20 @@ fn number(index: usize) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX)
 }
 
+/// The hosts of an entry; none of one that cannot be read.
+fn hosts_of(json: &str) -> impl Iterator<Item = Host> + use<> {
+    let entry = serde_json::from_str::<Domain>(json).ok();
+    let hosts: Vec<_> = entry.iter().flat_map(Domain::hosts).cloned().collect();
+    hosts.into_iter()
+}
+
 impl Shard {
+    /// These hosts are free once the next write is done.
+    fn give_up(&mut self, realm: &Realm, hosts: impl IntoIterator<Item = Host>) {
+        let hosts = hosts.into_iter().map(|host| (host, realm.clone()));
+        self.leaving.extend(hosts);
+    }
+
     fn change(&mut self, realm: &Realm) {
         self.dirty = true;
         self.waiting.insert(realm.clone());

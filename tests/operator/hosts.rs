@@ -38,6 +38,21 @@ fn the_first_owner_keeps_a_host_and_a_newcomer_gets_it_once_it_is_released() {
         "who has it is not told: {status}"
     );
 
+    // A claim that is deleted under its owner is its owner's again, and no
+    // replica ever has two entries for one host.
+    for _ in 0..4 {
+        let path = claim_path(&host);
+        let uid = plane.get_json(&path)["metadata"]["uid"].clone();
+        plane.kubectl(&["delete", "hc", &host]);
+        wait_claim(plane, &host, "claimed again", |claim| {
+            claim.is_some_and(|claim| claim["metadata"]["uid"] != uid)
+        });
+        let owner = plane.get_json(&path)["spec"]["realm"].clone();
+        assert_eq!(owner, format!("{}/links", shop.name()));
+        install.wait_reason(bank.name(), "mine", "Accepted", "HostConflict");
+        assert!(install.entry(bank.name(), "mine").is_none());
+    }
+
     // Deleted, the first goes on leading home: the host stays taken.
     plane.kubectl(&["delete", "td", "links", "-n", shop.name()]);
     wait_claim(plane, &host, "retired", |claim| {

@@ -102,6 +102,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
     let proved = match &presence {
         Presence::There(there) => {
             context.absences.is_back(realm);
+            free(realm, &there.domain, &concern.wanted, context)?;
             if is_missing(&concern.own, served.as_ref()) {
                 claims_stand(context).await?;
             }
@@ -122,6 +123,31 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         proved,
         claims_lost: context.absences.claims_return(Instant::now()),
     })
+}
+
+/// A host that nobody claims and another realm's entry still names is not free:
+/// whose it is claims it again, or gives it up, first. Two entries for one host
+/// would be served by one replica this way and by another that way.
+fn free(
+    realm: &Realm,
+    domain: &TrackingDomain,
+    claimed: &HashMap<Host, Arc<HostClaim>>,
+    context: &Context,
+) -> Result<(), Error> {
+    let spec = &domain.spec;
+    let named = std::iter::once(&spec.host).chain(&spec.aliases);
+    let hosts = named.filter_map(|host| host.parse::<Host>().ok());
+    for host in hosts.filter(|host| !claimed.contains_key(host)) {
+        if let Some(holder) = context
+            .shards
+            .holder(&host)
+            .filter(|holder| holder != realm)
+        {
+            context.inbox.push(holder);
+            return Err(Error::NotYet("what is served of the host still"));
+        }
+    }
+    Ok(())
 }
 
 /// Has the host of new links looked at, where that is asked for, and says which

@@ -90,6 +90,10 @@ fn resolve_there(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Resol
         let changes = retire(fetched, |claim| claim.spec.namespace_uid != *uid);
         return Resolved::RetireBeside(rejection, changes);
     }
+    if fetched.is_lost_and_retired() {
+        // Whose it was is not known any more: it is nobody's, as it was.
+        return Resolved::Restore(claims_of_entry(fetched, None));
+    }
     match accept(fetched, there, policy) {
         Ok(serve) => Resolved::Serve(serve),
         Err(rejection) => Resolved::Keep(rejection, unused(fetched)),
@@ -253,7 +257,7 @@ fn owned(fetched: &Fetched, host: &Host) -> Result<(), Rejection> {
     Err(Rejection {
         reason: Reason::HostConflict,
         message: format!(
-            "{host} {whose}: choose another host, or have an administrator release it by deleting its HostClaim"
+            "{host} {whose}: choose another host, or, once that domain is gone, have an administrator release it by deleting its HostClaim"
         ),
     })
 }
@@ -336,6 +340,13 @@ impl Fetched {
     fn claim(&self, host: &Host) -> Option<&Arc<HostClaim>> {
         let is = |claim: &&Arc<HostClaim>| claim.metadata.name.as_deref() == Some(host.as_str());
         self.own.iter().find(is)
+    }
+
+    /// Whether all its claims were lost while it led links home alone: its domain
+    /// was gone, or its namespace another.
+    fn is_lost_and_retired(&self) -> bool {
+        let retired = self.served.as_ref().map(|entry| entry.state) == Some(DomainState::Retired);
+        self.claims_lost && self.own.is_empty() && retired
     }
 
     /// Whether a host was ever found to lead here. A claim that was lost is

@@ -188,6 +188,7 @@ fn context(
         verifier: Arc::new(Verifier::default()),
         absences: gone::Absences::new(Arc::clone(&shared.metrics)),
         grace: report::Grace::default(),
+        inbox: Arc::clone(&shared.inbox),
         passes: Passes::new(STATUSES_AT_A_TIME, Arc::clone(&shared.inbox)),
         reporter,
         fence: fence.clone(),

@@ -163,3 +163,36 @@ fn a_full_shard_turns_away_the_newcomer_alone() {
     changed.generation = 7;
     assert!(shards.put(&changed).is_ok(), "a neighbour may change");
 }
+
+#[test]
+fn a_host_is_free_once_it_is_written_that_it_is_given_up() {
+    let shards = Shards::new(1);
+    let (a, other): (Realm, Host) = (
+        "shop/a".parse().expect("realm"),
+        "b.example".parse().expect("host"),
+    );
+    let host: Host = "a.example".parse().expect("host");
+    let write = |generation| {
+        let draft = shards.drafts(&HashSet::new()).pop().expect("dirty");
+        shards.written(&draft, &object(&shards, &draft, "u1", generation));
+    };
+    shards.put(&entry("a")).expect("room");
+    assert_eq!(shards.holder(&host), Some(a.clone()));
+    write(1);
+    // Another host: the former stands in the cluster until the next write.
+    shards
+        .put(&Domain::new(a.clone(), other.clone()))
+        .expect("room");
+    assert_eq!(shards.holder(&host), Some(a.clone()));
+    // Back again, before anything was written.
+    shards.put(&entry("a")).expect("room");
+    write(2);
+    assert_eq!(
+        (shards.holder(&host), shards.holder(&other)),
+        (Some(a.clone()), None)
+    );
+    shards.remove(&a);
+    assert_eq!(shards.holder(&host), Some(a));
+    write(3);
+    assert_eq!(shards.holder(&host), None);
+}
