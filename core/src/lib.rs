@@ -15,5 +15,6 @@ pub mod message;
 mod percent;
 pub mod policy;
 pub mod proof;
+pub mod sink;
 pub mod target;
 pub mod token;

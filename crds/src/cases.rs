@@ -6,9 +6,12 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::validate::object;
+use crate::domain::TrackingDomain;
+use crate::sink::EventSink;
+use crate::validate::{Checked, object};
 
-const TABLE: &str = include_str!("../cases/trackingdomains.yaml");
+const DOMAINS: &str = include_str!("../cases/trackingdomains.yaml");
+const SINKS: &str = include_str!("../cases/eventsinks.yaml");
 
 /// One object, and what is to become of it.
 #[derive(Debug, Clone)]
@@ -51,19 +54,24 @@ struct Row {
     refused: Vec<Refusal>,
 }
 
-/// All cases, those to be taken and those to be refused.
-///
-/// # Panics
-///
-/// If the table is not what it should be: it is part of the program.
-pub fn cases() -> Vec<Case> {
-    let rows: Vec<Row> = serde_saphyr::from_str(TABLE).expect("the table reads");
-    rows.into_iter().enumerate().map(case).collect()
+/// All cases of `TrackingDomain`, those to be taken and those to be refused.
+pub fn tracking_domains() -> Vec<Case> {
+    cases::<TrackingDomain>(DOMAINS)
 }
 
-fn case((at, row): (usize, Row)) -> Case {
+/// All cases of `EventSink`.
+pub fn event_sinks() -> Vec<Case> {
+    cases::<EventSink>(SINKS)
+}
+
+fn cases<K: Checked>(table: &str) -> Vec<Case> {
+    let rows: Vec<Row> = serde_saphyr::from_str(table).expect("a table is part of the program");
+    rows.into_iter().enumerate().map(case::<K>).collect()
+}
+
+fn case<K: Checked>((at, row): (usize, Row)) -> Case {
     let spec = row.spec.unwrap_or_else(|| json!({}));
-    let mut object = object("cases", &format!("case-{at}"), &spec);
+    let mut object = object::<K>("cases", &format!("case-{at}"), &spec);
     if let Value::Object(fields) = &mut object {
         for (key, value) in row.over {
             if value.is_null() {

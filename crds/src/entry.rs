@@ -37,11 +37,13 @@ pub enum EntryError {
         /// What would be right.
         rule: String,
     },
-    /// The entry is longer than [`core::ENTRY_MAX_BYTES`].
-    #[error("the configuration entry takes {bytes} bytes and may take {max}", max = core::ENTRY_MAX_BYTES)]
+    /// The entry is longer than it may be.
+    #[error("the configuration entry takes {bytes} bytes and may take {max}")]
     TooLong {
         /// What it takes.
         bytes: usize,
+        /// What it may take.
+        max: usize,
     },
 }
 
@@ -57,7 +59,8 @@ pub fn entry(domain: &TrackingDomain, facts: Facts) -> Result<core::Domain, Entr
     let entry = of_spec(realm, metadata.generation.unwrap_or(0), &domain.spec, facts)?;
     let bytes = serde_json::to_vec(&entry).map_or(usize::MAX, |json| json.len());
     if bytes > core::ENTRY_MAX_BYTES {
-        return Err(EntryError::TooLong { bytes });
+        let max = core::ENTRY_MAX_BYTES;
+        return Err(EntryError::TooLong { bytes, max });
     }
     Ok(entry)
 }
@@ -227,11 +230,11 @@ fn parse_all<T: FromStr<Err: Display>>(path: &str, texts: &[String]) -> Result<V
     texts.iter().enumerate().map(parse_one).collect()
 }
 
-fn parse<T: FromStr<Err: Display>>(path: &str, text: &str) -> Result<T, EntryError> {
+pub(crate) fn parse<T: FromStr<Err: Display>>(path: &str, text: &str) -> Result<T, EntryError> {
     text.parse().map_err(|error: T::Err| field(path, error))
 }
 
-fn field(path: &str, rule: impl Display) -> EntryError {
+pub(crate) fn field(path: &str, rule: impl Display) -> EntryError {
     EntryError::Field {
         field: path.to_owned(),
         rule: rule.to_string(),

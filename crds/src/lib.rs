@@ -12,12 +12,14 @@ pub mod entry;
 mod rules;
 mod schema;
 pub mod shard;
+pub mod sink;
 pub mod status;
 pub mod validate;
 
 pub use claim::{HostClaim, HostClaimSpec};
 pub use domain::{TrackingDomain, TrackingDomainSpec};
 pub use shard::{ConfigShard, ConfigShardSpec};
+pub use sink::{EventSink, EventSinkSpec};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt as _;
@@ -31,14 +33,18 @@ pub const DEFAULT_CLASS: &str = "mailtrail";
 
 /// The definitions of all kinds, as they are applied to a cluster, in the order
 /// of their names.
-pub fn definitions() -> [CustomResourceDefinition; 3] {
-    [ConfigShard::crd(), HostClaim::crd(), TrackingDomain::crd()]
+pub fn definitions() -> [CustomResourceDefinition; 4] {
+    [
+        ConfigShard::crd(),
+        EventSink::crd(),
+        HostClaim::crd(),
+        TrackingDomain::crd(),
+    ]
 }
 
-/// The schema of `TrackingDomain`, rules included.
-pub fn tracking_domain_schema() -> serde_json::Value {
-    let definition = TrackingDomain::crd();
-    let schema = definition
+/// The schema of a kind, rules included.
+pub fn schema_of<K: kube::CustomResourceExt>() -> serde_json::Value {
+    let schema = K::crd()
         .spec
         .versions
         .into_iter()

@@ -191,7 +191,7 @@ pub(crate) fn name_is_short() -> Rule {
     )
 }
 
-fn rule(expression: impl Into<String>, message: impl Into<String>) -> Rule {
+pub(crate) fn rule(expression: impl Into<String>, message: impl Into<String>) -> Rule {
     Rule::new(expression).message(message.into().as_str())
 }
 

@@ -187,7 +187,7 @@ pub(crate) fn conditions(_: &mut SchemaGenerator) -> Schema {
 
 // === Parts ===
 
-fn text(min_chars: usize, max_chars: usize, rules: &[Rule]) -> Schema {
+pub(crate) fn text(min_chars: usize, max_chars: usize, rules: &[Rule]) -> Schema {
     let mut schema = json_schema!({
         "type": "string",
         "minLength": min_chars,
@@ -199,7 +199,7 @@ fn text(min_chars: usize, max_chars: usize, rules: &[Rule]) -> Schema {
     schema
 }
 
-fn set(max_items: usize, item: Schema) -> Schema {
+pub(crate) fn set(max_items: usize, item: Schema) -> Schema {
     json_schema!({
         "type": "array",
         "maxItems": max_items,

@@ -16,12 +16,16 @@ mod metadata;
 mod walk;
 
 use std::fmt;
+use std::marker::PhantomData;
 
+use kube::{CustomResourceExt, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use cel::Rules;
 
 use crate::domain::TrackingDomain;
+use crate::sink::EventSink;
 use crate::{GROUP, VERSION};
 
 /// Most faults told of one object; what is wrong in more places is one mistake
@@ -61,24 +65,45 @@ pub enum FaultKind {
 }
 
 /// Asks objects of one kind; made once, asked often.
-pub struct Checker {
+pub struct Checker<K = TrackingDomain> {
     schema: Value,
     rules: Rules,
+    kind: PhantomData<fn() -> K>,
 }
 
-impl Checker {
+/// Kinds whose objects can be asked about.
+pub trait Checked: Resource<DynamicType = ()> + CustomResourceExt + DeserializeOwned {}
+
+impl Checked for TrackingDomain {}
+impl Checked for EventSink {}
+
+impl Checker<TrackingDomain> {
     /// A checker of `TrackingDomain`s.
     pub fn tracking_domain() -> Self {
-        let schema = crate::tracking_domain_schema();
+        Self::new()
+    }
+}
+
+impl Checker<EventSink> {
+    /// A checker of `EventSink`s.
+    pub fn event_sink() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Checked> Checker<K> {
+    fn new() -> Self {
+        let schema = crate::schema_of::<K>();
         Self {
             rules: Rules::new(&schema),
             schema,
+            kind: PhantomData,
         }
     }
 
     /// The object as the API server would store it (nulls dropped, defaults
     /// filled in), or all its faults.
-    pub fn check(&self, object: &Value) -> Result<TrackingDomain, Vec<Fault>> {
+    pub fn check(&self, object: &Value) -> Result<K, Vec<Fault>> {
         let mut faults = Faults::default();
         let mut object = match object {
             Value::Object(fields) => fields.clone(),
@@ -88,7 +113,7 @@ impl Checker {
             }
         };
         object.remove("status");
-        check_kind(&object, &mut faults);
+        check_kind(&object, &K::kind(&()), &mut faults);
         metadata::check(object.get_mut("metadata"), &mut faults);
         self.check_shape(&mut object, &mut faults);
         let object = Value::Object(object);
@@ -118,18 +143,15 @@ impl Checker {
     }
 }
 
-impl fmt::Debug for Checker {
+impl<K> fmt::Debug for Checker<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Checker")
     }
 }
 
-fn check_kind(object: &Map<String, Value>, faults: &mut Faults) {
+fn check_kind(object: &Map<String, Value>, kind: &str, faults: &mut Faults) {
     let api_version = format!("{GROUP}/{VERSION}");
-    for (key, expected) in [
-        ("apiVersion", api_version.as_str()),
-        ("kind", "TrackingDomain"),
-    ] {
+    for (key, expected) in [("apiVersion", api_version.as_str()), ("kind", kind)] {
         match object.get(key) {
             None => faults.push(key, FaultKind::Required, &format!("must be {expected}")),
             Some(value) if value == expected => {}
@@ -211,11 +233,11 @@ impl Faults {
     }
 }
 
-/// What makes an object of a spec, for tests and examples.
-pub fn object(namespace: &str, name: &str, spec: &Value) -> Value {
+/// What makes an object of a kind and a spec, for tests and examples.
+pub fn object<K: Checked>(namespace: &str, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
-        "kind": "TrackingDomain",
+        "kind": K::kind(&()),
         "metadata": {"namespace": namespace, "name": name},
         "spec": spec,
     })

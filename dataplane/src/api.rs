@@ -15,6 +15,8 @@
 //! | `POST …/recipients/withdraw` | [`Verb::Withdraw`] | nothing more is recorded of one |
 //! | `POST …/recipients/erase` | [`Verb::Erase`] | all that is held of one goes |
 //! | `POST …/resolve` | [`Verb::Read`] | what a tracking URL says |
+//! | `GET /v1/sinks/{namespace}/{name}`, `GET …/dead-letters` | [`Verb::ReadSink`] | how an event sink stands, what was given up |
+//! | `POST …/replays`, `POST …/test`, `POST …/resume` | [`Verb::Push`] | has a sink delivered to |
 //! | `GET /openapi.json`, `GET /docs` | anybody | the description of all this |
 //!
 //! A request passes [`gate`] (bounds, caller), then its handler; a handler
@@ -29,6 +31,7 @@ use jiff::Timestamp;
 use tokio::sync::Semaphore;
 
 use crate::config::Live;
+use crate::deliver::Handle;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -57,6 +60,7 @@ mod resolve;
 mod rewrite;
 mod schema;
 pub mod settings;
+mod sinks;
 mod stats;
 mod stream;
 mod times;
@@ -76,6 +80,8 @@ pub struct Context {
     pub live: Arc<Live>,
     /// Events and message records.
     pub store: Store,
+    /// Deliveries to event sinks.
+    pub sinks: Handle,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// Port of the public listener, for the URLs of hosts under `.localhost`.

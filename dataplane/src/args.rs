@@ -118,6 +118,25 @@ pub struct Args {
     #[arg(long, env = "MAILTRAIL_RULES", value_name = "FILE")]
     rules: Option<PathBuf>,
 
+    /// Folder with the secrets that requests to event sinks are signed with: a file
+    /// `<namespace>/<name>` for each, read at every delivery.
+    #[arg(long, env = "MAILTRAIL_SINK_SECRETS", value_name = "DIR")]
+    sink_secrets: Option<PathBuf>,
+
+    /// Networks beside the internet that event sinks may be in, over http too; without this flag
+    /// private and local addresses are refused.
+    #[arg(
+        long,
+        env = "MAILTRAIL_SINKS_ALLOW",
+        value_name = "CIDR,…",
+        value_delimiter = ','
+    )]
+    sinks_allow: Vec<IpNet>,
+
+    /// Certificates of authorities that event sinks may have, beside the system's (PEM).
+    #[arg(long, env = "MAILTRAIL_SINKS_CA", value_name = "FILE")]
+    sinks_ca: Option<PathBuf>,
+
     /// How long a hit waits for its verdict, when bursts and repeats are known; its event is listed then.
     /// Below 10s, within which a scanner's burst is told, some scanners count as people; a warning says so.
     #[arg(long, env = "MAILTRAIL_SETTLE", value_name = "TIME", default_value = "10s", value_parser = settle_time)]
@@ -219,12 +238,25 @@ pub struct Settings {
     pub public_threads: Option<NonZeroUsize>,
     /// Rules for verdicts; absent: those that come with the program.
     pub rules: Option<PathBuf>,
+    /// How events are pushed to sinks.
+    pub sinks: SinkSettings,
     /// How long a hit waits for its verdict.
     pub settle: Duration,
     /// How long requests are still accepted once a stop is asked for.
     pub leave: Duration,
     /// Bound on draining.
     pub drain: Duration,
+}
+
+/// How events are pushed to sinks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SinkSettings {
+    /// Where their secrets are.
+    pub secrets: Option<PathBuf>,
+    /// Networks beside the internet that they may be in.
+    pub allow: Vec<IpNet>,
+    /// Whose certificates they may have beside those that the system trusts.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where tracking domains come from: exactly one.
@@ -316,6 +348,11 @@ impl Args {
                 .public_threads
                 .and_then(|count| NonZeroUsize::new(count.into())),
             rules: self.rules,
+            sinks: SinkSettings {
+                secrets: self.sink_secrets,
+                allow: self.sinks_allow,
+                ca: self.sinks_ca,
+            },
             settle: self.settle,
             leave: self.leave,
             drain: self.drain,

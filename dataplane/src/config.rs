@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use mailtrail_core::config::Snapshot;
+use mailtrail_core::sink::Sinks;
 use mailtrail_core::token::Keys;
 use tokio::sync::watch as channel;
 
@@ -38,6 +39,7 @@ pub type Peeked<T> = arc_swap::Guard<Arc<T>>;
 pub struct Live {
     snapshot: ArcSwap<Snapshot>,
     keys: ArcSwap<Keys>,
+    sinks: channel::Sender<Arc<Sinks>>,
     refused: ArcSwap<ManifestErrors>,
     /// What is applied of shards; nothing where domains come from manifests.
     applied: channel::Sender<Option<Arc<Applied>>>,
@@ -49,6 +51,7 @@ impl Live {
         Self {
             snapshot: ArcSwap::from_pointee(snapshot),
             keys: ArcSwap::from_pointee(keys),
+            sinks: channel::Sender::default(),
             refused: ArcSwap::default(),
             applied: channel::Sender::new(None),
         }
@@ -73,6 +76,20 @@ impl Live {
     /// Requests that begin from now on see these domains.
     pub fn replace_snapshot(&self, snapshot: Snapshot) {
         self.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// Events are delivered to these sinks from now on.
+    pub fn replace_sinks(&self, sinks: Sinks) {
+        self.sinks.send_if_modified(|known| {
+            let differs = **known != sinks;
+            *known = Arc::new(sinks);
+            differs
+        });
+    }
+
+    /// The sinks that are declared, now and as that changes.
+    pub fn sinks(&self) -> channel::Receiver<Arc<Sinks>> {
+        self.sinks.subscribe()
     }
 
     /// Requests that begin from now on see these domains, and who asks is told

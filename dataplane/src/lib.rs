@@ -8,6 +8,7 @@ pub mod api;
 pub mod args;
 pub mod cluster;
 pub mod config;
+pub mod deliver;
 pub mod hit;
 pub mod judge;
 pub mod keyring;

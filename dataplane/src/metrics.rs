@@ -9,6 +9,7 @@ use prometheus_client::registry::Registry;
 
 use crate::cluster::callers::ReviewMetrics;
 use crate::config::ConfigMetrics;
+use crate::deliver::DeliverMetrics;
 use crate::store::SettleMetrics;
 use crate::store::journal::JournalMetrics;
 use crate::{api, serve};
@@ -32,6 +33,8 @@ pub struct Metrics {
     pub reviews: ReviewMetrics,
     /// What is counted of configuration.
     pub config: ConfigMetrics,
+    /// What is counted of deliveries to sinks.
+    pub deliver: DeliverMetrics,
     /// What the journal of settled events and message records counts.
     pub journal: JournalMetrics,
     /// What the journal of hits counts.
@@ -80,6 +83,7 @@ impl Metrics {
             api: api::Counts::new(&mut registry),
             serve: serve::Counts::new(&mut registry),
             settle: SettleMetrics::new(&mut registry),
+            deliver: DeliverMetrics::new(&mut registry),
             journal,
             hits,
             registry,

@@ -8,6 +8,7 @@
 mod journal;
 mod log;
 mod open;
+mod sinks;
 mod source;
 
 use std::io;
@@ -30,7 +31,7 @@ use crate::config::{self, Live, manifests};
 use crate::judge::LiveRules;
 use crate::metrics::Metrics;
 use crate::store::{self, Retaining, Retention, Store};
-use crate::{api, serve};
+use crate::{api, deliver, serve};
 
 use open::{Base, keyring, open, ready, share};
 use source::Opened;
@@ -75,6 +76,9 @@ pub enum RunError {
     /// The API's settings are wrong.
     #[error(transparent)]
     Api(#[from] api::auth::ConfigError),
+    /// Nobody's certificates can be checked.
+    #[error(transparent)]
+    Sinks(#[from] deliver::RootsError),
     /// The public address cannot be had.
     #[error("--public: {0}")]
     Public(#[from] serve::BindError),
@@ -245,11 +249,14 @@ fn start(
     log::rules(settings.rules.as_deref());
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    let sinks = deliver::Handle::default();
+    sinks::start(settings, shared, &sinks, &stopping, &mut tasks)?;
     tasks.spawn(api::serve(
         api,
         api::Context {
             live: Arc::clone(live),
             store: store.clone(),
+            sinks,
             metrics: Arc::clone(metrics),
             local_port: public.addr().port(),
             clock: Arc::new(Timestamp::now),

@@ -1,7 +1,7 @@
 //! The resources as an API server takes them: what it lets in and refuses, and
 //! how they read to who asks with kubectl.
 
-use mailtrail_crds::cases::{Case, Refusal, cases};
+use mailtrail_crds::cases::{Case, Refusal, event_sinks, tracking_domains};
 use mailtrail_tests::{ControlPlane, Namespace, Reply};
 use serde_json::{Value, json};
 
@@ -10,20 +10,23 @@ const STRICT_DRY_RUN: &str = "?dryRun=All&fieldValidation=Strict";
 // === The table of good and bad objects ===
 
 #[test]
-fn an_api_server_says_of_every_object_of_the_table_what_the_table_says() {
+fn an_api_server_says_of_every_object_of_the_tables_what_they_say() {
     let plane = ControlPlane::shared();
     let namespace = Namespace::new(plane, "cases");
-    let path = namespace.path("trackingdomains") + STRICT_DRY_RUN;
+    let of = |plural, cases: Vec<Case>| cases.into_iter().map(move |case| (plural, case));
+    let cases = of("trackingdomains", tracking_domains()).chain(of("eventsinks", event_sinks()));
     let mut wrong = Vec::new();
-    let cases = cases();
-    assert!(cases.len() > 100, "{}", cases.len());
-    for mut case in cases {
+    let mut asked = 0;
+    for (plural, mut case) in cases {
+        asked += 1;
+        let path = namespace.path(plural) + STRICT_DRY_RUN;
         case.object["metadata"]["namespace"] = json!(namespace.name());
         let reply = plane.ask("POST", &path, Some(&case.object));
         if !agrees(&case, &reply) {
             wrong.push(format!("{}: {} {:#}", case.name, reply.status, reply.body));
         }
     }
+    assert!(asked > 140, "{asked}");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 

@@ -105,6 +105,7 @@ fn the_operator_may_do_in_all_namespaces_what_its_manifest_explains_and_no_more(
             "trackingdomains/rewrites.mailtrail.dev",
             "trackingdomains/events.mailtrail.dev",
             "trackingdomains/recipients.mailtrail.dev",
+            "eventsinks/replays.mailtrail.dev",
             "clusterroles.rbac.authorization.k8s.io",
             "validatingadmissionpolicies.admissionregistration.k8s.io",
         ] {
@@ -303,6 +304,13 @@ fn people_have_the_rights_that_their_namespace_role_says() {
         check(role, "trackingdomains/rewrites.mailtrail.dev", rewrites);
         check(role, "trackingdomains/events.mailtrail.dev", events);
         check(role, "trackingdomains/recipients.mailtrail.dev", recipients);
+        let (sinks, status, replays) = match role {
+            "admin" => (&all[..], &READ[..], &["create"][..]),
+            _ => (&NOTHING[..], &NOTHING[..], &NOTHING[..]),
+        };
+        check(role, "eventsinks.mailtrail.dev", sinks);
+        check(role, "eventsinks/status.mailtrail.dev", status);
+        check(role, "eventsinks/replays.mailtrail.dev", replays);
         check(role, "configshards.mailtrail.dev", &NOTHING);
         check(role, "hostclaims.mailtrail.dev", &NOTHING);
         let elsewhere = asker(role).verbs("default", "trackingdomains.mailtrail.dev");

@@ -7,6 +7,8 @@ mod journal;
 mod load;
 mod power_cut;
 mod running;
+mod sinks;
 mod tidy;
 mod tracked_mail;
+mod webhooks;
 mod withdrawals;

@@ -17,6 +17,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
         &[
             "dataplane/src/serve",
             "dataplane/src/api",
+            "dataplane/src/deliver/attempt",
             "dataplane/tests",
             "operator/src/verify/probe.rs",
             "operator/src/replicas/ask.rs",
@@ -27,6 +28,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
         &[
             "dataplane/src/serve",
             "dataplane/src/api",
+            "dataplane/src/deliver/attempt",
             "dataplane/tests",
             "operator/src/verify/probe.rs",
             "operator/src/replicas/ask.rs",

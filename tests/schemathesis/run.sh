@@ -24,6 +24,13 @@ spec:
   host: links.shop.example
   opens: {enabled: true}
   clicks: {enabled: true}
+---
+apiVersion: mailtrail.dev/v1alpha1
+kind: EventSink
+metadata: {name: links, namespace: shop}
+spec:
+  url: https://receiver.invalid/
+  secretRefs: [{name: none}]
 Y
 token=schemathesis-0123456789
 echo "$token" > "$work/tokens"

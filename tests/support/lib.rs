@@ -8,6 +8,7 @@ mod look;
 mod operator;
 mod process;
 mod program;
+mod receiver;
 mod tied;
 mod tls;
 
@@ -20,6 +21,7 @@ pub use dns::{Dns, Dug};
 pub use look::{Looked, look_into};
 pub use operator::{Operator, OperatorFlags};
 pub use program::{Flags, Program};
+pub use receiver::{Received, Receiver, Reply as ReceiverReply};
 pub use tls::{Authority, Certificate, Front};
 
 use std::path::{Path, PathBuf};

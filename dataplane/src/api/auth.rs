@@ -20,7 +20,7 @@ use serde::Serialize;
 pub use open::{Foreign, Open};
 pub use tokens::{TOKEN_MAX_BYTES, TOKEN_MIN_BYTES, TokensError, TokensFile};
 
-/// What a caller wants to do with a tracking domain.
+/// What a caller wants to do with a tracking domain or an event sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
     /// Have mails rewritten.
@@ -33,6 +33,11 @@ pub enum Verb {
     Withdraw,
     /// Erase what is held of its recipients.
     Erase,
+    /// See how an event sink stands, with the events that it could not deliver:
+    /// who may read the events of all domains of its namespace may.
+    ReadSink,
+    /// Have an event sink delivered to: again, or a test event.
+    Push,
 }
 
 /// Somebody whose credentials are known.
@@ -95,7 +100,7 @@ pub trait Authorizer: Send + Sync + 'static {
     /// Who presents this bearer token; `None` where there was none.
     fn authenticate<'a>(&'a self, bearer: Option<&'a str>) -> Answer<'a, Caller>;
 
-    /// Whether the caller may do that with the domain.
+    /// Whether the caller may do that with the domain, or the sink.
     fn allows<'a>(&'a self, caller: &'a Caller, verb: Verb, domain: &'a Realm) -> Answer<'a, bool>;
 
     /// Whether the caller may do that with every domain of a namespace: what a

@@ -199,6 +199,58 @@ pub(super) fn resolved() -> Value {
     })
 }
 
+pub(super) fn sink() -> Value {
+    json!({
+        "sink": "shop/orders",
+        "receiver": "https://hooks.shop.example",
+        "format": "standard_webhooks",
+        "suspend": false,
+        "suspended": null,
+        "failing_since": "2026-11-23T18:04:02.500Z",
+        "secret_missing": null,
+        "oldest_undelivered": "2026-11-23T18:04:01.007Z",
+        "retries_waiting": 3,
+        "dead_letters": 1,
+        "replays": 0,
+        "generation": 4
+    })
+}
+
+pub(super) fn dead_letters() -> Value {
+    json!({
+        "dead_letters": [{
+            "id": "0198c3f3-9d21-7c4e-8f1a-6b2d3e4f5a6b",
+            "attempts": 10,
+            "first_attempt": "2026-11-20T09:04:02.500Z",
+            "last_attempt": "2026-11-23T14:41:10.100Z",
+            "reason": "status",
+            "status": 500,
+            "events": [clicked()]
+        }],
+        "more": false
+    })
+}
+
+pub(super) fn replay_range() -> Value {
+    json!({"since": "2026-11-23T00:00:00Z", "until": "2026-11-23T18:00:00Z"})
+}
+
+pub(super) fn replay_dead() -> Value {
+    json!({"dead_letters": true})
+}
+
+pub(super) fn replayed() -> Value {
+    json!({"dead_letters": 1, "dead_letters_left": 0})
+}
+
+pub(super) fn nothing() -> Value {
+    json!({})
+}
+
+pub(super) fn tested() -> Value {
+    json!({"outcome": "failed", "reason": "status", "status": 404, "secret_missing": null, "took_ms": 87})
+}
+
 pub(super) fn problem() -> Value {
     json!({
         "type": "https://mailtrail.dev/problems/invalid",

@@ -15,7 +15,7 @@ use mailtrail_core::id::{Host, Realm};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::auth::{Caller, Denied, Open, Verb};
-use super::openapi::DomainPath;
+use super::openapi::{DomainPath, SinkPath};
 use super::problem::{Code, Problem};
 use super::settings::HEADERS_MAX;
 use super::{App, Shared};
@@ -148,6 +148,26 @@ impl Shared {
         Ok(domain)
     }
 
+    /// The name of a path's event sink, if there is one and the caller may do
+    /// that with it.
+    pub(super) async fn sink_of_path(
+        &self,
+        caller: &Caller,
+        verb: Verb,
+        path: &SinkPath,
+    ) -> Result<Realm, Problem> {
+        let Ok(realm) = Realm::new(&path.namespace, &path.name) else {
+            return Err(no_sink(caller));
+        };
+        if !self.context.authorizer.allows(caller, verb, &realm).await? {
+            return Err(Problem::new(Code::Forbidden));
+        }
+        match self.context.live.sinks().borrow().contains_key(&realm) {
+            true => Ok(realm),
+            false => Err(no_sink(caller)),
+        }
+    }
+
     /// The domain of a path's namespace and name.
     pub(super) async fn domain_of_path(
         &self,
@@ -172,6 +192,14 @@ fn no_domain(caller: &Caller) -> Problem {
         Problem::new(Code::UnknownDomain).detail(NAMED_BY)
     } else {
         Problem::new(Code::Forbidden)
+    }
+}
+
+fn no_sink(caller: &Caller) -> Problem {
+    match caller.everywhere {
+        true => Problem::new(Code::UnknownSink)
+            .detail("a path names an event sink by its namespace and name (shop/orders)"),
+        false => Problem::new(Code::Forbidden),
     }
 }
 

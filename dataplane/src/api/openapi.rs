@@ -17,7 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Code, Problem};
-use super::{App, domains, download, events, messages, recipients, resolve, rewrite, stats};
+use super::{App, domains, download, events, messages, recipients, resolve, rewrite, sinks, stats};
 
 /// The document's frame.
 #[derive(OpenApi)]
@@ -36,6 +36,7 @@ use super::{App, domains, download, events, messages, recipients, resolve, rewri
         (name = "messages", description = "Mails that were rewritten, and what became of each."),
         (name = "events", description = "Who opened and clicked, one by one."),
         (name = "statistics", description = "How many did."),
+        (name = "sinks", description = "Event sinks: receivers that events are pushed to."),
         (name = "recipients", description = "What is held of a reader."),
         (name = "description", description = "This document.")
     )
@@ -77,6 +78,11 @@ pub(super) fn routes() -> OpenApiRouter<App> {
         .routes(routes!(recipients::withdraw))
         .routes(routes!(recipients::erase))
         .routes(routes!(resolve::resolve))
+        .routes(routes!(sinks::show))
+        .routes(routes!(sinks::dead_letters))
+        .routes(routes!(sinks::replay))
+        .routes(routes!(sinks::test))
+        .routes(routes!(sinks::resume))
         .routes(routes!(show))
 }
 
@@ -135,6 +141,28 @@ impl<S: Send + Sync> FromRequestParts<S> for DomainPath {
     }
 }
 
+/// The event sink that a path names.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(super) struct SinkPath {
+    /// Namespace of the event sink.
+    #[param(example = "shop", max_length = 63)]
+    pub(super) namespace: String,
+    /// Name of the event sink within it.
+    #[param(example = "orders", max_length = 253)]
+    pub(super) name: String,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for SinkPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(head: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<Self>::from_request_parts(head, state).await;
+        path.map(|Path(path)| path)
+            .map_err(|_| Problem::new(Code::UnknownRoute))
+    }
+}
+
 /// A page of a list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -169,6 +197,8 @@ problems! {
     Common [Unauthenticated, Forbidden, NotLocal, TooManyHeaders, Internal, Overloaded, Unavailable];
     /// Those of operations on one tracking domain.
     NotFound [UnknownDomain];
+    /// Those of operations on one event sink.
+    SinkNotFound [UnknownSink];
     /// Those of operations on one message.
     MessageNotFound [UnknownDomain, UnknownMessage];
     /// Those of `resolve`.

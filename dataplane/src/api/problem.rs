@@ -78,6 +78,8 @@ pub(super) enum Code {
     UnknownDomain,
     /// Nothing is known of such a message.
     UnknownMessage,
+    /// No such event sink.
+    UnknownSink,
     /// The tracking URL is another domain's.
     OtherDomain,
     /// The path has no such method.
@@ -106,7 +108,7 @@ pub(super) enum Code {
 
 impl Code {
     /// All of them, by status.
-    pub(super) const ALL: [Self; 21] = [
+    pub(super) const ALL: [Self; 22] = [
         Self::NotHttp,
         Self::Malformed,
         Self::CutOff,
@@ -116,6 +118,7 @@ impl Code {
         Self::UnknownRoute,
         Self::UnknownDomain,
         Self::UnknownMessage,
+        Self::UnknownSink,
         Self::OtherDomain,
         Self::MethodNotAllowed,
         Self::SlowBody,
@@ -140,9 +143,11 @@ impl Code {
             Self::NotHttp | Self::Malformed | Self::CutOff => StatusCode::BAD_REQUEST,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::NotLocal => StatusCode::FORBIDDEN,
-            Self::UnknownRoute | Self::UnknownDomain | Self::UnknownMessage | Self::OtherDomain => {
-                StatusCode::NOT_FOUND
-            }
+            Self::UnknownRoute
+            | Self::UnknownDomain
+            | Self::UnknownMessage
+            | Self::UnknownSink
+            | Self::OtherDomain => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::CursorExpired => StatusCode::GONE,
@@ -168,6 +173,7 @@ impl Code {
             Self::UnknownRoute => "unknown-route",
             Self::UnknownDomain => "unknown-domain",
             Self::UnknownMessage => "unknown-message",
+            Self::UnknownSink => "unknown-sink",
             Self::OtherDomain => "other-domain",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::SlowBody => "slow-body",
@@ -189,11 +195,12 @@ impl Code {
             Self::Malformed => "The body is not valid JSON",
             Self::CutOff => "The body did not arrive whole",
             Self::Unauthenticated => "A valid bearer token is required",
-            Self::Forbidden => "Not allowed, or no such tracking domain",
+            Self::Forbidden => "Not allowed, or no such tracking domain or event sink",
             Self::NotLocal => "Without tokens, only programs on this machine are answered",
             Self::UnknownRoute => "There is no such path",
             Self::UnknownDomain => "There is no such tracking domain",
             Self::UnknownMessage => "Nothing is known of such a message",
+            Self::UnknownSink => "There is no such event sink",
             Self::OtherDomain => "The URL does not stand on a host of this tracking domain",
             Self::MethodNotAllowed => "The path does not take this method",
             Self::SlowBody => "The body did not arrive in time",

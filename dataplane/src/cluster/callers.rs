@@ -63,13 +63,16 @@ const ACCESSES_MAX: usize = 16_384;
 /// A SHA-256.
 type Hash = [u8; 32];
 
-/// What somebody wants to do, as a role names it: a verb on a subresource of
-/// `trackingdomains` of `mailtrail.dev`.
+/// What somebody wants to do, as a role names it: a verb on a subresource of a
+/// resource of `mailtrail.dev`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Access {
     /// `get`, `create` or `delete`.
     pub verb: &'static str,
-    /// `rewrites`, `events` or `recipients`; no object has such, only roles.
+    /// `trackingdomains` or `eventsinks`.
+    pub resource: &'static str,
+    /// `rewrites`, `events`, `recipients` or `replays`; no object has such, only
+    /// roles.
     pub subresource: &'static str,
     /// Absent: in every namespace.
     pub namespace: Option<String>,
@@ -280,15 +283,22 @@ impl<R: Reviewer> Authorizer for Callers<R> {
 
 impl Access {
     fn new(verb: Verb, namespace: Option<&str>, name: Option<&str>) -> Self {
-        let (verb, subresource) = match verb {
-            Verb::Rewrite => ("create", "rewrites"),
-            Verb::Read => ("get", "events"),
-            Verb::Export => ("get", "recipients"),
-            Verb::Withdraw => ("create", "recipients"),
-            Verb::Erase => ("delete", "recipients"),
+        const DOMAINS: &str = "trackingdomains";
+        const SINKS: &str = "eventsinks";
+        let (of, resource, subresource) = match verb {
+            Verb::Rewrite => ("create", DOMAINS, "rewrites"),
+            Verb::Read | Verb::ReadSink => ("get", DOMAINS, "events"),
+            Verb::Export => ("get", DOMAINS, "recipients"),
+            Verb::Withdraw => ("create", DOMAINS, "recipients"),
+            Verb::Erase => ("delete", DOMAINS, "recipients"),
+            Verb::Push => ("create", SINKS, "replays"),
         };
+        // A sink has events of all domains of its namespace, and its name is no
+        // domain's.
+        let name = name.filter(|_| verb != Verb::ReadSink);
         Self {
-            verb,
+            verb: of,
+            resource,
             subresource,
             namespace: namespace.map(str::to_owned),
             name: name.map(str::to_owned),

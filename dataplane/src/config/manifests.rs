@@ -1,12 +1,12 @@
-//! Tracking domains from manifests, as one would `kubectl apply` them: a file,
-//! or the files of a folder, for a machine without a cluster.
+//! Tracking domains and event sinks from manifests, as one would `kubectl apply`
+//! them: a file, or the files of a folder, for a machine without a cluster.
 //!
 //! - Read are `.yaml`, `.yml` and `.json`, of one or many documents, in the
 //!   order of their names; a `List` counts as what is in it. Hidden files and
 //!   folders inside the folder are passed over: what Kubernetes mounts of a
 //!   ConfigMap reads as it should.
-//! - Objects of other kinds, and domains of another class, are passed over with
-//!   a notice; a domain without a namespace is in `default`.
+//! - Objects of other kinds, and those of another class, are passed over with a
+//!   notice; one without a namespace is in `default`.
 //! - What the API server would refuse is refused, in the same words, and all of
 //!   it at once, each fault with file, line and field. One fault refuses the
 //!   whole set: half of it would be a state that nobody wrote.
@@ -26,6 +26,8 @@ use std::sync::Arc;
 
 use mailtrail_core::config::{Domain, DomainState, Snapshot};
 use mailtrail_core::id::{Host, Realm};
+use mailtrail_core::sink::Sinks;
+use mailtrail_crds::EventSink;
 use mailtrail_crds::validate::Checker;
 use serde::Serialize;
 
@@ -95,6 +97,8 @@ pub enum NoticeKind {
     OtherKind(String),
     /// A domain of another class.
     OtherClass(String),
+    /// A sink that names a domain which is not declared.
+    NoSuchDomain(Realm),
     /// A host that is served as verified without anybody having looked.
     Unverified(String),
     /// A host that was another domain's, whose links on it no longer open.
@@ -113,6 +117,8 @@ pub enum NoticeKind {
 pub struct Loaded {
     /// The domains, to be served.
     pub snapshot: Snapshot,
+    /// The sinks, to be delivered to.
+    pub sinks: Sinks,
     /// What to know about them, [`TOLD_MAX`] at most.
     pub notices: Vec<Notice>,
     /// How many notices there are beyond those.
@@ -134,6 +140,22 @@ pub struct Baseline {
     pub(super) kept: bool,
 }
 
+/// Asks objects of each kind that is read.
+#[derive(Debug)]
+pub(super) struct Checkers {
+    domain: Checker,
+    sink: Checker<EventSink>,
+}
+
+impl Default for Checkers {
+    fn default() -> Self {
+        Self {
+            domain: Checker::tracking_domain(),
+            sink: Checker::event_sink(),
+        }
+    }
+}
+
 /// Reads the manifests of a path: a file, or a folder.
 ///
 /// # Errors
@@ -142,7 +164,7 @@ pub struct Baseline {
 /// that are no YAML, objects that the API server would refuse, domains or hosts
 /// that are there twice.
 pub fn load(path: &Path) -> Result<Loaded, ManifestErrors> {
-    load_after(path, &Checker::tracking_domain(), None)
+    load_after(path, &Checkers::default(), None)
 }
 
 /// Like [`load`]; what was served before goes on leading home where it is no
@@ -158,7 +180,7 @@ pub fn load_and_keep(
 ) -> Result<Loaded, ManifestErrors> {
     let before = kept.read(used_before);
     let before = before.as_ref().map(|b| (&b.snapshot, &b.carried));
-    let mut loaded = load_after(path, &Checker::tracking_domain(), before)?;
+    let mut loaded = load_after(path, &Checkers::default(), before)?;
     loaded.baseline.kept = kept.write(&loaded.snapshot, &loaded.baseline.carried);
     Ok(loaded)
 }
@@ -167,7 +189,7 @@ pub fn load_and_keep(
 /// on leading home.
 pub(super) fn load_after(
     path: &Path,
-    checker: &Checker,
+    checkers: &Checkers,
     before: Option<(&Snapshot, &Carried)>,
 ) -> Result<Loaded, ManifestErrors> {
     let fingerprint = fingerprint(path);
@@ -176,7 +198,7 @@ pub(super) fn load_after(
         let Some(bytes) = read::file(&file, &mut set) else {
             continue;
         };
-        document::read(&file, &bytes, checker, &mut set);
+        document::read(&file, &bytes, checkers, &mut set);
     }
     set.finish(fingerprint, before)
 }
@@ -235,8 +257,12 @@ impl fmt::Display for Notice {
         match what {
             NoticeKind::OtherKind(kind) => write!(f, "{place}: passed over: {kind}"),
             NoticeKind::OtherClass(class) => {
-                write!(f, "{place}: passed over: a domain of class {class}")
+                write!(f, "{place}: passed over: an object of class {class}")
             }
+            NoticeKind::NoSuchDomain(realm) => write!(
+                f,
+                "{place}: no tracking domain {realm} is declared: the sink gets nothing of it"
+            ),
             NoticeKind::Unverified(host) => write!(
                 f,
                 "{place}: {host} is served as verified, nobody has looked whether it leads here; \
@@ -270,7 +296,8 @@ impl Loaded {
         let is_retired = |domain: &&Arc<Domain>| domain.state == DomainState::Retired;
         let retired = self.snapshot.domains().filter(is_retired).count();
         let domains = self.snapshot.len() - retired;
-        tracing::info!(domains, retired, "manifests {what}");
+        let sinks = self.sinks.len();
+        tracing::info!(domains, retired, sinks, "manifests {what}");
         if domains == 0 {
             tracing::warn!("no tracking domain is declared");
         }
@@ -279,7 +306,9 @@ impl Loaded {
     fn log_notices(&self) {
         for notice in &self.notices {
             match notice.what {
-                NoticeKind::Unverified(_) | NoticeKind::LinksLost { .. } => {
+                NoticeKind::Unverified(_)
+                | NoticeKind::LinksLost { .. }
+                | NoticeKind::NoSuchDomain(_) => {
                     tracing::warn!("{notice}");
                 }
                 NoticeKind::OtherKind(_) | NoticeKind::OtherClass(_) => tracing::info!("{notice}"),

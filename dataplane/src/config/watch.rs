@@ -19,10 +19,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use mailtrail_crds::validate::Checker;
-
 use super::changes::{Change, Changes, Look, Looked};
-use super::manifests::{Baseline, Carried, Loaded, ManifestErrors, load_after};
+use super::manifests::{Baseline, Carried, Checkers, Loaded, ManifestErrors, load_after};
 use super::metrics::ConfigMetrics;
 use super::{Kept, Live};
 
@@ -32,7 +30,7 @@ const LOGGED_MAX: usize = 10;
 /// Watches the manifests of one path.
 pub struct Watcher {
     changes: Changes,
-    checker: Checker,
+    checkers: Checkers,
     live: Arc<Live>,
     metrics: ConfigMetrics,
     carried: Carried,
@@ -60,7 +58,7 @@ impl Watcher {
         metrics.domains_kept.set(i64::from(is_kept));
         Self {
             changes: Changes::since(path, fingerprint),
-            checker: Checker::tracking_domain(),
+            checkers: Checkers::default(),
             live,
             metrics,
             carried,
@@ -75,6 +73,7 @@ impl Watcher {
         self.carried = loaded.baseline.carried;
         self.set_kept(self.kept.write(&loaded.snapshot, &self.carried));
         self.live.replace_snapshot(loaded.snapshot);
+        self.live.replace_sinks(loaded.sinks);
         self.live.replace_refused(ManifestErrors::default());
         self.metrics.reloads.inc();
         self.metrics.last_reload_ok.set(1);
@@ -110,10 +109,10 @@ impl Look for Watcher {
         if !self.is_kept {
             self.set_kept(self.kept.write_again(&before, &self.carried));
         }
-        let (checker, carried) = (&self.checker, &self.carried);
+        let (checkers, carried) = (&self.checkers, &self.carried);
         let read = self
             .changes
-            .look(|path| load_after(path, checker, Some((&before, carried))));
+            .look(|path| load_after(path, checkers, Some((&before, carried))));
         match read {
             Change::None => Looked::Unchanged,
             Change::Settling => Looked::Settling,

@@ -15,7 +15,7 @@ use crate::config::{self, Kept, Live, Watcher, manifests};
 
 /// A source whose first state is served, as far as it has one.
 pub(super) enum Opened {
-    Manifests(Watcher),
+    Manifests(Box<Watcher>),
     ConfigDir(PathBuf, Follower),
     Cluster(Option<String>, Follower),
 }
@@ -32,8 +32,9 @@ pub(super) fn open(settings: &Settings, base: &Base, live: &Arc<Live>) -> Result
             let loaded = manifests::load_and_keep(path, &kept, base.used_before)?;
             loaded.log("loaded");
             live.replace_snapshot(loaded.snapshot);
+            live.replace_sinks(loaded.sinks);
             let watcher = Watcher::new(path.clone(), loaded.baseline, live, metrics, kept);
-            Ok(Opened::Manifests(watcher))
+            Ok(Opened::Manifests(Box::new(watcher)))
         }
         Source::ConfigDir(folder) => Ok(Opened::ConfigDir(
             folder.clone(),
@@ -57,7 +58,7 @@ impl Opened {
         let stopping = || stopping.clone();
         match self {
             Self::Manifests(watcher) => {
-                tasks.spawn(config::watch(watcher, stopped(stopping())));
+                tasks.spawn(config::watch(*watcher, stopped(stopping())));
             }
             Self::ConfigDir(folder, follower) => {
                 let (feed, seen) = Follower::feed();

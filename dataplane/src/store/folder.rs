@@ -6,6 +6,7 @@
 //! hits/               hits until they are settled
 //! journal/            settled events, message records
 //! index/              places in the journal, made from it
+//! deliveries/         how far each event sink is
 //! withdrawals/        who has withdrawn, as keyed hashes
 //! withdrawals.count   how many have, sealed with the key
 //! ```

@@ -117,7 +117,8 @@ impl Authorizer for PerNamespace {
     }
 
     fn allows<'a>(&'a self, _: &'a Caller, verb: Verb, realm: &'a Realm) -> Asked<'a, bool> {
-        let allowed = verb == Verb::Read && realm.namespace() == "shop";
+        let reads = matches!(verb, Verb::Read | Verb::ReadSink);
+        let allowed = reads && realm.namespace() == "shop";
         Box::pin(std::future::ready(Ok(allowed)))
     }
 }
@@ -177,6 +178,47 @@ fn who_may_read_may_not_erase_withdraw_or_export() {
 }
 
 #[test]
+fn who_may_read_events_sees_sinks_and_may_not_have_them_delivered_to() {
+    let server = per_namespace().start();
+    let mut asked = 0;
+    for (operation, request) in guarded() {
+        if operation.path.starts_with("/v1/sinks/") {
+            let expected = match operation.method.as_str() {
+                "GET" => 200,
+                _ => 403,
+            };
+            let status = request.token("shop").send(server.address).status;
+            assert_eq!(status, expected, "{operation:?}");
+            asked += 1;
+        }
+    }
+    assert_eq!(asked, 5);
+}
+
+#[test]
+fn unknown_and_forbidden_sinks_cannot_be_told_apart() {
+    let server = per_namespace().start();
+    let forbidden = get("/v1/sinks/toys/links")
+        .token("shop")
+        .send(server.address)
+        .problem();
+    assert_eq!((forbidden.0, forbidden.1.as_str()), (403, "forbidden"));
+    for path in [
+        "/v1/sinks/toys/none",
+        "/v1/sinks/shop/none",
+        "/v1/sinks/No/-",
+    ] {
+        let answer = get(path).token("shop").send(server.address).problem();
+        assert_eq!(answer, forbidden, "{path}");
+    }
+    let everywhere = World::open().start();
+    let (status, word, _) = get("/v1/sinks/shop/none")
+        .send(everywhere.address)
+        .problem();
+    assert_eq!((status, word.as_str()), (404, "unknown-sink"));
+}
+
+#[test]
 fn every_operation_on_a_domain_is_refused_to_those_of_another() {
     let server = per_namespace().start();
     for (operation, request) in guarded() {
@@ -185,6 +227,7 @@ fn every_operation_on_a_domain_is_refused_to_those_of_another() {
         }
         let theirs = request
             .to("/v1/domains/shop/", "/v1/domains/toys/")
+            .to("/v1/sinks/shop/", "/v1/sinks/toys/")
             .token("shop");
         let (status, word, _) = theirs.send(server.address).problem();
         assert_eq!((status, word.as_str()), (403, "forbidden"), "{operation:?}");

@@ -10,12 +10,18 @@ use mailtrail_core::config::{Clicks, Domain, Opens, Snapshot};
 use mailtrail_core::event::{Client, Event, EventKind, EventLink, Unsettled};
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::keyring::Keyring;
+use mailtrail_core::sink::Sink;
 use mailtrail_core::target::Target;
 use mailtrail_core::token::Keys;
 use mailtrail_dataplane::api::{self, Authorizer, Context, Settings, auth};
 use mailtrail_dataplane::config::Live;
+use mailtrail_dataplane::deliver::attempt::{Client as SinkClient, Limits};
+use mailtrail_dataplane::deliver::guard::Guard;
+use mailtrail_dataplane::deliver::resolve::System;
+use mailtrail_dataplane::deliver::secrets::SecretsFolder;
+use mailtrail_dataplane::deliver::{self, Handle, Parts};
 use mailtrail_dataplane::metrics::Metrics;
-use mailtrail_dataplane::store::{self, Store};
+use mailtrail_dataplane::store::{self, Embedded, Store};
 use tokio::sync::oneshot;
 
 /// A token of the servers that want one.
@@ -156,9 +162,17 @@ impl World {
             Snapshot::new(self.domains).expect("domains"),
             keys,
         ));
+        live.replace_sinks(
+            [sink()]
+                .into_iter()
+                .map(|s| (s.realm.clone(), Arc::new(s)))
+                .collect(),
+        );
+        let sinks = Handle::default();
         let context = Context {
             live: Arc::clone(&live),
             store: store.clone(),
+            sinks: sinks.clone(),
             metrics: Arc::clone(&metrics),
             local_port: 8080,
             clock: Arc::new(now),
@@ -170,6 +184,7 @@ impl World {
             .enable_all()
             .build()
             .expect("a runtime");
+        runtime.block_on(deliver(&store, &live, &metrics, sinks));
         let listener = runtime
             .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
             .expect("a port");
@@ -191,6 +206,35 @@ impl World {
             thread: Some(thread),
             _dir: dir,
         }
+    }
+}
+
+/// The sink of all tests; nobody can be delivered to.
+fn sink() -> Sink {
+    serde_json::from_value(serde_json::json!({
+        "version": 1, "realm": "shop/links", "generation": 1, "url": "http://127.0.0.1:9/",
+        "secrets": ["key"], "kinds": ["opened", "clicked"], "verdicts": ["human"],
+    }))
+    .expect("a sink")
+}
+
+/// Starts deliveries, and waits until they can be asked.
+async fn deliver(store: &Store, live: &Live, metrics: &Metrics, handle: Handle) {
+    let client = SinkClient {
+        guard: Guard::default(),
+        resolver: Arc::new(System),
+        tls: deliver::roots(None).expect("TLS"),
+        limits: Limits::default(),
+        clock: Timestamp::now,
+    };
+    let outbox = Arc::new(Embedded::new(store.clone()).expect("an outbox"));
+    let secrets = Arc::new(SecretsFolder(None));
+    let parts = Parts::new(outbox, secrets, client, metrics.deliver.clone());
+    let never = std::future::pending();
+    tokio::spawn(deliver::run(parts, live.sinks(), handle.clone(), never));
+    let realm = sink().realm;
+    while handle.view(&realm).await.is_err() {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -13,9 +13,6 @@ use super::{AUDIENCE, Access, Review, ReviewError, Reviewer};
 use crate::api::auth::Identity;
 use crate::cluster::client::client;
 
-/// What the roles' subresources belong to.
-const RESOURCE: &str = "trackingdomains";
-
 /// The API server that the environment names.
 #[derive(Default)]
 pub struct ApiServer {
@@ -70,6 +67,7 @@ impl ApiServer {
         } = who;
         let Access {
             verb,
+            resource,
             subresource,
             namespace,
             name,
@@ -82,7 +80,7 @@ impl ApiServer {
                 extra: Some(extra.clone()),
                 resource_attributes: Some(ResourceAttributes {
                     group: Some(GROUP.to_owned()),
-                    resource: Some(RESOURCE.to_owned()),
+                    resource: Some((*resource).to_owned()),
                     subresource: Some((*subresource).to_owned()),
                     verb: Some((*verb).to_owned()),
                     namespace: namespace.clone(),

@@ -111,6 +111,8 @@ async fn each_operation_asks_for_its_own_verb_and_domain() {
         (Verb::Export, "ada get recipients shop links"),
         (Verb::Withdraw, "ada create recipients shop links"),
         (Verb::Erase, "ada delete recipients shop links"),
+        (Verb::ReadSink, "ada get events shop *"),
+        (Verb::Push, "ada create replays shop links"),
     ] {
         fake.with(|fake| fake.roles = vec![role.to_owned()]);
         fake.later(61);
@@ -120,6 +122,8 @@ async fn each_operation_asks_for_its_own_verb_and_domain() {
             Verb::Export,
             Verb::Withdraw,
             Verb::Erase,
+            Verb::ReadSink,
+            Verb::Push,
         ];
         for other in all {
             let allowed = callers.allows(&caller, other, &realm).await;

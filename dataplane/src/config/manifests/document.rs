@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use mailtrail_crds::entry::{EntryError, Facts, entry};
-use mailtrail_crds::validate::Checker;
+use mailtrail_crds::sink::sink_entry;
+use mailtrail_crds::validate::Fault;
 use mailtrail_crds::{DEFAULT_CLASS, GROUP, VERSION};
 use serde_saphyr::{Location, MessageFormatter as _, UserMessageFormatter};
 
 use super::node::Node;
-use super::set::{Declared, Set};
-use super::{DEFAULT_NAMESPACE, DOCUMENTS_MAX, NoticeKind, Place};
+use super::set::{Declared, DeclaredSink, Set};
+use super::{Checkers, DEFAULT_NAMESPACE, DOCUMENTS_MAX, NoticeKind, Place};
 
 /// Deepest nesting of a document: Kubernetes objects that people write stay
 /// well below.
@@ -23,7 +24,7 @@ const REPLAYED_MAX: usize = 10_000;
 const LIST_DEPTH_MAX: u8 = 1;
 
 /// Reads every document of a file into the set.
-pub(super) fn read(file: &Path, bytes: &[u8], checker: &Checker, set: &mut Set) {
+pub(super) fn read(file: &Path, bytes: &[u8], checkers: &Checkers, set: &mut Set) {
     if let Some(fault) = not_utf8(bytes) {
         let (line, column, rule) = fault;
         let at = Place {
@@ -51,7 +52,12 @@ pub(super) fn read(file: &Path, bytes: &[u8], checker: &Checker, set: &mut Set) 
             return set.fault(Place::file(file), "", rule);
         }
         match document {
-            Ok(node) => Reading { file, checker, set }.object(node, LIST_DEPTH_MAX),
+            Ok(node) => Reading {
+                file,
+                checkers,
+                set,
+            }
+            .object(node, LIST_DEPTH_MAX),
             Err(error) => {
                 let at = error.location().unwrap_or(Location::UNKNOWN);
                 let message = UserMessageFormatter.format_message(error.without_snippet());
@@ -75,7 +81,7 @@ fn not_utf8(bytes: &[u8]) -> Option<(u64, u64, String)> {
 
 struct Reading<'a> {
     file: &'a Path,
-    checker: &'a Checker,
+    checkers: &'a Checkers,
     set: &'a mut Set,
 }
 
@@ -94,8 +100,11 @@ impl Reading<'_> {
                 .into_iter()
                 .for_each(|item| self.object(item, lists - 1));
         }
-        if group == GROUP && kind != "TrackingDomain" {
-            let rule = format!("must be TrackingDomain, the only kind of {GROUP} that is declared");
+        let is_sink = kind == "EventSink";
+        if group == GROUP && kind != "TrackingDomain" && !is_sink {
+            let rule = format!(
+                "must be TrackingDomain or EventSink, the kinds of {GROUP} that are declared"
+            );
             return self.fault(&node, "kind", rule);
         }
         if group != GROUP {
@@ -106,23 +115,39 @@ impl Reading<'_> {
             let rule = format!("must be {GROUP}/{VERSION}");
             return self.fault(&node, "apiVersion", rule);
         }
-        self.domain(&node);
+        match is_sink {
+            true => self.sink(&node),
+            false => self.domain(&node),
+        }
+    }
+
+    fn sink(&mut self, node: &Node) {
+        let mut sink = match self.checkers.sink.check(&node.to_json()) {
+            Ok(sink) => sink,
+            Err(faults) => return self.faults(node, faults),
+        };
+        if sink.spec.class_name != DEFAULT_CLASS {
+            let at = self.place(node.locate("spec.className"));
+            let class = sink.spec.class_name;
+            return self.set.notice(at, NoticeKind::OtherClass(class));
+        }
+        in_a_namespace(&mut sink.metadata.namespace);
+        let places = 0..sink.spec.domains.len();
+        let domain_at = |at| self.place(node.locate(&format!("spec.domains[{at}]")));
+        match sink_entry(&sink) {
+            Ok(entry) => self.set.sink(DeclaredSink {
+                at: self.place(node.locate("metadata.name")),
+                domains_at: places.map(domain_at).collect(),
+                entry,
+            }),
+            Err(error) => self.no_entry(node, error),
+        }
     }
 
     fn domain(&mut self, node: &Node) {
-        let mut domain = match self.checker.check(&node.to_json()) {
+        let mut domain = match self.checkers.domain.check(&node.to_json()) {
             Ok(domain) => domain,
-            Err(mut faults) => {
-                // As they stand in the file.
-                faults.sort_by_cached_key(|fault| {
-                    let at = node.locate(&fault.field);
-                    (at.line(), at.column())
-                });
-                for fault in faults {
-                    self.fault(node, &fault.field, fault.rule);
-                }
-                return;
-            }
+            Err(faults) => return self.faults(node, faults),
         };
         let host_at = self.place(node.locate("spec.host"));
         if domain.spec.class_name != DEFAULT_CLASS {
@@ -130,10 +155,7 @@ impl Reading<'_> {
             let class = domain.spec.class_name;
             return self.set.notice(at, NoticeKind::OtherClass(class));
         }
-        let namespace = domain.metadata.namespace.take();
-        domain.metadata.namespace = namespace
-            .filter(|namespace| !namespace.is_empty())
-            .or_else(|| Some(DEFAULT_NAMESPACE.to_owned()));
+        in_a_namespace(&mut domain.metadata.namespace);
         let facts = Facts {
             verified: true,
             former_hosts: Vec::new(),
@@ -146,8 +168,25 @@ impl Reading<'_> {
                 deletion_policy: domain.spec.deletion_policy,
                 entry,
             }),
-            Err(EntryError::Field { field, rule }) => self.fault(node, &field, rule),
-            Err(error @ EntryError::TooLong { .. }) => self.fault(node, "spec", error.to_string()),
+            Err(error) => self.no_entry(node, error),
+        }
+    }
+
+    fn no_entry(&mut self, node: &Node, error: EntryError) {
+        match error {
+            EntryError::Field { field, rule } => self.fault(node, &field, rule),
+            EntryError::TooLong { .. } => self.fault(node, "spec", error.to_string()),
+        }
+    }
+
+    /// Notes faults as they stand in the file.
+    fn faults(&mut self, node: &Node, mut faults: Vec<Fault>) {
+        faults.sort_by_cached_key(|fault| {
+            let at = node.locate(&fault.field);
+            (at.line(), at.column())
+        });
+        for fault in faults {
+            self.fault(node, &fault.field, fault.rule);
         }
     }
 
@@ -166,6 +205,12 @@ impl Reading<'_> {
     fn place(&self, at: Location) -> Place {
         place(self.file, at)
     }
+}
+
+/// Whoever names no namespace is in the default one.
+fn in_a_namespace(namespace: &mut Option<String>) {
+    let named = namespace.take().filter(|namespace| !namespace.is_empty());
+    *namespace = named.or_else(|| Some(DEFAULT_NAMESPACE.to_owned()));
 }
 
 fn place(file: &Path, at: Location) -> Place {

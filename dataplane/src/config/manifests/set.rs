@@ -3,9 +3,11 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use mailtrail_core::config::{Domain, DomainState, Snapshot};
 use mailtrail_core::id::{Host, Realm};
+use mailtrail_core::sink::{Sink, Sinks};
 use mailtrail_crds::domain::{DeletionPolicy, Verification};
 
 use super::{
@@ -25,6 +27,15 @@ pub(super) struct Declared {
     pub(super) verification: Verification,
     pub(super) deletion_policy: DeletionPolicy,
     pub(super) entry: Domain,
+}
+
+/// A sink as a manifest declares it.
+pub(super) struct DeclaredSink {
+    /// Where its name stands.
+    pub(super) at: Place,
+    /// Where its domains stand, in their order.
+    pub(super) domains_at: Vec<Place>,
+    pub(super) entry: Sink,
 }
 
 /// What a later load must know of this one beyond its snapshot.
@@ -55,6 +66,10 @@ pub(super) struct Set {
     carried: Carried,
     realms: HashMap<Realm, Place>,
     hosts: HashMap<Host, Place>,
+    sinks: Sinks,
+    sinks_at: HashMap<Realm, Place>,
+    /// Domains that sinks name.
+    named: Vec<(Realm, Place)>,
     faults: Vec<Fault>,
     more_faults: usize,
     notices: Vec<Notice>,
@@ -127,6 +142,38 @@ impl Set {
         self.domains.push(entry);
     }
 
+    /// Takes a sink in; its name must be no other sink's.
+    pub(super) fn sink(&mut self, declared: DeclaredSink) {
+        let DeclaredSink {
+            at,
+            domains_at,
+            entry,
+        } = declared;
+        let realm = entry.realm.clone();
+        match self.sinks_at.entry(realm.clone()) {
+            Entry::Occupied(first) => {
+                let rule = format!("{realm} is declared twice, first at {}", first.get());
+                return self.fault(at, "metadata.name", rule);
+            }
+            Entry::Vacant(free) => free.insert(at),
+        };
+        for (name, place) in entry.domains.iter().zip(domains_at) {
+            if let Ok(domain) = Realm::new(realm.namespace(), name) {
+                self.named.push((domain, place));
+            }
+        }
+        self.sinks.insert(realm, Arc::new(entry));
+    }
+
+    /// Notes the domains that sinks name and nobody declares.
+    fn tell_of_missing_domains(&mut self) {
+        for (realm, place) in std::mem::take(&mut self.named) {
+            if !self.realms.contains_key(&realm) {
+                self.notice(place, NoticeKind::NoSuchDomain(realm));
+            }
+        }
+    }
+
     fn take_hosts(&mut self, entry: &Domain, hosts_at: &[Place]) {
         for (at, (host, place)) in entry.hosts().zip(hosts_at).enumerate() {
             match self.hosts.entry(host.clone()) {
@@ -184,6 +231,7 @@ impl Set {
                 more: self.more_faults,
             });
         }
+        self.tell_of_missing_domains();
         let mut gone = Gone::default();
         if let Some((before, carried)) = before {
             self.tell_of_lost_links(before, carried);
@@ -201,6 +249,7 @@ impl Set {
         })?;
         Ok(Loaded {
             snapshot,
+            sinks: self.sinks,
             notices: self.notices,
             more_notices: self.more_notices,
             retired: gone.realms,

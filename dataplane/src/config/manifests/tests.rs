@@ -59,6 +59,8 @@ fn every_example_loads() {
     let demo = load(&examples.join("manifests")).expect("the demo's folder");
     assert_eq!(realms(&demo), ["demo/links"]);
     assert!(demo.notices.is_empty(), "{:?}", demo.notices);
+    let sink = load(&examples.join("sink")).expect("the example of a sink");
+    assert_eq!((realms(&sink), sink.sinks.len()), (realms(&demo), 1));
     let domain = demo
         .snapshot
         .by_host("links.localhost")
@@ -262,17 +264,54 @@ fn another_kind_of_ours_is_a_fault_and_not_passed_over() {
     assert!(told.contains(": kind: must be TrackingDomain"), "{told}");
 }
 
+const SINK: &str = "\
+apiVersion: mailtrail.dev/v1alpha1
+kind: EventSink
+metadata: {namespace: shop, name: orders}
+spec:
+  url: https://hooks.shop.example/
+  secretRefs: [{name: key}]
+";
+
+#[test]
+fn sinks_are_read_beside_domains() {
+    let named = SINK.to_owned() + "  domains: [links, none]\n";
+    let text = format!("{MINIMAL}---\n{named}");
+    let loaded = load(folder(&[("a.yaml", &text)]).path()).expect("it loads");
+    let sink = &loaded.sinks["shop/orders"];
+    assert_eq!((sink.domains.len(), sink.secrets.len()), (2, 1));
+    let told: Vec<_> = loaded.notices.iter().map(Notice::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("a.yaml:14:20: no tracking domain shop/none"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_sink_that_is_wrong_or_there_twice_is_told_where() {
+    check_fault(&SINK.replace("https:", "ftp:"), "a.yaml:5:8: spec.url: ");
+    check_fault(
+        &format!("{SINK}---\n{SINK}"),
+        "a.yaml:10:35: metadata.name: shop/orders is declared twice",
+    );
+    // Sinks and domains have names apart.
+    let same = SINK.replace("orders", "links");
+    let loaded = load(folder(&[("a.yaml", &format!("{MINIMAL}---\n{same}"))]).path());
+    assert!(loaded.is_ok());
+}
+
 // === After an earlier load ===
 
 /// Loads the first text, then the second after it.
 fn edited(first: &str, second: &str) -> Loaded {
     let folder = folder(&[("a.yaml", first)]);
-    let checker = Checker::tracking_domain();
+    let checkers = Checkers::default();
     let before = load(folder.path()).expect("the first loads");
     fs::write(folder.path().join("a.yaml"), second).expect("written");
     load_after(
         folder.path(),
-        &checker,
+        &checkers,
         Some((&before.snapshot, &before.baseline.carried)),
     )
     .expect("the second loads")

@@ -1,0 +1,166 @@
+//! What others ask of the deliveries that are under way.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mailtrail_core::event::Event;
+use mailtrail_core::id::Realm;
+use mailtrail_core::sink::{Sink, Sinks};
+use tokio::sync::{mpsc, oneshot};
+
+use super::state::{Dead, Outcome, Suspended};
+
+/// Most questions that wait for one sink.
+pub(super) const COMMANDS_MAX: usize = 8;
+
+/// Asks the deliveries; cheap to clone. The default has none to ask.
+#[derive(Clone, Default)]
+pub struct Handle {
+    sinks: Arc<Mutex<HashMap<Realm, Known>>>,
+}
+
+/// A sink, and where its worker is asked.
+type Known = (Arc<Sink>, mpsc::Sender<Command>);
+
+/// Why there is no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// No such sink is declared.
+    #[error("there is no such sink")]
+    Unknown,
+    /// It has too much to do.
+    #[error("the sink's deliveries do not answer now")]
+    Busy,
+    /// As many replays are under way as may be.
+    #[error("as many replays are under way as may be: wait for one to end")]
+    TooManyReplays,
+    /// What was asked could not be kept.
+    #[error("it could not be kept on the disk")]
+    NotKept,
+}
+
+/// How a sink stands.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The sink.
+    pub sink: Arc<Sink>,
+    /// Why nothing is tried.
+    pub suspended: Option<Suspended>,
+    /// Since when nothing has succeeded.
+    pub failing_since_ms: Option<u64>,
+    /// Deliveries that wait for another attempt.
+    pub retries: usize,
+    /// Dead letters.
+    pub dead: usize,
+    /// Replays that are under way.
+    pub replays: usize,
+    /// Time of the oldest event that is not delivered.
+    pub oldest_ms: Option<u64>,
+    /// Why nothing can be signed.
+    pub secret_missing: Option<String>,
+}
+
+/// How a test event fared.
+#[derive(Debug, Clone)]
+pub struct Tested {
+    /// How its attempt ended; none where a secret is missing.
+    pub outcome: Option<Outcome>,
+    /// Why nothing could be signed.
+    pub secret_missing: Option<String>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// What is asked of a worker, each with where the answer goes.
+pub(super) enum Command {
+    View(oneshot::Sender<View>),
+    DeadLetters(usize, oneshot::Sender<Vec<(Dead, Vec<Event>)>>),
+    ReplayDead(oneshot::Sender<Result<(usize, usize), AskError>>),
+    Replay(u64, u64, oneshot::Sender<Result<(), AskError>>),
+    Resume(oneshot::Sender<Result<(), AskError>>),
+    Test(oneshot::Sender<Tested>),
+}
+
+impl Handle {
+    /// All sinks, by name.
+    pub fn sinks(&self) -> Sinks {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = sinks
+            .iter()
+            .map(|(realm, (sink, _))| (realm.clone(), Arc::clone(sink)));
+        each.collect()
+    }
+
+    /// How a sink stands.
+    pub async fn view(&self, sink: &Realm) -> Result<View, AskError> {
+        self.ask(sink, Command::View).await
+    }
+
+    /// Some of a sink's dead letters, the oldest first, with those of their
+    /// events that are still kept.
+    pub async fn dead_letters(
+        &self,
+        sink: &Realm,
+        limit: usize,
+    ) -> Result<Vec<(Dead, Vec<Event>)>, AskError> {
+        self.ask(sink, |to| Command::DeadLetters(limit, to)).await
+    }
+
+    /// Delivers dead letters anew; says how many, and how many there is no room
+    /// for yet.
+    pub async fn replay_dead(&self, sink: &Realm) -> Result<(usize, usize), AskError> {
+        self.ask(sink, Command::ReplayDead).await?
+    }
+
+    /// Delivers the events of a time anew, in milliseconds since 1970.
+    pub async fn replay(&self, sink: &Realm, since: u64, until: u64) -> Result<(), AskError> {
+        self.ask(sink, |to| Command::Replay(since, until, to))
+            .await?
+    }
+
+    /// Goes on with a sink that is suspended for its failures.
+    pub async fn resume(&self, sink: &Realm) -> Result<(), AskError> {
+        self.ask(sink, Command::Resume).await?
+    }
+
+    /// Delivers a made-up event now.
+    pub async fn test(&self, sink: &Realm) -> Result<Tested, AskError> {
+        self.ask(sink, Command::Test).await
+    }
+
+    async fn ask<T>(
+        &self,
+        sink: &Realm,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, AskError> {
+        let worker = {
+            let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+            let (_, worker) = sinks.get(sink).ok_or(AskError::Unknown)?;
+            worker.clone()
+        };
+        let (to, answer) = oneshot::channel();
+        worker.try_send(command(to)).map_err(|_| AskError::Busy)?;
+        answer.await.map_err(|_| AskError::Busy)
+    }
+
+    /// A sink can be asked from here on.
+    pub(super) fn add(&self, sink: &Arc<Sink>, worker: mpsc::Sender<Command>) {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        sinks.insert(sink.realm.clone(), (Arc::clone(sink), worker));
+    }
+
+    /// A sink says something else by now.
+    pub(super) fn update(&self, sink: &Arc<Sink>) {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((known, _)) = sinks.get_mut(&sink.realm) {
+            *known = Arc::clone(sink);
+        }
+    }
+
+    /// A sink is declared no longer.
+    pub(super) fn remove(&self, sink: &Realm) {
+        let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        sinks.remove(sink);
+    }
+}

@@ -1,0 +1,45 @@
+//! Deliveries to event sinks, from the first sinks that are declared until a
+//! stop.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{RunError, Shared, stopped};
+use crate::args::Settings;
+use crate::deliver::attempt::{Client, Limits};
+use crate::deliver::guard::Guard;
+use crate::deliver::resolve::System;
+use crate::deliver::secrets::SecretsFolder;
+use crate::deliver::{self, Handle, Parts};
+use crate::store::Embedded;
+
+/// Starts to deliver.
+pub(super) fn start(
+    settings: &Settings,
+    shared: &Shared,
+    handle: &Handle,
+    stopping: &watch::Receiver<bool>,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), RunError> {
+    let sinks = &settings.sinks;
+    let client = Client {
+        guard: Guard::allowing(sinks.allow.clone()),
+        resolver: Arc::new(System),
+        tls: deliver::roots(sinks.ca.as_deref())?,
+        limits: Limits::default(),
+        clock: Timestamp::now,
+    };
+    let outbox = Embedded::new(shared.store.clone()).map_err(RunError::Runtime)?;
+    let parts = Parts::new(
+        Arc::new(outbox),
+        Arc::new(SecretsFolder(sinks.secrets.clone())),
+        client,
+        shared.metrics.deliver.clone(),
+    );
+    let (sinks, stop) = (shared.live.sinks(), stopped(stopping.clone()));
+    tasks.spawn(deliver::run(parts, sinks, handle.clone(), stop));
+    Ok(())
+}
