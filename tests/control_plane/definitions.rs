@@ -290,7 +290,7 @@ fn short_names_and_the_category_lead_to_the_kinds() {
         })
     };
     assert!(
-        has("td", "TrackingDomain") && has("hc", "HostClaim"),
+        has("td", "TrackingDomain") && has("hc", "HostClaim") && has("es", "EventSink"),
         "{all}"
     );
     let flags = [&words[..], &["--categories=mailtrail", "-o", "name"]].concat();
@@ -298,7 +298,11 @@ fn short_names_and_the_category_lead_to_the_kinds() {
     category.sort();
     assert_eq!(
         category,
-        ["hostclaims.mailtrail.dev", "trackingdomains.mailtrail.dev"]
+        [
+            "eventsinks.mailtrail.dev",
+            "hostclaims.mailtrail.dev",
+            "trackingdomains.mailtrail.dev"
+        ]
     );
 }
 

@@ -6,7 +6,14 @@ use serde_json::{Value, json};
 use crate::mail;
 
 /// All that an account can be granted.
-const EVERYTHING: [&str; 3] = ["create rewrites", "get events", "delete recipients"];
+const EVERYTHING: [&str; 6] = [
+    "create rewrites",
+    "get events",
+    "get recipients",
+    "create recipients",
+    "delete recipients",
+    "create eventsinks/replays",
+];
 
 /// The token of an account that may do everything in its own namespace.
 pub(crate) fn owner_token(namespace: &Namespace<'_>) -> String {
@@ -70,7 +77,10 @@ fn no_operation_lets_another_namespace_in() {
         assert!(!answer.text().contains("example"), "{}", answer.text());
         // The owner is let in: what is asked is no nonsense.
         let answer = ask(&own, operation);
-        let known = matches!(answer.status, 200 | 404 | 422);
+        // No sink is served in a cluster yet, and an unknown one looks like a
+        // foreign one.
+        let is_sink = path.starts_with("/v1/sinks/");
+        let known = matches!(answer.status, 200 | 404 | 422) || is_sink && answer.status == 403;
         assert!(known, "{operation:?}: {} {}", answer.status, answer.text());
     }
 }

@@ -90,12 +90,12 @@ impl<'a> Namespace<'a> {
 
     /// A token for the data plane's API, of a ServiceAccount of this namespace
     /// that may do these things there, each a verb and a subresource of
-    /// TrackingDomains, such as `create rewrites`. It is in force when this
-    /// returns.
+    /// TrackingDomains, such as `create rewrites`, or of another kind, such as
+    /// `create eventsinks/replays`. It is in force when this returns.
     pub fn caller(&self, name: &str, rights: &[&str]) -> String {
         let rules = rights.iter().map(|right| {
-            let (verb, of) = right.split_once(' ').expect("verb and subresource");
-            let resource = format!("trackingdomains/{of}");
+            let (verb, resource, subresource) = parts(right);
+            let resource = format!("{resource}/{subresource}");
             json!({"apiGroups": ["mailtrail.dev"], "resources": [resource], "verbs": [verb]})
         });
         let metadata = json!({"name": name});
@@ -118,7 +118,7 @@ impl<'a> Namespace<'a> {
     }
 
     fn may(&self, service_account: &str, right: &str) -> bool {
-        let (verb, subresource) = right.split_once(' ').expect("verb and subresource");
+        let (verb, resource, subresource) = parts(right);
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
@@ -127,7 +127,7 @@ impl<'a> Namespace<'a> {
                 "resourceAttributes": {
                     "verb": verb,
                     "group": "mailtrail.dev",
-                    "resource": "trackingdomains",
+                    "resource": resource,
                     "subresource": subresource,
                     "namespace": self.name,
                 },
@@ -159,4 +159,11 @@ impl Drop for Namespace<'_> {
         let path = format!("/api/v1/namespaces/{}", self.name);
         self.plane.ask("DELETE", &path, None);
     }
+}
+
+/// Verb, resource and subresource of a right.
+fn parts(right: &str) -> (&str, &str, &str) {
+    let (verb, of) = right.split_once(' ').expect("verb and subresource");
+    let (resource, subresource) = of.split_once('/').unwrap_or(("trackingdomains", of));
+    (verb, resource, subresource)
 }
