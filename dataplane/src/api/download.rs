@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::query::Query;
 use super::schema::{Event, EventKind, TagParam, VerdictOrGroup};
 use super::{App, asked};
-use crate::store::{EventQuery, PAGE_MAX_EVENTS};
+use crate::store::EventQuery;
 
 mod csv_lines;
 
@@ -101,10 +101,7 @@ pub(super) async fn download(
     let format = query.parsed("format", format).unwrap_or(Format::Ndjson);
     let wanted = EventQuery {
         filter: asked::event_filter(&mut query),
-        domain: domain.realm.clone(),
-        after: None,
-        limit: PAGE_MAX_EVENTS,
-        provisional: false,
+        ..EventQuery::of(domain.realm.clone())
     };
     query.finish()?;
     let mut left = Left {

@@ -16,7 +16,7 @@ use super::rewrite::print;
 use super::schema::{Event, Message};
 use super::{App, asked, body, examples};
 use crate::store::{
-    Cursor, EraseError, Erased as Removed, EventFilter, EventQuery, MessageQuery, PAGE_MAX_EVENTS,
+    Cursor, EraseError, Erased as Removed, EventFilter, EventQuery, MessageQuery,
     PAGE_MAX_MESSAGES, Withdrawn,
 };
 
@@ -231,15 +231,14 @@ impl Pages for Export {
                 Ok(json_lines(held.map(Held::Message)))
             }
             At::Events(after) => {
+                let theirs = EventFilter {
+                    recipient: Some(self.recipient.clone()),
+                    ..EventFilter::default()
+                };
                 let wanted = EventQuery {
-                    domain: self.domain.clone(),
-                    filter: EventFilter {
-                        recipient: Some(self.recipient.clone()),
-                        ..EventFilter::default()
-                    },
+                    filter: theirs,
                     after: after.take(),
-                    limit: PAGE_MAX_EVENTS,
-                    provisional: false,
+                    ..EventQuery::of(self.domain.clone())
                 };
                 let page = self.app.read(move |store| store.events(&wanted)).await?;
                 self.at = match page.more {

@@ -28,8 +28,7 @@ use super::settings::{STATS_DEFAULT_HOURS, STATS_MAX_DAYS, STATS_MAX_HOURS, STAT
 use super::times::time;
 use super::{App, examples};
 use crate::store::{
-    EventFilter, EventQuery, HourCounts, MessageQuery, PAGE_MAX_EVENTS, PAGE_MAX_MESSAGES,
-    StatsQuery,
+    EventFilter, EventQuery, HourCounts, MessageQuery, PAGE_MAX_MESSAGES, StatsQuery,
 };
 use calendar::{Calendar, Step};
 use tally::{GroupBy, Tally};
@@ -50,7 +49,7 @@ pub(super) struct Stats {
     /// Whose hours and days they are.
     pub time_zone: String,
     /// How long a stretch is.
-    pub by: StepWord,
+    pub by: Step,
     /// All stretches together.
     pub total: Counts,
     /// The stretches in which anything happened, in their order.
@@ -117,17 +116,6 @@ pub(super) struct Group {
     pub click_to_open: Option<f64>,
 }
 
-/// How long a stretch is.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-#[schema(as = StatisticsStep)]
-pub(super) enum StepWord {
-    /// Hours.
-    Hour,
-    /// Days.
-    Day,
-}
-
 /// What groups are made of.
 #[derive(Debug, Clone, Copy, ToSchema)]
 #[schema(as = StatisticsGroup, rename_all = "snake_case")]
@@ -157,7 +145,7 @@ pub(super) struct StatsParams {
     until: Option<String>,
     /// `hour` (the default) or `day`.
     #[param(inline)]
-    by: Option<StepWord>,
+    by: Option<Step>,
     /// Whose hours and days: a name of the IANA database, such as
     /// `Europe/Berlin`. By default UTC.
     #[param(max_length = 64)]
@@ -294,11 +282,9 @@ impl Wanted {
         let mut after = None;
         loop {
             let wanted = EventQuery {
-                domain: domain.clone(),
                 filter: self.filter.clone(),
                 after: after.take(),
-                limit: PAGE_MAX_EVENTS,
-                provisional: false,
+                ..EventQuery::of(domain.clone())
             };
             let page = app.read(move |store| store.events(&wanted)).await?;
             spend(left, page.events.len())?;
@@ -350,10 +336,7 @@ impl Wanted {
             since: self.from.to_string(),
             until: self.to.to_string(),
             time_zone: self.calendar.zone_name().to_owned(),
-            by: match self.calendar.step() {
-                Step::Hour => StepWord::Hour,
-                Step::Day => StepWord::Day,
-            },
+            by: self.calendar.step(),
             total: tally.total().into(),
             stretches,
             groups: self.group_by.as_ref().map(|_| groups),
@@ -452,41 +435,32 @@ impl From<HourCounts> for Counts {
     }
 }
 
-impl From<(&Timestamp, &HourCounts)> for Stretch {
-    fn from((start, counts): (&Timestamp, &HourCounts)) -> Self {
-        let Counts {
-            sent,
-            opened,
-            clicked,
-            click_to_open,
-        } = (*counts).into();
-        Self {
-            start: start.to_string(),
-            sent,
-            opened,
-            clicked,
-            click_to_open,
+/// A row of counts under a key of its own: the fields stand beside the key, as
+/// they do in [`Counts`].
+macro_rules! keyed {
+    ($row:ident by $key:ident: $of:ty) => {
+        impl From<(&$of, &HourCounts)> for $row {
+            fn from((key, counts): (&$of, &HourCounts)) -> Self {
+                let Counts {
+                    sent,
+                    opened,
+                    clicked,
+                    click_to_open,
+                } = (*counts).into();
+                Self {
+                    $key: key.to_string(),
+                    sent,
+                    opened,
+                    clicked,
+                    click_to_open,
+                }
+            }
         }
-    }
+    };
 }
 
-impl From<(&String, &HourCounts)> for Group {
-    fn from((name, counts): (&String, &HourCounts)) -> Self {
-        let Counts {
-            sent,
-            opened,
-            clicked,
-            click_to_open,
-        } = (*counts).into();
-        Self {
-            name: name.clone(),
-            sent,
-            opened,
-            clicked,
-            click_to_open,
-        }
-    }
-}
+keyed!(Stretch by start: Timestamp);
+keyed!(Group by name: String);
 
 #[cfg(test)]
 mod tests {

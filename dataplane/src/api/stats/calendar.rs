@@ -2,18 +2,23 @@
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// Seconds of an hour.
 const HOUR_SECONDS: i32 = 60 * 60;
 /// Longest name of a time zone that is looked up, in bytes.
 const NAME_MAX_BYTES: usize = 64;
 
-/// How long the stretches are that are counted apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Hours of the clock.
+/// How long a stretch is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = StatisticsStep)]
+pub(in crate::api) enum Step {
+    /// Hours.
     Hour,
-    /// Days of the calendar: of 23 or 25 hours where the clock is changed.
+    // Of 23 or 25 hours where the clock is changed.
+    /// Days.
     Day,
 }
 
