@@ -4,6 +4,7 @@
 //! [`write`] brings the second to the first. A turn puts its entry here and is
 //! named again when the entry has been written.
 
+mod hosts;
 mod place;
 pub mod watch;
 pub mod write;
@@ -19,15 +20,14 @@ use mailtrail_crds::ConfigShard;
 use mailtrail_crds::shard::{SHARD_ENTRIES_MAX, SHARD_MAX_BYTES};
 use tokio::sync::Notify;
 
+use hosts::{Hosts, Leaving, hosts_of};
 use place::place;
 
 /// All shards of the install.
 #[derive(Debug)]
 pub struct Shards {
     state: Mutex<Vec<Shard>>,
-    /// Who serves which host. One that is given up stands here until that is
-    /// written: before, nobody else may have it.
-    hosts: Mutex<HashMap<Host, Realm>>,
+    hosts: Hosts,
     changed: Notify,
 }
 
@@ -42,8 +42,7 @@ struct Shard {
     dirty: bool,
     /// Realms to be named when the next write is done.
     waiting: BTreeSet<Realm>,
-    /// Hosts that are free when the next write is done, and whose they were.
-    leaving: Vec<(Host, Realm)>,
+    leaving: Leaving,
 }
 
 /// A realm's entry.
@@ -99,7 +98,7 @@ impl Shards {
         };
         Self {
             state: Mutex::new((0..count).map(|_| fresh()).collect()),
-            hosts: Mutex::default(),
+            hosts: Hosts::default(),
             changed: Notify::new(),
         }
     }
@@ -108,13 +107,9 @@ impl Shards {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hosts(&self) -> MutexGuard<'_, HashMap<Host, Realm>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whose entry names a host, as it is wanted or as it still stands.
     pub fn holder(&self, host: &Host) -> Option<Realm> {
-        self.hosts().get(host).cloned()
+        self.hosts.holder(host)
     }
 
     /// How many there are.
@@ -153,8 +148,7 @@ impl Shards {
                 continue;
             }
             let json = value.to_string().into_boxed_str();
-            self.hosts()
-                .extend(hosts_of(&json).map(|host| (host, realm.clone())));
+            self.hosts.give(&realm, hosts_of(&json));
             let since = Some(state.clone());
             shard.bytes += json.len();
             shard.entries.insert(realm, Entry { json, since });
@@ -188,22 +182,18 @@ impl Shards {
         if before.is_some_and(|before| *before.json == *json) {
             return Ok(());
         }
-        let given_up: Vec<Host> = before
-            .map(|before| hosts_of(&before.json).collect())
-            .unwrap_or_default();
+        let given_up = before.map(|before| hosts_of(&before.json));
         let bytes = shard.bytes + json.len() - before.map_or(0, |before| before.json.len());
         let more = usize::from(before.is_none());
         if bytes > SHARD_MAX_BYTES || shard.entries.len() + more > SHARD_ENTRIES_MAX {
             return Err(Full);
         }
         shard.bytes = bytes;
-        shard.give_up(&domain.realm, given_up);
-        shard.leaving.retain(|(host, whose)| {
-            *whose != domain.realm || !domain.hosts().any(|own| own == host)
-        });
-        let own = domain.hosts().cloned();
-        self.hosts()
-            .extend(own.map(|host| (host, domain.realm.clone())));
+        shard
+            .leaving
+            .give_up(&domain.realm, given_up.into_iter().flatten());
+        shard.leaving.take_back(domain);
+        self.hosts.give(&domain.realm, domain.hosts().cloned());
         let entry = Entry {
             json: json.into_boxed_str(),
             since: None,
@@ -224,7 +214,7 @@ impl Shards {
         };
         if let Some(before) = shard.entries.remove(realm) {
             shard.bytes -= before.json.len();
-            shard.give_up(realm, hosts_of(&before.json));
+            shard.leaving.give_up(realm, hosts_of(&before.json));
             shard.change(realm);
             drop(shards);
             self.changed.notify_one();
@@ -342,12 +332,7 @@ impl Shards {
         let wanted = shard.entries.values().map(|entry| &*entry.json);
         shard.dirty = !wanted.eq(stands);
         if !shard.dirty {
-            let mut hosts = self.hosts();
-            for (host, whose) in shard.leaving.drain(..) {
-                if hosts.get(&host) == Some(&whose) {
-                    hosts.remove(&host);
-                }
-            }
+            self.hosts.free(&mut shard.leaving);
         }
         shard.object = Some(known);
         // Who is still to be written waits on.
@@ -458,20 +443,7 @@ fn number(index: usize) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX)
 }
 
-/// The hosts of an entry; none of one that cannot be read.
-fn hosts_of(json: &str) -> impl Iterator<Item = Host> + use<> {
-    let entry = serde_json::from_str::<Domain>(json).ok();
-    let hosts: Vec<_> = entry.iter().flat_map(Domain::hosts).cloned().collect();
-    hosts.into_iter()
-}
-
 impl Shard {
-    /// These hosts are free once the next write is done.
-    fn give_up(&mut self, realm: &Realm, hosts: impl IntoIterator<Item = Host>) {
-        let hosts = hosts.into_iter().map(|host| (host, realm.clone()));
-        self.leaving.extend(hosts);
-    }
-
     fn change(&mut self, realm: &Realm) {
         self.dirty = true;
         self.waiting.insert(realm.clone());

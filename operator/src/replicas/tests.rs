@@ -133,8 +133,8 @@ fn a_refusal_is_told_with_its_replica_until_it_is_taken_back() {
 fn who_refuses_is_asked_about_it_until_it_does_not() {
     let replicas = replicas();
     replicas.seen("1", pod(true));
-    let draft = replicas.shards.states();
-    assert!(draft.is_empty() && replicas.refusing("1").is_none());
+    assert_eq!(replicas.refusing("1"), None);
+    assert!(replicas.shards.states().is_empty());
     replicas.shards.stands_for_tests(state(1));
     let mut refusing = answer(1);
     refusing.refused.push(Refused {
