@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help build demo run run-cluster test lint cluster crash rotate fuzz bench bench-scale crds clean-demo
+.PHONY: help build demo run run-cluster test lint cluster crash rotate fuzz bench bench-scale crds chart clean-demo
 SHELL := /bin/bash
 
 CARGO ?= cargo
@@ -27,6 +27,7 @@ test: lint cluster ## Everything that must hold
 	$(CARGO) test --package mailtrail-tests --lib --bins --test it
 	# These wait for most of their time: more at a time than there are cores.
 	$(CARGO) test --package mailtrail-tests --test control_plane --test operator -- --test-threads 6
+	$(CARGO) test --package mailtrail-tests --test helm
 	tests/schemathesis/run.sh
 
 lint: ## Format, lints, what may come in from outside
@@ -37,6 +38,7 @@ lint: ## Format, lints, what may come in from outside
 # 20 minutes on two cores, once per machine; not at all where a cluster or its programs are given.
 cluster: ## Builds the Kubernetes that tests start
 	@[ -n "$(MAILTRAIL_TEST_KUBECONFIG)" ] || tests/cluster/build.sh > /dev/null
+	@tests/cluster/build.sh helm > /dev/null
 
 crash: ## Kills the program 200 times under load, cuts the power 50 times, and looks for every answered event
 	$(CARGO) build --workspace
@@ -58,6 +60,11 @@ bench-scale: cluster ## Measures an install of 10,000 domains on a real API serv
 
 crds: ## Writes the CRDs' YAML anew from their types
 	$(CARGO) run --quiet --package mailtrail-crds --bin crdgen crds/yaml
+	awk 'FNR == 1 && NR > 1 {print "---"} {print}' crds/yaml/*.yaml > charts/mailtrail/files/crds.yaml
+
+chart: crds ## Writes the chart's README and its golden files anew
+	$(CARGO) build --workspace
+	MAILTRAIL_BLESS=1 $(CARGO) test --package mailtrail-tests --test helm -- whole
 
 clean-demo: ## Forgets the demo's data
 	rm -rf .demo

@@ -63,6 +63,12 @@ pub(crate) fn get(address: SocketAddr, path: &str) -> Answer {
     answer(agent().get(format!("http://{address}{path}")).call())
 }
 
+/// GET of a path with one parameter.
+pub(crate) fn get_with(address: SocketAddr, path: &str, name: &str, value: &str) -> Answer {
+    let request = agent().get(format!("http://{address}{path}"));
+    answer(request.query(name, value).call())
+}
+
 /// GET of a path with a bearer token.
 pub(crate) fn get_as(address: SocketAddr, path: &str, token: &str) -> Answer {
     let request = agent().get(format!("http://{address}{path}"));
@@ -75,7 +81,12 @@ pub(crate) fn get_as(address: SocketAddr, path: &str, token: &str) -> Answer {
 
 /// Whether a GET of `/ready` is answered with 200; not where nobody answers.
 pub(crate) fn is_ready(address: SocketAddr) -> bool {
-    let answer = agent().get(format!("http://{address}/ready")).call();
+    is_ok(address, "/ready")
+}
+
+/// Whether a GET of a path is answered with 200; not where nobody answers.
+pub(crate) fn is_ok(address: SocketAddr, path: &str) -> bool {
+    let answer = agent().get(format!("http://{address}{path}")).call();
     answer.is_ok_and(|answer| answer.status() == 200)
 }
 

@@ -183,6 +183,11 @@ pub(crate) fn programs(what: &[&str]) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
 }
 
+/// Helm, of the same build.
+pub fn helm_program() -> PathBuf {
+    programs(&["helm"]).join("helm")
+}
+
 /// The folder with `kubectl` where a cluster is given.
 fn on_path() -> PathBuf {
     if let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS") {

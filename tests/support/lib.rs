@@ -8,6 +8,7 @@ mod look;
 mod operator;
 mod process;
 mod program;
+mod prometheus;
 mod receiver;
 mod tied;
 mod tls;
@@ -15,12 +16,13 @@ mod tls;
 pub use answer::{Answer, follow};
 pub use cluster::{
     ControlPlane, FakePod, Install, Mirror, Namespace, PATIENCE, PodSpec, Replica, Reply,
-    domain_path,
+    domain_path, helm_program,
 };
 pub use dns::{Dns, Dug};
 pub use look::{Looked, look_into};
 pub use operator::{Operator, OperatorFlags};
 pub use program::{Flags, Program};
+pub use prometheus::{Prometheus, prometheus_program};
 pub use receiver::{Received, Receiver, Reply as ReceiverReply};
 pub use tls::{Authority, Certificate, Front};
 

@@ -1,0 +1,9 @@
+//! The Helm chart: what it renders, what an API server says of that, and what
+//! it watches; on a node, where there may be one, that it works.
+
+mod chart;
+mod dry_run;
+mod monitoring;
+mod refused;
+mod same;
+mod whole;
