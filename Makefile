@@ -25,6 +25,7 @@ test: lint cluster ## Everything that must hold
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --exclude mailtrail-tests
 	$(CARGO) test --package mailtrail-tests --lib --bins --test it
+	$(CARGO) test --package mailtrail-tests --test postgres -- --test-threads 4
 	# These wait for most of their time: more at a time than there are cores.
 	$(CARGO) test --package mailtrail-tests --test control_plane --test operator -- --test-threads 6
 	$(CARGO) test --package mailtrail-tests --test helm

@@ -3,6 +3,8 @@
 //! Every flag is also a variable `MAILTRAIL_…`. All faults are reported at
 //! once, each naming its flag.
 
+mod postgres;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -10,6 +12,10 @@ use std::time::Duration;
 
 use clap::Parser;
 use ipnet::IpNet;
+
+use postgres::PostgresArgs;
+
+pub use postgres::Postgres;
 
 /// Longest settling time: what waits is held in memory, as far as verdicts need it.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
@@ -59,6 +65,9 @@ pub struct Args {
     /// on a full disk. Without this flag as many as the disk takes.
     #[arg(long, env = "MAILTRAIL_JOURNAL_MAX", value_name = "SIZE", value_parser = size)]
     journal_max: Option<u64>,
+
+    #[command(flatten)]
+    postgres: PostgresArgs,
 
     /// Keyring file; with --manifests, and without this flag, `keyring.json` in the data folder,
     /// made when missing. With --cluster or --config-dir it is the operator's, and waited for.
@@ -217,6 +226,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Most bytes of the journal.
     pub journal_max_bytes: Option<u64>,
+    /// The database that all is shipped to, where there is one.
+    pub postgres: Option<Postgres>,
     /// Keyring file, and what is done when it is missing.
     pub keyring: KeyringFile,
     /// The pod that this is, as far as there is one.
@@ -327,6 +338,9 @@ impl Args {
             ));
         }
         let keyring = self.keyring_file(&mut faults);
+        let postgres = self
+            .postgres
+            .settings(self.journal_max.is_some(), &mut faults);
         let (Some(source), Some(data_dir), Some(keyring), true) =
             (source, self.data_dir, keyring, faults.is_empty())
         else {
@@ -338,6 +352,7 @@ impl Args {
             pod_uid: self.pod_uid.filter(|uid| !uid.is_empty()),
             data_dir,
             journal_max_bytes: self.journal_max,
+            postgres,
             public: self.public,
             api: self.api,
             admin: self.admin,
@@ -436,8 +451,16 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// Reads `512MiB`, `10GiB` or `1TiB` as bytes.
+/// The journal's bound.
 fn size(text: &str) -> Result<u64, String> {
+    match size_of(text)? {
+        bytes if bytes >= JOURNAL_MAX_LEAST_BYTES => Ok(bytes),
+        _ => Err("must be 64MiB at least".to_owned()),
+    }
+}
+
+/// Reads `512MiB`, `10GiB` or `1TiB` as bytes.
+fn size_of(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits
         .parse()
@@ -448,11 +471,8 @@ fn size(text: &str) -> Result<u64, String> {
         "TiB" => 1 << 40,
         _ => return Err("must end in MiB, GiB or TiB".to_owned()),
     };
-    match number.checked_mul(unit) {
-        Some(bytes) if bytes >= JOURNAL_MAX_LEAST_BYTES => Ok(bytes),
-        Some(_) => Err("must be 64MiB at least".to_owned()),
-        None => Err("is more than there can be".to_owned()),
-    }
+    let bytes = number.checked_mul(unit);
+    bytes.ok_or_else(|| "is more than there can be".to_owned())
 }
 
 #[cfg(test)]
@@ -548,6 +568,34 @@ mod tests {
         assert!(parse(&["--manifests", "m", "journal", "list", "--data-dir", "d"]).is_err());
         let serves = parse(&["--manifests", "m", "--data-dir", "d"]).expect("parsed");
         assert!(serves.journal().is_none());
+    }
+
+    #[test]
+    fn several_replicas_need_a_database() {
+        let base = ["--manifests", "m", "--data-dir", "d"];
+        let with = |flags: &[&str]| settings(&[&base[..], flags].concat());
+        let url = ["--postgres", "postgres://m@localhost/mail"];
+        assert!(
+            with(&["--replicas", "1"])
+                .expect("settings")
+                .postgres
+                .is_none()
+        );
+        let fault = with(&["--replicas", "2"]).expect_err("two stores");
+        assert!(fault.contains("--postgres"), "{fault}");
+        let given = with(&[&url[..], &["--replicas", "2", "--spool-max", "1MiB"]].concat());
+        let postgres = given.expect("settings").postgres.expect("a database");
+        assert_eq!(postgres.spool_max_bytes, 1 << 20);
+        for (wrong, named) in [
+            (&["--postgres-password", "f"][..], "--postgres-password"),
+            (&["--postgres-ca", "f"], "--postgres-ca"),
+            (&["--spool-max", "1GiB"], "--spool-max"),
+            (&[url[0], url[1], "--journal-max", "1GiB"], "--spool-max"),
+            (&[url[0], url[1], "--spool-max", "0MiB"], "1MiB"),
+        ] {
+            let fault = with(wrong).expect_err("not together");
+            assert!(fault.contains(named), "{fault}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod hit;
 pub mod judge;
 pub mod keyring;
 pub mod metrics;
+pub mod postgres;
 pub mod rewrite;
 pub mod run;
 pub mod serve;

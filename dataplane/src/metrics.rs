@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use crate::cluster::callers::ReviewMetrics;
 use crate::config::ConfigMetrics;
 use crate::deliver::DeliverMetrics;
+use crate::postgres::PostgresMetrics;
 use crate::store::SettleMetrics;
 use crate::store::journal::JournalMetrics;
 use crate::{api, serve};
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub hits: JournalMetrics,
     /// What is counted of settling.
     pub settle: SettleMetrics,
+    /// What is counted of the database, where there is one.
+    pub postgres: PostgresMetrics,
 }
 
 impl Default for Metrics {
@@ -84,6 +87,7 @@ impl Metrics {
             serve: serve::Counts::new(&mut registry),
             settle: SettleMetrics::new(&mut registry),
             deliver: DeliverMetrics::new(&mut registry),
+            postgres: PostgresMetrics::new(&mut registry),
             journal,
             hits,
             registry,

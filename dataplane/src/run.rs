@@ -30,6 +30,7 @@ use crate::config::rules::{RulesBaseline, RulesFileError, RulesWatcher};
 use crate::config::{self, Live, manifests};
 use crate::judge::LiveRules;
 use crate::metrics::Metrics;
+use crate::postgres;
 use crate::store::{self, Retaining, Retention, Store};
 use crate::{api, deliver, serve};
 
@@ -39,7 +40,8 @@ use source::Opened;
 pub use journal::look_into;
 pub use log::tell;
 
-/// Longest wait for the store's last sync, beyond the drain's own bound.
+/// Longest wait for the store's last sync, beyond the drain's own bound, and
+/// beyond what shipping to a database may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// Threads that carry the API, the admin port and the watchers.
 const SIDE_THREADS: usize = 2;
@@ -64,6 +66,9 @@ pub enum RunError {
         /// What the system says.
         source: io::Error,
     },
+    /// The database's flags do not say where it is.
+    #[error(transparent)]
+    Postgres(#[from] postgres::AddressError),
     /// There is no keyring.
     #[error(transparent)]
     Keyring(#[from] crate::keyring::FileError),
@@ -163,7 +168,7 @@ async fn serve_until_stopped(settings: &Settings) -> Result<(), RunError> {
     let started = start(settings, &shared, sources, listeners, admin)?;
     tokio::select! {
         () = asked_to_stop => {}
-        () = ready(&shared) => {}
+        () = ready(&shared, settings.postgres.is_some()) => {}
     }
     started.stop(settings, &shared).await;
     Ok(())
@@ -377,7 +382,8 @@ impl Started {
 }
 
 async fn close(store: &Store) {
-    match tokio::time::timeout(CLOSE_WITHIN, store.close()).await {
+    // Without a database nothing of the second part is needed.
+    match tokio::time::timeout(CLOSE_WITHIN + postgres::SHIP_TIME, store.close()).await {
         Ok(Ok(())) => {}
         Ok(Err(_)) => tracing::error!("the store could not keep all that was queued"),
         Err(_) => tracing::error!("the store did not reach the disk in time"),

@@ -21,17 +21,23 @@
 //!
 //! One process uses a data folder at a time. Reading waits for the disk, so
 //! [`Store::events`] belongs on a thread that may wait.
+//!
+//! # With PostgreSQL
+//!
+//! Then both journals are a spool: what stands in them is shipped, and settled,
+//! listed, counted and erased there ([`crate::postgres`]). Whoever uses a
+//! [`Store`] need not know.
 
 mod budget;
 mod counts;
 mod cursor;
 pub mod disk;
-mod erase;
-mod filter;
-mod folder;
+pub(crate) mod erase;
+pub(crate) mod filter;
+pub(crate) mod folder;
 mod index;
 pub mod inspect;
-mod join;
+pub(crate) mod join;
 pub mod journal;
 mod list;
 mod narrow;
@@ -39,13 +45,13 @@ mod newest;
 mod opening;
 mod outbox;
 mod provisional;
-mod record;
+pub(crate) mod record;
 mod repeats;
 mod retain;
 mod search;
 mod settle;
 mod summary;
-mod withdrawals;
+pub(crate) mod withdrawals;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -63,6 +69,7 @@ use mailtrail_core::id::{Realm, Recipient};
 use mailtrail_core::message::MessageRecord;
 
 use crate::judge::LiveRules;
+use crate::postgres::{self, Postgres};
 
 use budget::Budget;
 use erase::Whom;
@@ -74,8 +81,10 @@ use settle::Settle;
 use withdrawals::Withdrawals;
 
 pub use budget::READ_MAX_BYTES;
+pub(crate) use counts::hour_of;
 pub use counts::{HitCounts, HourCounts, StatsQuery};
 pub use cursor::Cursor;
+pub(crate) use cursor::{Listed, Position};
 pub use erase::{EraseError, Erased};
 pub use filter::EventFilter;
 pub use folder::OpenError;
@@ -84,7 +93,9 @@ pub use list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
 pub use outbox::Embedded;
 pub use retain::{Retaining, Retention};
 pub use search::{MessagePage, MessageQuery, PAGE_MAX_MESSAGES};
+pub(crate) use settle::Place;
 pub use settle::SettleMetrics;
+pub(crate) use summary::Summing;
 pub use summary::{
     HitSummary, LinkSummary, MessageSummary, ReaderSummary, SUMMARY_MAX_EVENTS,
     SUMMARY_MAX_READERS, SummaryQuery,
@@ -111,6 +122,8 @@ pub struct Settings {
     /// The rules that hits are judged by when they settle; without, what was said
     /// at once stands.
     pub rules: Option<Arc<LiveRules>>,
+    /// The database that all is shipped to, where there is one.
+    pub postgres: Option<postgres::Settings>,
 }
 
 impl Settings {
@@ -121,6 +134,7 @@ impl Settings {
             journal_max_bytes: None,
             settle: SETTLE_DEFAULT,
             rules: None,
+            postgres: None,
         }
     }
 
@@ -147,7 +161,7 @@ pub enum Withdrawn {
     Incomplete,
 }
 
-/// The embedded store; cheap to clone.
+/// The store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -157,13 +171,26 @@ pub struct Store {
 
 struct Inner {
     // Dropped in this order: the folder is unlocked last.
-    settle: Settle,
-    index: Arc<Index>,
+    behind: Behind,
     hits: Arc<Journal>,
     journal: Arc<Journal>,
+    folder: Arc<Folder>,
+}
+
+/// What is behind the journals.
+enum Behind {
+    /// The embedded store.
+    Here(Here),
+    /// A database that other replicas share.
+    Postgres(Postgres),
+}
+
+/// What the embedded store has beside its journals.
+struct Here {
+    settle: Settle,
+    index: Arc<Index>,
     repeats: Repeats,
     withdrawals: Withdrawals,
-    folder: Arc<Folder>,
 }
 
 /// Whether a data folder holds anything of an earlier run.
@@ -210,16 +237,40 @@ impl Store {
     /// has withdrawn, or may have, nothing is kept: that is as good as done.
     pub fn append_hit(&self, hit: &Unsettled) -> Pending {
         let event = &hit.event;
-        let withdrawn = self.inner.withdrawals.hold();
-        let recipient = event.recipient.as_ref();
-        if recipient.is_some_and(|recipient| withdrawn.bars(&event.domain, recipient)) {
-            return Pending::known(Ok(()));
+        let append = || {
+            let time_ms = u64::try_from(event.time.as_millisecond()).unwrap_or(0);
+            let payload = record::encode_hit(hit);
+            let hits = &self.inner.hits;
+            hits.append(&self.hits, record::HIT, time_ms, &payload)
+        };
+        self.unless_barred(&event.domain, event.recipient.as_ref(), append)
+    }
+
+    /// Keeps something of a recipient, unless they have withdrawn, or may have:
+    /// then that is as good as done. The list stands still meanwhile.
+    fn unless_barred(
+        &self,
+        realm: &Realm,
+        recipient: Option<&Recipient>,
+        keep: impl FnOnce() -> Pending,
+    ) -> Pending {
+        let barred = || Pending::known(Ok(()));
+        match &self.inner.behind {
+            Behind::Here(here) => {
+                let withdrawn = here.withdrawals.hold();
+                match recipient.is_some_and(|recipient| withdrawn.bars(realm, recipient)) {
+                    true => barred(),
+                    false => keep(),
+                }
+            }
+            // What comes too late for the list is left out when it is shipped.
+            Behind::Postgres(postgres) => match recipient {
+                Some(recipient) if postgres.withdrawn(realm, recipient) != Withdrawn::No => {
+                    barred()
+                }
+                _ => keep(),
+            },
         }
-        let time_ms = u64::try_from(event.time.as_millisecond()).unwrap_or(0);
-        let payload = record::encode_hit(hit);
-        self.inner
-            .hits
-            .append(&self.hits, record::HIT, time_ms, &payload)
     }
 
     /// Keeps an event as if its hit had settled: for tests of what is listed,
@@ -237,46 +288,63 @@ impl Store {
     /// none. Looks for an earlier one, which may wait for the disk: call it off
     /// the runtime.
     pub fn append_message(&self, message: &MessageRecord) -> Pending {
-        let withdrawn = self.inner.withdrawals.hold();
-        let recipient = message.recipient.as_ref();
-        if recipient.is_some_and(|recipient| withdrawn.bars(&message.domain, recipient)) {
-            return Pending::known(Ok(()));
-        }
         let time_ms = u64::try_from(message.rewritten_at.as_millisecond()).unwrap_or(0);
         let journal = &*self.inner.journal;
         let append = |again| match record::encode_message(message, again) {
             Some(payload) => journal.append(&self.messages, record::MESSAGE, time_ms, &payload),
             None => journal.refuse(record::MESSAGE),
         };
-        let (repeats, index) = (&self.inner.repeats, &self.inner.index);
-        repeats.append(message, (journal, index), append)
+        let keep = || match &self.inner.behind {
+            Behind::Here(here) => {
+                let (repeats, index) = (&here.repeats, &here.index);
+                repeats.append(message, (journal, index), append)
+            }
+            // Whether it repeats one of another replica is known there.
+            Behind::Postgres(_) => append(false),
+        };
+        self.unless_barred(&message.domain, message.recipient.as_ref(), keep)
     }
 
     /// Keeps a recipient's withdrawal from a domain. It counts at once.
     pub fn withdraw(&self, realm: &Realm, recipient: &Recipient) -> Pending {
-        self.inner.withdrawals.add(realm, recipient, now_ms())
+        match &self.inner.behind {
+            Behind::Here(here) => here.withdrawals.add(realm, recipient, now_ms()),
+            Behind::Postgres(postgres) => postgres.withdraw(realm, recipient),
+        }
     }
 
     /// Erases a recipient of a domain: nothing of theirs is recorded from now
-    /// on, and nothing of theirs is in the data folder when this returns. Waits
-    /// for the disk, some 20 ms for each segment that holds records of theirs,
-    /// so call it off the runtime. Ended in the middle, or refused, it can be
-    /// asked for again.
+    /// on, and nothing of theirs is kept when this returns. Waits for the disk,
+    /// some 20 ms for each segment that holds records of theirs, or for the
+    /// database, so call it off the runtime. Ended in the middle, or refused, it
+    /// can be asked for again.
     pub fn erase(&self, realm: &Realm, recipient: &Recipient) -> Result<Erased, EraseError> {
-        self.withdraw(realm, recipient).wait()?;
-        let whom = Whom { realm, recipient };
-        let lookup = self.inner.index.lookup();
-        // Those that are being settled meanwhile end up in neither: whoever
-        // appends looks at the list.
-        erase::erase(&self.inner.hits, None, whom)?;
-        let removed = erase::erase(&self.inner.journal, Some(&lookup), whom)?;
-        let erased = Erased::from(removed);
+        let erased = match &self.inner.behind {
+            Behind::Here(here) => self.erase_here(here, realm, recipient)?,
+            Behind::Postgres(postgres) => postgres.erase(realm, recipient)?,
+        };
         tracing::info!(
             events = erased.events,
             messages = erased.messages,
             "a recipient is erased"
         );
         Ok(erased)
+    }
+
+    fn erase_here(
+        &self,
+        here: &Here,
+        realm: &Realm,
+        recipient: &Recipient,
+    ) -> Result<Erased, EraseError> {
+        self.withdraw(realm, recipient).wait()?;
+        let whom = Whom { realm, recipient };
+        let lookup = here.index.lookup();
+        // Those that are being settled meanwhile end up in neither: whoever
+        // appends looks at the list.
+        erase::erase(&self.inner.hits, None, whom)?;
+        let removed = erase::erase(&self.inner.journal, Some(&lookup), whom)?;
+        Ok(Erased::from(removed))
     }
 
     /// Begins to remove what is past its retention, now and then every hour,
@@ -292,69 +360,90 @@ impl Store {
 
     /// Whether a recipient has withdrawn; answers from memory.
     pub fn withdrawn(&self, realm: &Realm, recipient: &Recipient) -> Withdrawn {
-        self.inner.withdrawals.check(realm, recipient)
+        match &self.inner.behind {
+            Behind::Here(here) => here.withdrawals.check(realm, recipient),
+            Behind::Postgres(postgres) => postgres.withdrawn(realm, recipient),
+        }
     }
 
     /// Whether the list of withdrawals is loaded: until then nothing that names
     /// a recipient may be recorded.
     pub fn withdrawals_loaded(&self) -> bool {
-        self.inner.withdrawals.loaded()
+        match &self.inner.behind {
+            Behind::Here(here) => here.withdrawals.loaded(),
+            Behind::Postgres(postgres) => postgres.withdrawals_loaded(),
+        }
     }
 
     /// Lists events, with tags and link names of their message record; waits
     /// for the disk, so call it off the runtime.
     pub fn events(&self, query: &EventQuery) -> Result<EventPage, QueryError> {
+        let here = match &self.inner.behind {
+            Behind::Here(here) => here,
+            Behind::Postgres(postgres) => return postgres.events(query),
+        };
         // Read before the list is: what settles meanwhile is found there.
         let unsettled = match query.provisional {
-            true => self.ask(|sources| {
-                let Inner {
-                    settle,
-                    withdrawals,
-                    ..
-                } = &*self.inner;
-                provisional::unsettled(sources, query, settle, withdrawals)
+            true => self.ask(here, |sources| {
+                provisional::unsettled(sources, query, &here.settle, &here.withdrawals)
             })?,
             false => Vec::new(),
         };
-        let page = self.ask(|sources| list::events(sources, query))?;
+        let page = self.ask(here, |sources| list::events(sources, query))?;
         Ok(provisional::behind(page, query, unsettled))
     }
 
     /// Looks for messages; waits for the disk, so call it off the runtime.
     pub fn messages(&self, query: &MessageQuery) -> Result<MessagePage, QueryError> {
-        self.ask(|sources| search::messages(sources, query))
+        match &self.inner.behind {
+            Behind::Here(here) => self.ask(here, |sources| search::messages(sources, query)),
+            Behind::Postgres(postgres) => postgres.messages(query),
+        }
     }
 
     /// What became of a message, none where nothing is known of it; waits for
     /// the disk, so call it off the runtime.
     pub fn summary(&self, query: &SummaryQuery) -> Result<Option<MessageSummary>, QueryError> {
-        self.ask(|sources| summary::summary(sources, query))
+        match &self.inner.behind {
+            Behind::Here(here) => self.ask(here, |sources| summary::summary(sources, query)),
+            Behind::Postgres(postgres) => postgres.summary(query),
+        }
     }
 
     /// What happened in each hour, since 1970, in which anything did; waits for
     /// the disk, so call it off the runtime.
     pub fn stats(&self, query: &StatsQuery) -> Result<BTreeMap<u32, HourCounts>, QueryError> {
-        self.ask(|sources| counts::stats(sources, query))
+        match &self.inner.behind {
+            Behind::Here(here) => self.ask(here, |sources| counts::stats(sources, query)),
+            Behind::Postgres(postgres) => postgres.stats(query),
+        }
     }
 
-    fn ask<T>(&self, question: impl FnOnce(list::Sources<'_>) -> T) -> T {
+    fn ask<T>(&self, here: &Here, question: impl FnOnce(list::Sources<'_>) -> T) -> T {
         question(list::Sources {
             reader: &self.inner.journal.reader(),
-            lookup: &self.inner.index.lookup(),
+            lookup: &here.index.lookup(),
             key: &self.inner.folder.key,
             budget: Budget::new(READ_MAX_BYTES),
         })
     }
 
     /// How many bytes of the journal the index says nothing about yet; reading
-    /// these takes longer.
+    /// these takes longer. A database has none.
     pub fn index_behind_bytes(&self) -> u64 {
-        self.inner.index.behind_bytes(&self.inner.journal.reader())
+        match &self.inner.behind {
+            Behind::Here(here) => here.index.behind_bytes(&self.inner.journal.reader()),
+            Behind::Postgres(_) => 0,
+        }
     }
 
-    /// Whether every hit that was appended is settled, or could not be kept.
+    /// Whether every hit that was appended is settled, or could not be kept;
+    /// with a database, whether it is there.
     pub fn is_settled(&self) -> bool {
-        self.inner.settle.is_done()
+        match &self.inner.behind {
+            Behind::Here(here) => here.settle.is_done(),
+            Behind::Postgres(postgres) => postgres.has_shipped_all(),
+        }
     }
 
     /// How many records wait to be written.
@@ -363,13 +452,27 @@ impl Store {
     }
 
     /// Takes nothing more from this call on; ready when what is queued is
-    /// kept. Hits that are not settled by then settle after the next start.
+    /// kept. Hits that are not settled by then settle after the next start. With
+    /// a database, what is kept is shipped before, as far as that succeeds
+    /// within a bounded time.
     pub fn close(&self) -> impl Future<Output = Result<(), NotKept>> + Send + use<> {
-        self.inner.settle.close();
-        let withdrawals = self.inner.withdrawals.close();
+        let withdrawals = match &self.inner.behind {
+            Behind::Here(here) => {
+                here.settle.close();
+                here.withdrawals.close()
+            }
+            Behind::Postgres(_) => Pending::known(Ok(())),
+        };
         let hits = self.inner.hits.close(&self.hits);
         let journal = self.inner.journal.close(&self.messages);
-        async { withdrawals.await.and(hits.await).and(journal.await) }
+        let inner = Arc::clone(&self.inner);
+        async move {
+            let kept = withdrawals.await.and(hits.await).and(journal.await);
+            if let Behind::Postgres(postgres) = &inner.behind {
+                postgres.ship_the_rest().await;
+            }
+            kept
+        }
     }
 }
 
@@ -379,6 +482,17 @@ pub fn now_ms() -> u64 {
     since.map_or(0, |since| {
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     })
+}
+
+#[cfg(test)]
+impl Inner {
+    /// What the embedded store has.
+    fn here(&self) -> &Here {
+        match &self.behind {
+            Behind::Here(here) => here,
+            Behind::Postgres(_) => unreachable!("these tests have no database"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod cluster;
 mod dns;
 mod look;
 mod operator;
+mod postgres;
 mod process;
 mod program;
 mod prometheus;
@@ -21,6 +22,7 @@ pub use cluster::{
 pub use dns::{Dns, Dug};
 pub use look::{Looked, look_into};
 pub use operator::{Operator, OperatorFlags};
+pub use postgres::{Database, Postgres, Session};
 pub use program::{Flags, Program};
 pub use prometheus::{Prometheus, prometheus_program};
 pub use receiver::{Received, Receiver, Reply as ReceiverReply};

@@ -10,16 +10,20 @@ use mailtrail_core::token::Keys;
 
 use super::{RunError, Shared, Sources, source};
 use crate::admin::Readiness;
-use crate::args::Settings;
+use crate::args::{self, Settings};
 use crate::config::Live;
 use crate::config::rules::{self, RulesBaseline};
 use crate::judge::{LiveRules, Rules};
 use crate::keyring;
 use crate::metrics::Metrics;
+use crate::postgres::{self, Address};
 use crate::store::{self, Store};
 
 /// How often it is asked whether the list of withdrawals is loaded.
 const LOADED_POLL: Duration = Duration::from_millis(10);
+/// So long it is waited for where it comes from a database, which may be away:
+/// links lead home without it, and readers who are named are not recorded.
+const LOADED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is there before there is a keyring.
 pub(super) struct Base {
@@ -47,6 +51,7 @@ pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
             settle: settings.settle,
             journal_max_bytes: settings.journal_max_bytes,
             rules: Some(Arc::clone(&rules)),
+            postgres: settings.postgres.as_ref().map(database).transpose()?,
             ..store::Settings::at(settings.data_dir.clone())
         },
         Arc::clone(&metrics),
@@ -58,6 +63,21 @@ pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
         metrics,
         readiness: Arc::default(),
         used_before,
+    })
+}
+
+/// Where the database is, and whether its flags say so.
+fn database(named: &args::Postgres) -> Result<postgres::Settings, RunError> {
+    let args::Postgres {
+        url,
+        password_file,
+        ca_file,
+        spool_max_bytes,
+    } = named;
+    let address = Address::new(url, password_file.clone(), ca_file.as_deref())?;
+    Ok(postgres::Settings {
+        address: Arc::new(address),
+        spool_max_bytes: *spool_max_bytes,
     })
 }
 
@@ -99,10 +119,24 @@ pub(super) async fn keyring(settings: &Settings, base: &Base) -> Result<Keyring,
 }
 
 /// Says "ready" once all is there; does not end.
-pub(super) async fn ready(shared: &Shared) {
+pub(super) async fn ready(shared: &Shared, has_database: bool) {
     // Until then nothing that names a recipient would be recorded.
-    while !shared.store.withdrawals_loaded() {
-        tokio::time::sleep(LOADED_POLL).await;
+    let loaded = async {
+        while !shared.store.withdrawals_loaded() {
+            tokio::time::sleep(LOADED_POLL).await;
+        }
+    };
+    match has_database {
+        false => loaded.await,
+        true => {
+            let why = "waiting for PostgreSQL, which knows who has withdrawn";
+            shared.readiness.waits_for(why.to_owned());
+            if tokio::time::timeout(LOADED_PATIENCE, loaded).await.is_err() {
+                tracing::warn!(
+                    "PostgreSQL has not said who has withdrawn: until it does, nothing is recorded of readers who are named"
+                );
+            }
+        }
     }
     let mut applied = shared.live.applied();
     loop {

@@ -180,7 +180,7 @@ pub(super) fn decode(bytes: &[u8], domain: KeyHash) -> Vec<(u32, HourCounts)> {
 }
 
 /// Hours since 1970; what is before counts as then.
-fn hour_of(ms: i64) -> u32 {
+pub(crate) fn hour_of(ms: i64) -> u32 {
     u32::try_from(ms / HOUR_MS).unwrap_or(0)
 }
 

@@ -25,7 +25,7 @@ pub struct Cursor(pub String);
 
 /// What a cursor goes through, and its format's version: its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listed {
+pub(crate) enum Listed {
     /// Events, oldest first.
     Events = 1,
     /// Message records, newest first.
@@ -34,18 +34,18 @@ pub(super) enum Listed {
 
 /// What a cursor says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Position {
+pub(crate) struct Position {
     /// Everything up to this number was seen.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// The segment of that record; 0 where it is not known.
-    pub(super) segment: u64,
+    pub(crate) segment: u64,
     /// Its place there.
-    pub(super) at: u32,
+    pub(crate) at: u32,
 }
 
 impl Cursor {
     /// The cursor of a place.
-    pub(super) fn new(key: &hmac::Key, listed: Listed, position: Position) -> Self {
+    pub(crate) fn new(key: &hmac::Key, listed: Listed, position: Position) -> Self {
         let Position { seq, segment, at } = position;
         let mut bytes = vec![listed as u8];
         bytes.extend_from_slice(&seq.to_be_bytes());
@@ -71,7 +71,8 @@ impl Cursor {
         Ok(position)
     }
 
-    fn decode(&self, key: &hmac::Key, listed: Listed) -> Option<Position> {
+    /// The place it says, where it is one of ours.
+    pub(crate) fn decode(&self, key: &hmac::Key, listed: Listed) -> Option<Position> {
         let bytes = BASE64URL_NOPAD.decode(self.0.as_bytes()).ok()?;
         let (said, mark) = bytes.split_at_checked(SAID_BYTES)?;
         let ours = mark == &hmac::sign(key, said).as_ref()[..MARK_BYTES];

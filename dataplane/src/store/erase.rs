@@ -54,6 +54,9 @@ pub enum EraseError {
     /// The disk refused something.
     #[error("the store cannot be rewritten: {0}")]
     Disk(#[from] io::Error),
+    /// The database refused something, or did not answer.
+    #[error("the database cannot be rewritten: {0}")]
+    Database(#[from] crate::postgres::Fault),
 }
 
 /// Whose records go.
@@ -81,6 +84,23 @@ pub(super) fn erase(
         }
     }
     closed.empty_unreadable(whom.recipient.as_str().as_bytes())?;
+    closed.finish()?;
+    Ok(removed)
+}
+
+/// Takes records out of a journal without an index; of files that cannot be read
+/// nobody knows.
+pub(crate) fn erase_where(
+    journal: &Journal,
+    goes: impl Fn(FrameHead, &[u8]) -> bool,
+) -> io::Result<Removed> {
+    let closed = journal.closed()?;
+    let mut removed = Removed::default();
+    for part in closed.parts() {
+        if !part.is_headless() && closed.any(part, FRAMES_START, &goes)? {
+            removed += closed.rewrite(part, |head, payload| !goes(head, payload))?;
+        }
+    }
     closed.finish()?;
     Ok(removed)
 }

@@ -51,7 +51,7 @@ impl EventFilter {
     }
 
     /// Whether an event is asked for, by all but its tags: it gets them later.
-    pub(super) fn takes_but_for_tags(&self, event: &Event) -> bool {
+    pub(crate) fn takes_but_for_tags(&self, event: &Event) -> bool {
         // Destructured, so that a new filter is not forgotten.
         let Self {
             kind,
@@ -75,13 +75,13 @@ impl EventFilter {
     }
 
     /// Whether an event with these tags is asked for, by them alone.
-    pub(super) fn takes_tags(&self, tags: &BTreeMap<String, String>) -> bool {
+    pub(crate) fn takes_tags(&self, tags: &BTreeMap<String, String>) -> bool {
         has_tags(tags, &self.tags)
     }
 }
 
 /// Whether all of the wanted tags are there.
-pub(super) fn has_tags(tags: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
+pub(crate) fn has_tags(tags: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
     wanted
         .iter()
         .all(|(key, value)| tags.get(key) == Some(value))

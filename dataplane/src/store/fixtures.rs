@@ -85,7 +85,7 @@ pub(crate) fn unsettled(event: Event) -> Unsettled {
 /// Waits until the index has a run of every segment that is no longer written.
 pub(crate) fn wait_for_index(store: &Store) {
     let reader = || store.inner.journal.reader();
-    while !store.inner.index.is_caught_up(&reader()) {
+    while !store.inner.here().index.is_caught_up(&reader()) {
         std::thread::yield_now();
     }
 }

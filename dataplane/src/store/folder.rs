@@ -9,6 +9,7 @@
 //! deliveries/         how far each event sink is
 //! withdrawals/        who has withdrawn, as keyed hashes
 //! withdrawals.count   how many have, sealed with the key
+//! replica             where the journals are shipped to PostgreSQL: by whom
 //! ```
 //!
 //! The key belongs to the folder and not to the keyring, because it must never
@@ -23,11 +24,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::{hmac, rand};
+use uuid::Uuid;
 
 use super::withdrawals;
 
 /// Bytes of the folder's key.
 const KEY_BYTES: usize = 32;
+/// The key's file.
+const KEY: &str = "key";
+/// The file that names who ships.
+const REPLICA: &str = "replica";
 /// Mode of a data folder that we make.
 const DIR_MODE: u32 = 0o700;
 
@@ -61,12 +67,18 @@ pub enum OpenError {
     /// Its key is damaged, or missing although withdrawals were made under it.
     #[error("{} is missing or damaged: restore it, or the withdrawals beside it cannot be honoured", .0.display())]
     Key(PathBuf),
+    /// It is the spool of a database, with which it is to be used.
+    #[error("data folder {} is a spool of PostgreSQL, where its events and withdrawals are: give --postgres, or --data-dir of another folder", .0.display())]
+    Spool(PathBuf),
+    /// What ships to the database does not start.
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::StartError),
 }
 
 /// A data folder that is ours until this is dropped.
-pub(super) struct Folder {
-    pub(super) dir: PathBuf,
-    pub(super) key: hmac::Key,
+pub(crate) struct Folder {
+    pub(crate) dir: PathBuf,
+    pub(crate) key: hmac::Key,
     _lock: File,
 }
 
@@ -98,6 +110,35 @@ impl Folder {
             _lock: lock,
         })
     }
+
+    /// Whether its journals are shipped to a database, or were.
+    pub(crate) fn is_spool(&self) -> bool {
+        self.dir.join(REPLICA).exists()
+    }
+
+    /// Under which name its journals are shipped; made the first time.
+    pub(crate) fn replica(&self) -> io::Result<Uuid> {
+        let said = fs::read_to_string(self.dir.join(REPLICA));
+        let known = match said {
+            Ok(said) => said.trim().parse().ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        // A damaged one is as good as none: what was shipped is known by its ids.
+        known.map_or_else(|| self.new_replica(), Ok)
+    }
+
+    /// Gives it another name: what is in it is shipped from its beginning.
+    pub(crate) fn new_replica(&self) -> io::Result<Uuid> {
+        let replica = Uuid::new_v4();
+        put(&self.dir, REPLICA, format!("{replica}\n").as_bytes())?;
+        Ok(replica)
+    }
+
+    /// The bytes of its key.
+    pub(crate) fn key_bytes(&self) -> io::Result<Vec<u8>> {
+        fs::read(self.dir.join(KEY))
+    }
 }
 
 /// Locks, with some patience: what held it may have ended a moment ago, and the
@@ -117,7 +158,7 @@ fn try_lock(lock: &File) -> Result<(), TryLockError> {
 /// The key of a folder that may be in use; none where its bytes are no key.
 pub(super) fn peek_key(dir: &Path) -> io::Result<Option<hmac::Key>> {
     let mut bytes = Vec::with_capacity(KEY_BYTES);
-    let file = File::open(dir.join("key"))?;
+    let file = File::open(dir.join(KEY))?;
     // One more byte than it should have shows that it is another file.
     let read = file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes)?;
     Ok((read == KEY_BYTES).then(|| hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
@@ -125,7 +166,7 @@ pub(super) fn peek_key(dir: &Path) -> io::Result<Option<hmac::Key>> {
 
 /// Reads the key; makes it in a folder without withdrawals.
 fn read_key(dir: &Path) -> Result<hmac::Key, OpenError> {
-    let path = dir.join("key");
+    let path = dir.join(KEY);
     match peek_key(dir) {
         Ok(Some(key)) => Ok(key),
         Ok(None) => Err(OpenError::Key(path)),
@@ -146,18 +187,23 @@ fn read_key(dir: &Path) -> Result<hmac::Key, OpenError> {
     }
 }
 
-/// Writes a new key beside its place and moves it there when it is on the
-/// disk, so that half a key is never found.
+/// Makes a new key.
 fn make_key(dir: &Path) -> io::Result<hmac::Key> {
     let mut bytes = [0; KEY_BYTES];
     rand::fill(&mut bytes).map_err(|_| io::Error::other("no random bytes"))?;
-    let draft = dir.join("key.new");
-    let mut file = private().create(true).truncate(true).open(&draft)?;
-    file.write_all(&bytes)?;
-    file.sync_all()?;
-    fs::rename(&draft, dir.join("key"))?;
-    File::open(dir)?.sync_all()?;
+    put(dir, KEY, &bytes)?;
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+}
+
+/// Writes a small file beside its place and moves it there when it is on the
+/// disk, so that half of one is never found.
+fn put(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let draft = dir.join(format!("{name}.new"));
+    let mut file = private().create(true).truncate(true).open(&draft)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&draft, dir.join(name))?;
+    File::open(dir)?.sync_all()
 }
 
 fn private() -> OpenOptions {

@@ -107,7 +107,8 @@ impl Wanted<'_> {
     }
 }
 
-fn complete(event: &mut Event, message: &MessageRecord) {
+/// Adds to an event what its message record says.
+pub(crate) fn complete(event: &mut Event, message: &MessageRecord) {
     if event.tags.is_empty() {
         event.tags.clone_from(&message.tags);
     }

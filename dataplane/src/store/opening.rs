@@ -13,8 +13,9 @@ use super::journal::{Journal, JournalMetrics, Limits, Missing, Opened};
 use super::repeats::Repeats;
 use super::settle::{self, Judging, RealClock, Settle};
 use super::withdrawals::Withdrawals;
-use super::{HITS, Inner, JOURNAL, Settings, Store};
+use super::{Behind, HITS, Here, Inner, JOURNAL, Settings, Store};
 use crate::metrics::Metrics;
+use crate::postgres::Postgres;
 
 /// Most stretches of missing records that a start tells of each journal; `journal
 /// check` tells all.
@@ -24,9 +25,12 @@ impl Store {
     /// Opens the data folder: locks it, puts what was being written when the
     /// last process ended in order, and starts recording.
     pub fn open(settings: Settings, metrics: Arc<Metrics>) -> Result<Self, OpenError> {
-        let limits = Limits {
-            total_bytes: settings.journal_max_bytes.unwrap_or(u64::MAX),
-            ..Limits::default()
+        let limits = match &settings.postgres {
+            Some(postgres) => postgres.limits(),
+            None => Limits {
+                total_bytes: settings.journal_max_bytes.unwrap_or(u64::MAX),
+                ..Limits::default()
+            },
         };
         Self::open_with(settings, limits, &metrics)
     }
@@ -48,6 +52,9 @@ impl Store {
         metrics: &Metrics,
     ) -> Result<Self, OpenError> {
         let folder = Arc::new(Folder::open(&settings.data_dir)?);
+        if settings.postgres.is_none() && folder.is_spool() {
+            return Err(OpenError::Spool(settings.data_dir));
+        }
         let not_readable = |source| OpenError::NotReadable {
             dir: settings.data_dir.clone(),
             source,
@@ -61,25 +68,56 @@ impl Store {
         };
         let journal = open(JOURNAL, &metrics.journal).map_err(not_readable)?;
         let hits = open(HITS, &metrics.hits).map_err(not_readable)?;
+        let behind = match &settings.postgres {
+            None => Behind::Here(
+                Here::open(disk, &settings, &folder, (&hits, &journal), metrics)
+                    .map_err(not_readable)?,
+            ),
+            Some(postgres) => Behind::Postgres(Postgres::open(
+                postgres.clone(),
+                (settings.settle, settings.rules.clone()),
+                (&folder, &hits, &journal),
+                metrics,
+            )?),
+        };
+        Ok(Self {
+            hits: hits.hub(),
+            messages: journal.hub(),
+            inner: Arc::new(Inner {
+                behind,
+                hits,
+                journal,
+                folder,
+            }),
+        })
+    }
+}
+
+impl Here {
+    fn open(
+        disk: Arc<dyn Disk>,
+        settings: &Settings,
+        folder: &Arc<Folder>,
+        (hits, journal): (&Arc<Journal>, &Arc<Journal>),
+        metrics: &Metrics,
+    ) -> io::Result<Self> {
         let resumed = settle::resume(&journal.reader(), settle::oldest_ms(&hits.reader()));
         hits.skip_to(resumed.up_to);
         let withdrawals = Withdrawals::open(
-            Arc::clone(&disk),
-            Arc::clone(&folder),
+            disk,
+            Arc::clone(folder),
             of_withdrawals(&metrics.journal),
             metrics.withdrawals_incomplete.clone(),
-        )
-        .map_err(not_readable)?;
-        let read = Arc::downgrade(&journal);
+        )?;
+        let read = Arc::downgrade(journal);
         let index = Index::start(&folder.dir, KeyHasher::new(&folder.key), move || {
             read.upgrade().map(|journal| journal.reader())
-        })
-        .map_err(not_readable)?;
+        })?;
         let index = Arc::new(index);
         let settle = Settle::start(
             settle::Parts {
-                hits: Arc::clone(&hits),
-                journal: Arc::clone(&journal),
+                hits: Arc::clone(hits),
+                journal: Arc::clone(journal),
                 settle: settings.settle,
                 withdrawals: Some(withdrawals.clone()),
                 judging: settings.rules.clone().map(|rules| Judging {
@@ -91,20 +129,12 @@ impl Store {
                 metrics: metrics.settle.clone(),
             },
             resumed,
-        )
-        .map_err(not_readable)?;
+        )?;
         Ok(Self {
-            hits: hits.hub(),
-            messages: journal.hub(),
-            inner: Arc::new(Inner {
-                settle,
-                index,
-                hits,
-                repeats: Repeats::load(KeyHasher::new(&folder.key), &journal),
-                journal,
-                withdrawals,
-                folder,
-            }),
+            settle,
+            index,
+            repeats: Repeats::load(KeyHasher::new(&folder.key), journal),
+            withdrawals,
         })
     }
 }

@@ -35,7 +35,7 @@ use super::disk::{Disk, RealDisk};
 use super::journal::{FRAMES_START, FrameHead, Part};
 use super::list::Sources;
 use super::summary::SummaryQuery;
-use super::{Store, Withdrawn, join, newest, record};
+use super::{Behind, Store, Withdrawn, join, newest, record};
 use crate::deliver::outbox::{Answer, MayGo, Outbox, PAGE_MAX_EVENTS, Page, Wanted};
 use crate::deliver::state::{Place, STATE_VERSION, State};
 
@@ -78,6 +78,13 @@ impl Embedded {
             dir,
             news,
         })
+    }
+
+    fn ask<T>(&self, question: impl FnOnce(Sources<'_>) -> T) -> io::Result<T> {
+        match &self.store.inner.behind {
+            Behind::Here(here) => Ok(self.store.ask(here, question)),
+            Behind::Postgres(_) => Err(io::Error::other("the events are in PostgreSQL")),
+        }
     }
 
     fn path(&self, sink: &Realm) -> PathBuf {
@@ -182,12 +189,12 @@ impl Outbox for Embedded {
     }
 
     fn read(&self, wanted: Wanted) -> Answer<'_, Page> {
-        self.off(move |this| this.store.ask(|sources| read(sources, &wanted)))
+        self.off(move |this| this.ask(|sources| read(sources, &wanted))?)
     }
 
     fn at<'a>(&'a self, places: &'a [Place]) -> Answer<'a, Vec<Event>> {
         let places = places.to_vec();
-        self.off(move |this| this.store.ask(|sources| at(sources, &places)))
+        self.off(move |this| this.ask(|sources| at(sources, &places))?)
     }
 
     fn message<'a>(&'a self, event: &'a Event) -> Answer<'a, Option<MessageRecord>> {
@@ -197,7 +204,7 @@ impl Outbox for Embedded {
             recipient: event.recipient.clone(),
         };
         self.off(move |this| {
-            let found = this.store.ask(|sources| newest::record(sources, &query));
+            let found = this.ask(|sources| newest::record(sources, &query))?;
             found.map_err(io::Error::other)
         })
     }

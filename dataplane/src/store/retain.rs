@@ -39,14 +39,16 @@ use std::time::Duration;
 
 use mailtrail_core::config::{RETENTION_DAYS_DEFAULT, Snapshot};
 
-use super::Store;
 use super::journal::{Closed, FrameHead, Journal, Part, Removed, Segment};
 use super::record;
+use super::{Behind, Store};
 
 /// How often it is looked for what is past its retention.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 /// Wait after the disk refused something.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
+/// Wait for a database that has not answered yet.
+const SOON: Duration = Duration::from_secs(1);
 /// The segment that is written is ended when its oldest record is so old, in
 /// milliseconds: where little happens it would hold years.
 const SEGMENT_MAX_MS: u64 = DAY_MS;
@@ -91,7 +93,8 @@ impl Retention {
         }
     }
 
-    fn ms(&self, domain: &str) -> u64 {
+    /// How long a domain keeps, in milliseconds.
+    pub(crate) fn ms(&self, domain: &str) -> u64 {
         let days = self.days.get(domain).copied();
         u64::from(days.unwrap_or(RETENTION_DAYS_DEFAULT)) * DAY_MS
     }
@@ -101,11 +104,13 @@ impl Retention {
         named.chain([u64::from(RETENTION_DAYS_DEFAULT) * DAY_MS])
     }
 
-    fn shortest_ms(&self) -> u64 {
+    /// The shortest time that any keeps, in milliseconds.
+    pub(crate) fn shortest_ms(&self) -> u64 {
         self.all_ms().min().unwrap_or(0)
     }
 
-    fn longest_ms(&self) -> u64 {
+    /// The longest time that any keeps, in milliseconds.
+    pub(crate) fn longest_ms(&self) -> u64 {
         self.all_ms().max().unwrap_or(u64::MAX)
     }
 
@@ -133,14 +138,22 @@ impl Retaining {
             .spawn(move || {
                 let mut known = Known::default();
                 while !stopped.load(Ordering::SeqCst) {
-                    let purged = purge(
-                        &store.inner.journal,
-                        &retention(),
-                        now_ms(),
-                        &mut known,
-                        &stopped,
-                    );
-                    std::thread::park_timeout(tell(purged));
+                    let (retention, now_ms) = (retention(), now_ms());
+                    let pause = match &store.inner.behind {
+                        Behind::Here(_) => {
+                            let journal = &store.inner.journal;
+                            tell(purge(journal, &retention, now_ms, &mut known, &stopped))
+                        }
+                        Behind::Postgres(postgres) => {
+                            match postgres.retain(&retention, now_ms, &stopped) {
+                                Ok(()) => EVERY,
+                                // Not there yet, as at a start.
+                                Err(_) if !postgres.withdrawals_loaded() => SOON,
+                                Err(_) => RETRY_AFTER,
+                            }
+                        }
+                    };
+                    std::thread::park_timeout(pause);
                 }
             })?;
         Ok(Self {

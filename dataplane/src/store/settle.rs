@@ -73,7 +73,7 @@ use mailtrail_core::id::Realm;
 use super::journal::{Journal, Reader};
 use super::record;
 use settler::Settler;
-use spool::Place;
+pub(crate) use spool::Place;
 
 pub use metrics::SettleMetrics;
 

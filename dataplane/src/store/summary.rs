@@ -127,7 +127,7 @@ pub(super) fn summary(
 
 /// A summary as far as it is made.
 #[derive(Default)]
-struct Summing {
+pub(crate) struct Summing {
     /// How many events, those of test mails too.
     events: usize,
     opens: Hits,
@@ -154,7 +154,7 @@ struct Hits {
 
 impl Summing {
     /// Begins with the links that a record has.
-    fn of(record: Option<&MessageRecord>) -> Self {
+    pub(crate) fn of(record: Option<&MessageRecord>) -> Self {
         let links = record.map(|record| &record.links[..]).unwrap_or_default();
         let link = |of: &RecordedLink| {
             let mut link = Link::new(of.target.to_string());
@@ -201,7 +201,8 @@ impl Summing {
         Ok(true)
     }
 
-    fn add(&mut self, event: &Event) {
+    /// Adds an event of the message.
+    pub(crate) fn add(&mut self, event: &Event) {
         self.events += 1;
         if event.test {
             self.test_hits += 1;
@@ -235,7 +236,12 @@ impl Summing {
         self.readers.len() - 1
     }
 
-    fn finish(mut self, record: Option<MessageRecord>, complete: bool) -> MessageSummary {
+    /// Ends; says whether all events were added.
+    pub(crate) fn finish(
+        mut self,
+        record: Option<MessageRecord>,
+        complete: bool,
+    ) -> MessageSummary {
         let derived = self.readers.iter().filter(|r| r.is_derived_open()).count();
         let more_readers = self.readers.len() > SUMMARY_MAX_READERS;
         self.readers.truncate(SUMMARY_MAX_READERS);

@@ -27,6 +27,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{
     Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
@@ -34,12 +35,13 @@ use std::sync::{
 
 use aws_lc_rs::hmac;
 use mailtrail_core::id::{Realm, Recipient};
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::Withdrawn;
 use super::disk::Disk;
 use super::folder::Folder;
-use super::journal::{Hub, Journal, JournalMetrics, Kept, Limits, Pending};
+use super::journal::{Hub, Journal, JournalMetrics, Kept, Limits, Pending, Reader};
 use super::record;
 use count::{Count, CountFile};
 use load::{Found, load};
@@ -53,12 +55,12 @@ pub(super) const FOLDER: &str = "withdrawals";
 pub(super) const COUNT: &str = "withdrawals.count";
 
 /// Most withdrawals: some 160 MB of memory. Further ones are refused.
-const WITHDRAWALS_MAX: usize = 4_000_000;
+pub(crate) const WITHDRAWALS_MAX: usize = 4_000_000;
 /// Bytes of a hash; among the most that are kept, two are the same with a
 /// chance of 1 in 10^25.
 const HASH_BYTES: usize = 16;
 
-type Hash = [u8; HASH_BYTES];
+pub(crate) type Hash = [u8; HASH_BYTES];
 
 /// The withdrawals of a data folder; cheap to clone.
 #[derive(Clone)]
@@ -225,16 +227,42 @@ impl Held<'_> {
     }
 }
 
+/// What stands on the list for a recipient of a domain.
+pub(crate) fn hash(key: &hmac::Key, realm: &str, recipient: &str) -> Hash {
+    let mut context = hmac::Context::with_key(key);
+    context.update(realm.as_bytes());
+    // Neither holds a control character.
+    context.update(&[0]);
+    context.update(recipient.as_bytes());
+    let mut hash = Hash::default();
+    hash.copy_from_slice(&context.sign().as_ref()[..HASH_BYTES]);
+    hash
+}
+
+/// The withdrawals that a folder holds, to be taken elsewhere; damaged ones are
+/// left out, and counted.
+pub(crate) fn read_all(disk: Arc<dyn Disk>, folder: &Path) -> io::Result<(Vec<Hash>, usize)> {
+    let dir = folder.join(FOLDER);
+    if !super::folder::has_files(&dir) {
+        return Ok((Vec::new(), 0));
+    }
+    let (reader, opened) = Reader::open(disk, &dir, Counter::default())?;
+    let mut hashes = Vec::new();
+    reader.each_after(0, |head, payload| {
+        if head.kind == record::WITHDRAWAL {
+            hashes.extend(Hash::try_from(payload));
+        }
+        std::ops::ControlFlow::Continue(())
+    })?;
+    Ok((
+        hashes,
+        opened.unreadable + usize::try_from(opened.damaged).unwrap_or(usize::MAX),
+    ))
+}
+
 impl Inner {
     fn hash(&self, realm: &Realm, recipient: &Recipient) -> Hash {
-        let mut context = hmac::Context::with_key(&self.folder.key);
-        context.update(realm.as_str().as_bytes());
-        // Neither holds a control character.
-        context.update(&[0]);
-        context.update(recipient.as_str().as_bytes());
-        let mut hash = Hash::default();
-        hash.copy_from_slice(&context.sign().as_ref()[..HASH_BYTES]);
-        hash
+        hash(&self.folder.key, realm.as_str(), recipient.as_str())
     }
 
     fn list_mut(&self) -> RwLockWriteGuard<'_, HashMap<Hash, Option<u64>>> {

@@ -71,7 +71,7 @@ fn expected(events: &[Event]) -> BTreeMap<u32, HourCounts> {
 
 fn caught_up(store: &Store) {
     let reader = store.inner.journal.reader();
-    while !store.inner.index.is_caught_up(&reader) {
+    while !store.inner.here().index.is_caught_up(&reader) {
         std::thread::yield_now();
     }
 }
@@ -140,10 +140,10 @@ fn where_too_much_would_be_read_it_says_so_and_gives_no_half_truth() {
     for n in 0..50 {
         store.append_settled(&nth(n)).wait().expect("kept");
     }
-    store.inner.index.lose();
+    store.inner.here().index.lose();
     let sources = Sources {
         reader: &store.inner.journal.reader(),
-        lookup: &store.inner.index.lookup(),
+        lookup: &store.inner.here().index.lookup(),
         key: &store.inner.folder.key,
         budget: Budget::new(1000),
     };

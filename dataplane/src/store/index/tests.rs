@@ -82,8 +82,8 @@ fn answers_are_the_same_with_the_index_without_it_and_after_it_was_lost() {
     wait_for_index(&store);
     check(&store, &expected);
     let with = list(&store, "shop/links", None);
-    store.inner.index.shared.forget();
-    *store.inner.index.shared.tail() = None;
+    store.inner.here().index.shared.forget();
+    *store.inner.here().index.shared.tail() = None;
     assert_eq!(list(&store, "shop/links", None), with, "tags too");
     drop(store);
     std::fs::remove_dir_all(dir.path().join("index")).expect("removed");

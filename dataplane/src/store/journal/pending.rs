@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
 use super::hub::Hub;
 use super::progress::NotKept;
 
@@ -16,6 +18,8 @@ pub struct Pending(State);
 
 enum State {
     Known(Result<(), NotKept>),
+    /// What is kept elsewhere, and told here.
+    Told(oneshot::Receiver<Result<(), NotKept>>),
     Waiting {
         hub: Arc<Hub>,
         seq: u64,
@@ -34,10 +38,15 @@ impl Pending {
         Self(State::Known(outcome))
     }
 
+    /// One whose outcome somebody tells; that they are gone says it is not kept.
+    pub(crate) fn told(outcome: oneshot::Receiver<Result<(), NotKept>>) -> Self {
+        Self(State::Told(outcome))
+    }
+
     /// The number of the record, while its outcome is not known.
     pub(crate) fn seq(&self) -> Option<u64> {
         match &self.0 {
-            State::Known(_) => None,
+            State::Known(_) | State::Told(_) => None,
             State::Waiting { seq, .. } => Some(*seq),
         }
     }
@@ -83,6 +92,11 @@ impl Pending {
     ) -> Poll<Result<(), NotKept>> {
         let (hub, seq, id) = match &mut self.0 {
             State::Known(outcome) => return Poll::Ready(*outcome),
+            State::Told(told) => {
+                return Pin::new(told)
+                    .poll(context)
+                    .map(|told| told.unwrap_or(Err(NotKept)));
+            }
             State::Waiting { hub, seq, id } => (hub, *seq, id),
         };
         let mut settled = hub.progress.settled();

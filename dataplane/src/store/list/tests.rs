@@ -46,7 +46,7 @@ impl World {
 
     fn wait_for_the_index(&self) {
         let reader = self.store.inner.journal.reader();
-        while !self.store.inner.index.is_caught_up(&reader) {
+        while !self.store.inner.here().index.is_caught_up(&reader) {
             std::thread::yield_now();
         }
     }
@@ -63,7 +63,7 @@ impl World {
             let inner = &self.store.inner;
             let sources = Sources {
                 reader: &inner.journal.reader(),
-                lookup: &inner.index.lookup(),
+                lookup: &inner.here().index.lookup(),
                 key: &inner.folder.key,
                 budget: Budget::new(bytes),
             };

@@ -132,7 +132,7 @@ fn a_mail_whose_record_was_lost_counts_when_it_is_rewritten() {
 fn what_is_held_no_more_is_asked_of_the_index() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(dir.path());
-    let (journal, index) = (&store.inner.journal, &store.inner.index);
+    let (journal, index) = (&store.inner.journal, &store.inner.here().index);
     let repeats = Repeats::load_bounded(index.hasher(), journal, 4);
     let append = |id: &str| {
         let (mail, mut told) = (rewrite(id, None, 5), None);

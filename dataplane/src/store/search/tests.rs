@@ -34,7 +34,7 @@ fn all(store: &Store, asked: &MessageQuery, bytes: u64) -> (Vec<MessageRecord>, 
     loop {
         let sources = Sources {
             reader: &store.inner.journal.reader(),
-            lookup: &store.inner.index.lookup(),
+            lookup: &store.inner.here().index.lookup(),
             key: &store.inner.folder.key,
             budget: Budget::new(bytes),
         };
@@ -115,7 +115,7 @@ fn messages_are_found_newest_first_with_and_without_the_index() {
     };
     check();
     let reader = store.inner.journal.reader();
-    while !store.inner.index.is_caught_up(&reader) {
+    while !store.inner.here().index.is_caught_up(&reader) {
         std::thread::yield_now();
     }
     check();

@@ -70,7 +70,7 @@ impl SettleMetrics {
         metrics
     }
 
-    pub(super) fn count(&self, verdict: Verdict) {
+    pub(crate) fn count(&self, verdict: Verdict) {
         let known = Verdict::NAMES
             .iter()
             .position(|(_, known)| *known == verdict);

@@ -7,9 +7,9 @@ use crate::store::journal::{FRAMES_START, FrameHead, Reader};
 
 /// A place among the hits: everything up to it was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// The last number that was read.
-    pub(super) seq: u64,
+    pub(crate) seq: u64,
     /// Where that was; the salt is another one after the segment was
     /// rewritten.
     segment: u64,
@@ -18,9 +18,17 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Behind this number, wherever that is.
+    pub(crate) fn behind(seq: u64) -> Self {
+        Self {
+            seq,
+            ..Self::default()
+        }
+    }
+
     /// Gives each record behind this place, in order, and moves over those for
     /// which it is told to go on.
-    pub(super) fn each(
+    pub(crate) fn each(
         &mut self,
         reader: &Reader,
         mut each: impl FnMut(FrameHead, &[u8]) -> ControlFlow<()>,

@@ -173,7 +173,7 @@ fn the_last_rewrite_says_links_and_names_and_a_reader_narrows() {
     keep(&store, &[hit("ada", 2, Verdict::Human, 3)]);
     check();
     let reader = store.inner.journal.reader();
-    while !store.inner.index.is_caught_up(&reader) {
+    while !store.inner.here().index.is_caught_up(&reader) {
         std::thread::yield_now();
     }
     check();

@@ -1,0 +1,131 @@
+//! One connection: made within a bounded time, with bounds on what it waits
+//! for, ended when dropped.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::Client;
+
+use super::address::Address;
+use super::fault::Fault;
+
+/// Longest time to connect, over all addresses of a name.
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+/// What a session may wait for, and how long. A transaction whose client has
+/// gone silent is ended by the server, with its locks. What is committed is on
+/// its disk, whatever its default: the spool is removed after that.
+const SESSION: &str = "SET lock_timeout = '5s'; SET statement_timeout = '30s';
+    SET idle_in_transaction_session_timeout = '20s'; SET timezone = 'UTC';
+    SET client_min_messages = 'warning'; SET synchronous_commit = 'on'";
+/// Most connections that answer questions at once.
+const ASKING_MAX: usize = 4;
+
+/// A connection.
+pub(super) struct Link {
+    client: Client,
+    driving: JoinHandle<()>,
+}
+
+/// Connections that answer questions, made when needed.
+pub(super) struct Pool {
+    address: Arc<Address>,
+    places: Semaphore,
+    spare: std::sync::Mutex<Vec<Link>>,
+}
+
+/// A connection of the pool for one question; not given back unless it is said
+/// to be sound.
+pub(super) struct Lent<'a> {
+    pub(super) link: Link,
+    pool: &'a Pool,
+    _place: SemaphorePermit<'a>,
+}
+
+impl Link {
+    /// Connects.
+    pub(super) async fn open(address: &Address) -> Result<Self, Fault> {
+        let config = address.with_password()?;
+        let connecting = config.connect(address.tls());
+        let (client, connection) = timeout(CONNECT_MAX, connecting).await??;
+        let driving = tokio::spawn(async move {
+            // Whoever waits for an answer is told that it ended.
+            let _ = connection.await;
+        });
+        let link = Self { client, driving };
+        timeout(CONNECT_MAX, link.client.batch_execute(SESSION)).await??;
+        Ok(link)
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.driving.abort();
+    }
+}
+
+impl Deref for Link {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl DerefMut for Link {
+    fn deref_mut(&mut self) -> &mut Client {
+        &mut self.client
+    }
+}
+
+impl Pool {
+    pub(super) fn new(address: Arc<Address>) -> Self {
+        Self {
+            address,
+            places: Semaphore::new(ASKING_MAX),
+            spare: std::sync::Mutex::default(),
+        }
+    }
+
+    /// A connection, once one of a few is free.
+    pub(super) async fn lend(&self) -> Result<Lent<'_>, Fault> {
+        let place = self.places.acquire().await;
+        let place = place.map_err(|_| Fault::Away("the program ends".to_owned()))?;
+        let spare = loop {
+            match self.spare().pop() {
+                Some(link) if link.is_closed() => {}
+                spare => break spare,
+            }
+        };
+        let link = match spare {
+            Some(link) => link,
+            None => Link::open(&self.address).await?,
+        };
+        Ok(Lent {
+            link,
+            pool: self,
+            _place: place,
+        })
+    }
+
+    /// Ends those that nobody uses: the server may have ended them, unsaid.
+    pub(super) fn renew(&self) {
+        self.spare().clear();
+    }
+
+    fn spare(&self) -> std::sync::MutexGuard<'_, Vec<Link>> {
+        // Nothing under it panics in the middle.
+        let spare = self.spare.lock();
+        spare.unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Lent<'_> {
+    /// It answered as it should: others may use it.
+    pub(super) fn give_back(self) {
+        self.pool.spare().push(self.link);
+    }
+}

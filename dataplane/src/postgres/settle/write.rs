@@ -1,0 +1,243 @@
+//! Judged hits become events, in one transaction: each once, in their order,
+//! with the next numbers.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use mailtrail_core::event::{Event, EventKind};
+use tokio_postgres::{Client, Transaction};
+use uuid::Uuid;
+
+use super::judge::Judged;
+use crate::postgres::Shared;
+use crate::postgres::copy::Rows;
+use crate::postgres::event_row;
+use crate::postgres::fault::Fault;
+use crate::postgres::rows::keyed;
+use crate::postgres::schema::READERS_LOCK;
+use crate::postgres::ship::copy;
+use crate::store::{HourCounts, hour_of};
+
+/// Writes what is judged.
+pub(super) async fn write(
+    client: &mut Client,
+    shared: &Shared,
+    mut judged: Vec<Judged>,
+) -> Result<(), Fault> {
+    let change = client.transaction().await?;
+    change
+        .execute("SELECT pg_advisory_xact_lock_shared($1)", &[&READERS_LOCK])
+        .await?;
+    let before = judged.len();
+    take_hits(&change, &mut judged).await?;
+    withhold(&change, shared, &mut judged).await?;
+    let withheld = before - judged.len();
+    find_firsts(&change, shared, &mut judged).await?;
+    let first_number = numbers(&change, judged.len()).await?;
+    let mut rows = Rows::new();
+    for (judged, number) in judged.iter().zip(first_number..) {
+        event_row::put(&mut rows, &judged.event, judged.mail_sent, number);
+    }
+    copy(&change, event_row::COPY, rows.finish()).await?;
+    let events = judged.iter().map(|judged| &judged.event);
+    add_counts(&change, &counts_of(events), Sign::Plus).await?;
+    change.commit().await?;
+    let metrics = &shared.settle_metrics;
+    metrics.withheld.inc_by(withheld as u64);
+    for judged in &judged {
+        metrics.count(judged.event.client.verdict);
+    }
+    Ok(())
+}
+
+/// Takes the rows of hits away; whose is gone was erased, and those that are
+/// events already came a second time.
+async fn take_hits(change: &Transaction<'_>, judged: &mut Vec<Judged>) -> Result<(), Fault> {
+    let ids: Vec<_> = judged.iter().map(|judged| judged.event.id).collect();
+    let taken = change
+        .query(
+            "DELETE FROM mailtrail.hits WHERE id = ANY($1) RETURNING id",
+            &[&ids],
+        )
+        .await?;
+    let taken: Result<HashSet<Uuid>, _> = taken.iter().map(|row| row.try_get(0)).collect();
+    let mut taken = taken?;
+    let known = change
+        .query(
+            "SELECT id FROM mailtrail.events WHERE id = ANY($1)",
+            &[&ids],
+        )
+        .await?;
+    for row in known {
+        taken.remove(&row.try_get::<_, Uuid>(0)?);
+    }
+    judged.retain(|judged| taken.contains(&judged.event.id));
+    Ok(())
+}
+
+/// Leaves out whose reader has withdrawn since.
+async fn withhold(
+    change: &Transaction<'_>,
+    shared: &Shared,
+    judged: &mut Vec<Judged>,
+) -> Result<(), Fault> {
+    let who = |event: &Event| {
+        let recipient = event.recipient.as_ref()?;
+        shared.list.who(event.domain.as_str(), recipient.as_str())
+    };
+    let open = judged.iter().filter(|judged| !judged.is_final);
+    let whos: HashSet<_> = open.filter_map(|judged| who(&judged.event)).collect();
+    let whos: Vec<_> = whos.into_iter().collect();
+    let listed = change
+        .query(
+            "SELECT who FROM mailtrail.withdrawals WHERE who = ANY($1)",
+            &[&whos],
+        )
+        .await?;
+    let listed: Result<HashSet<Uuid>, _> = listed.iter().map(|row| row.try_get(0)).collect();
+    let listed = listed?;
+    if !listed.is_empty() {
+        judged.retain(|judged| {
+            judged.is_final || who(&judged.event).is_none_or(|who| !listed.contains(&who))
+        });
+    }
+    Ok(())
+}
+
+/// Finds out which are the first by a person of their message, reader, type and
+/// position.
+async fn find_firsts(
+    change: &Transaction<'_>,
+    shared: &Shared,
+    judged: &mut [Judged],
+) -> Result<(), Fault> {
+    let key = shared.list.key().ok_or(Fault::Slow)?;
+    // The first of each in this batch.
+    let mut asked = BTreeMap::new();
+    for (at, judged) in judged.iter_mut().enumerate() {
+        let event = &mut judged.event;
+        let said = judged.is_final && event.first;
+        let by_person = event.client.verdict.is_person() && !event.test && !judged.is_final;
+        event.first = said;
+        if said || by_person {
+            asked.entry(first_key(key, event)).or_insert(at);
+        }
+    }
+    let keys: Vec<_> = asked.keys().copied().collect();
+    let events: Vec<_> = asked.values().map(|at| judged[*at].event.id).collect();
+    let new = change
+        .query(
+            "INSERT INTO mailtrail.firsts (key, event)
+             SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS new (key, event)
+             ON CONFLICT DO NOTHING RETURNING key",
+            &[&keys, &events],
+        )
+        .await?;
+    for row in new {
+        if let Some(at) = asked.get(&row.try_get::<_, Uuid>(0)?) {
+            judged[*at].event.first = true;
+        }
+    }
+    Ok(())
+}
+
+fn first_key(key: &aws_lc_rs::hmac::Key, event: &Event) -> Uuid {
+    let kind: &[u8] = match event.kind {
+        EventKind::Opened => b"opened",
+        EventKind::Clicked => b"clicked",
+    };
+    let position = event.link.as_ref().map_or(0, |link| link.position.0);
+    let position = position.to_string();
+    let parts = [event.domain.as_str(), event.message_id.as_str(), &position];
+    let recipient = event.recipient.as_ref().map(|recipient| recipient.as_str());
+    keyed(key, kind, &parts, recipient)
+}
+
+/// Takes so many numbers; gives the first. The row is held until the events are
+/// committed, so nobody else takes later ones before.
+async fn numbers(change: &Transaction<'_>, count: usize) -> Result<i64, Fault> {
+    let row = change
+        .query_one(
+            "UPDATE mailtrail.settling SET number = number + $1 RETURNING number",
+            &[&(count as i64)],
+        )
+        .await?;
+    Ok(row.try_get::<_, i64>(0)? - count as i64 + 1)
+}
+
+// === Counting ===
+
+/// Whether events come or go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::postgres) enum Sign {
+    Plus,
+    Minus,
+}
+
+/// What happened in the hours of some domains.
+pub(in crate::postgres) type Counts = BTreeMap<(String, u32), HourCounts>;
+
+/// Counts events.
+pub(in crate::postgres) fn counts_of<'a>(events: impl Iterator<Item = &'a Event>) -> Counts {
+    // Most of a batch is of one domain and hour.
+    let mut counts: HashMap<(&str, u32), HourCounts> = HashMap::new();
+    for event in events.filter(|event| !event.test) {
+        let hour = hour_of(event.time.as_millisecond());
+        let hour = counts.entry((event.domain.as_str(), hour)).or_default();
+        let hits = match event.kind {
+            EventKind::Opened => &mut hour.opened,
+            EventKind::Clicked => &mut hour.clicked,
+        };
+        hits.count(event.client.verdict, event.first);
+    }
+    let owned = |((domain, hour), counts): ((&str, u32), _)| ((domain.to_owned(), hour), counts);
+    counts.into_iter().map(owned).collect()
+}
+
+/// Adds to the counts of hits, or takes from them.
+pub(in crate::postgres) async fn add_counts(
+    change: &Transaction<'_>,
+    counts: &Counts,
+    sign: Sign,
+) -> Result<(), Fault> {
+    if counts.is_empty() {
+        return Ok(());
+    }
+    let domains: Vec<_> = counts.keys().map(|(domain, _)| domain.as_str()).collect();
+    let hours: Vec<_> = counts.keys().map(|(_, hour)| *hour as i32).collect();
+    let column = |of: fn(&HourCounts) -> u64| -> Vec<i64> {
+        let signed = |counts| match sign {
+            Sign::Plus => of(counts) as i64,
+            Sign::Minus => -(of(counts) as i64),
+        };
+        counts.values().map(signed).collect()
+    };
+    change
+        .execute(
+            "INSERT INTO mailtrail.hit_counts AS c
+             SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
+               $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
+             ON CONFLICT (domain, hour) DO UPDATE SET
+               opened_people = c.opened_people + excluded.opened_people,
+               opened_machines = c.opened_machines + excluded.opened_machines,
+               opened_unknown = c.opened_unknown + excluded.opened_unknown,
+               opened_first = c.opened_first + excluded.opened_first,
+               clicked_people = c.clicked_people + excluded.clicked_people,
+               clicked_machines = c.clicked_machines + excluded.clicked_machines,
+               clicked_unknown = c.clicked_unknown + excluded.clicked_unknown,
+               clicked_first = c.clicked_first + excluded.clicked_first",
+            &[
+                &domains,
+                &hours,
+                &column(|counts| counts.opened.people),
+                &column(|counts| counts.opened.machines),
+                &column(|counts| counts.opened.unknown),
+                &column(|counts| counts.opened.first),
+                &column(|counts| counts.clicked.people),
+                &column(|counts| counts.clicked.machines),
+                &column(|counts| counts.clicked.unknown),
+                &column(|counts| counts.clicked.first),
+            ],
+        )
+        .await?;
+    Ok(())
+}

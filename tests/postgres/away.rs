@@ -1,0 +1,162 @@
+//! The database is away: readers notice nothing, and what waits goes there when
+//! it is back.
+
+use std::thread;
+use std::time::Duration;
+
+use mailtrail_tests::{Postgres, Program, follow};
+
+use crate::load::{assert_all_there_once, click_until, links};
+use crate::world::{DOMAIN, Replica, click, mail, metric, until_shipped};
+
+/// A round of clicks, and what was answered.
+fn clicks(program: &Program, round: usize) -> Vec<String> {
+    let urls = links(program, round);
+    click_until(program.public(), &urls, Duration::from_millis(700), || ())
+}
+
+#[test]
+fn away_under_load_and_back_nothing_is_lost_and_nothing_comes_twice() {
+    let server = Postgres::start();
+    let database = server.database();
+    let program = Replica::first(&database).start();
+    let mut answered = clicks(&program, 0);
+    for round in 1..4 {
+        let urls = links(&program, round);
+        answered.extend(click_until(
+            program.public(),
+            &urls,
+            Duration::from_millis(300),
+            || server.crash(),
+        ));
+        program.until("it says so", |program| {
+            program.log().contains("records stay in the data folder")
+        });
+        answered.extend(clicks(&program, 10 + round));
+        assert!(metric(&program, "mailtrail_postgres_lag_records") > 0.0);
+        assert_eq!(metric(&program, "mailtrail_postgres_connected"), 0.0);
+        server.restart();
+        until_shipped(&program);
+    }
+    assert_all_there_once(&program, &answered);
+    assert!(program.log().contains("shipping goes on"));
+    assert_eq!(metric(&program, "mailtrail_events_not_kept_total"), 0.0);
+}
+
+#[test]
+fn a_server_that_stands_still_holds_up_no_reader() {
+    let server = Postgres::start();
+    let database = server.database();
+    let program = Replica::first(&database).start();
+    let mut answered = clicks(&program, 0);
+    server.signal_all("STOP");
+    // Half of the links were made before, half are made meanwhile.
+    answered.extend(clicks(&program, 1));
+    thread::sleep(Duration::from_secs(2));
+    server.signal_all("CONT");
+    assert_all_there_once(&program, &answered);
+}
+
+#[test]
+fn connections_that_are_cut_and_a_database_that_is_read_only_are_waited_for() {
+    let server = Postgres::start();
+    let database = server.database();
+    let program = Replica::first(&database).start();
+    let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'mailtrail'";
+    let urls = links(&program, 0);
+    let mut answered = thread::scope(|scope| {
+        let cutting = scope.spawn(|| {
+            for _ in 0..10 {
+                database.sql(cut);
+                thread::sleep(Duration::from_millis(80));
+            }
+        });
+        let answered = click_until(program.public(), &urls, Duration::from_secs(1), || ());
+        cutting.join().expect("cut");
+        answered
+    });
+    database.sql("ALTER SYSTEM SET default_transaction_read_only = on");
+    database.sql("SELECT pg_reload_conf()");
+    database.sql(cut);
+    answered.extend(clicks(&program, 1));
+    program.until("it waits", |program| {
+        metric(program, "mailtrail_postgres_connected") == 0.0
+    });
+    database.sql(
+        "SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only",
+    );
+    database.sql("SELECT pg_reload_conf()");
+    assert_all_there_once(&program, &answered);
+}
+
+#[test]
+fn at_its_bound_the_spool_drops_what_comes_counts_it_and_goes_on_afterwards() {
+    let server = Postgres::start();
+    let database = server.database();
+    let program = Replica::first(&database)
+        .with("--spool-max", "1MiB")
+        .start();
+    let urls = mail(&program, "m-1", Some("ada"), 1);
+    click(&program, &urls[0]);
+    program.events_once_settled(DOMAIN, 1);
+    server.crash();
+    let mut clicks = 1;
+    let not_kept = |program: &Program| metric(program, "mailtrail_events_not_kept_total") as usize;
+    while not_kept(&program) < 100 {
+        click_often(&program, &urls[0], 500);
+        clicks += 500;
+        assert!(clicks < 50_000, "the spool has no bound");
+    }
+    let bytes = metric(&program, "mailtrail_postgres_spool_bytes");
+    assert!((400_000.0..1_048_576.0).contains(&bytes), "{bytes}");
+    program.until("it says so", |program| {
+        program.log().contains("--spool-max")
+    });
+    server.restart();
+    until_shipped(&program);
+    program.until("recording goes on", |program| {
+        let before = not_kept(program);
+        click(program, &urls[0]);
+        clicks += 1;
+        not_kept(program) == before
+    });
+    program.until("each click is listed, or counted as dropped", |program| {
+        program.events(DOMAIN).len() + not_kept(program) == clicks
+    });
+}
+
+/// Clicks so often, with some readers at once.
+fn click_often(program: &Program, url: &str, times: usize) {
+    const READERS: usize = 10;
+    let public = program.public();
+    thread::scope(|scope| {
+        for _ in 0..READERS {
+            scope.spawn(|| {
+                for _ in 0..times / READERS {
+                    assert_eq!(follow(public, url).expect("an answer").status, 302);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_start_without_the_database_leads_home_and_records_nobody_who_is_named() {
+    let server = Postgres::start();
+    let database = server.database();
+    let replica = Replica::first(&database);
+    let program = replica.start();
+    let named = mail(&program, "m-1", Some("ada"), 1);
+    let unnamed = mail(&program, "m-2", None, 1);
+    assert!(program.stop().success());
+    server.crash();
+    let program = replica.start();
+    click(&program, &named[0]);
+    click(&program, &unnamed[0]);
+    server.restart();
+    until_shipped(&program);
+    let events = program.events_once_settled(DOMAIN, 1);
+    assert_eq!(events[0]["recipient"], serde_json::Value::Null);
+    click(&program, &named[0]);
+    assert_eq!(program.events_once_settled(DOMAIN, 2).len(), 2);
+}

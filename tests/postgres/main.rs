@@ -1,0 +1,14 @@
+//! The data plane with a real PostgreSQL: a file per promise.
+
+mod away;
+mod cursors;
+#[path = "../it/load.rs"]
+mod load;
+mod retained;
+mod rights;
+mod same;
+mod settled;
+mod shipped;
+mod started;
+mod turns;
+mod world;

@@ -1,0 +1,106 @@
+//! Replicas of a data plane on one database, and mails.
+
+use std::path::Path;
+
+use mailtrail_tests::{Database, Flags, Program, root};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The domain of the example manifests.
+pub(crate) const DOMAIN: &str = "demo/links";
+
+/// A data folder, and how to start a replica with it.
+pub(crate) struct Replica {
+    pub(crate) folder: TempDir,
+    pub(crate) flags: Flags,
+}
+
+impl Replica {
+    /// With a keyring of its own.
+    pub(crate) fn first(database: &Database<'_>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let flags = database.behind(Flags::new(root().join("examples/manifests"), folder.path()));
+        Self { folder, flags }
+    }
+
+    /// With another's keyring, once that was started.
+    pub(crate) fn beside(&self, database: &Database<'_>) -> Self {
+        let other = Self::first(database);
+        let keyring = self.folder.path().join("keyring.json");
+        Self {
+            flags: other.flags.with("--keyring", keyring.to_string_lossy()),
+            folder: other.folder,
+        }
+    }
+
+    pub(crate) fn with(mut self, flag: &str, value: &str) -> Self {
+        self.flags = self.flags.with(flag, value);
+        self
+    }
+
+    pub(crate) fn start(&self) -> Program {
+        self.flags.start()
+    }
+}
+
+/// Rewrites a mail with so many links; gives their URLs, then the pixel's.
+pub(crate) fn mail(program: &Program, id: &str, to: Option<&str>, links: usize) -> Vec<String> {
+    let anchor = |n| format!("<a href=\"https://shop.example/{n}\">{n}</a>");
+    let html: String = (0..links).map(anchor).collect();
+    let mail = json!({
+        "domain": DOMAIN, "message_id": id, "recipient": to, "tags": {"kind": "news"},
+        "html": format!("<p>{html}</p>"),
+    });
+    let report = program.rewrite(&mail)["report"].clone();
+    let text = |url: &Value| url.as_str().expect("a URL").to_owned();
+    let tracked = report["links"].as_array().expect("links").iter();
+    let mut urls: Vec<_> = tracked.map(|link| text(&link["url"])).collect();
+    urls.push(text(&report["pixel"]["url"]));
+    urls
+}
+
+/// Follows a link, which leads home.
+pub(crate) fn click(program: &Program, url: &str) {
+    assert_eq!(program.follow(url).status, 302);
+}
+
+/// The value of a metric of one line.
+pub(crate) fn metric(program: &Program, name: &str) -> f64 {
+    let text = program.get(program.admin(), "/metrics").text();
+    let lines = text.lines();
+    let mut values = lines.filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = values
+        .next()
+        .unwrap_or_else(|| panic!("{name} is not told"));
+    value.parse().expect("a number")
+}
+
+/// Waits until all that a replica has kept is in the database.
+pub(crate) fn until_shipped(program: &Program) {
+    program.until("all is shipped", |program| {
+        metric(program, "mailtrail_postgres_connected") == 1.0
+            && metric(program, "mailtrail_postgres_lag_records") == 0.0
+    });
+}
+
+/// All bytes of the files below a folder.
+pub(crate) fn bytes_below(folder: &Path) -> Vec<u8> {
+    let mut all = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.extend(bytes_below(&path));
+        } else {
+            // One may be removed meanwhile.
+            all.extend(std::fs::read(&path).unwrap_or_default());
+        }
+    }
+    all
+}
+
+/// Whether these bytes are among others.
+pub(crate) fn holds(bytes: &[u8], wanted: &str) -> bool {
+    bytes
+        .windows(wanted.len())
+        .any(|window| window == wanted.as_bytes())
+}
