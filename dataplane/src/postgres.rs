@@ -44,6 +44,7 @@ mod fault;
 mod link;
 mod list;
 mod metrics;
+mod outbox;
 mod purge;
 mod retain;
 mod rows;
@@ -77,6 +78,7 @@ use crate::store::{
 };
 use link::Pool;
 use list::{List, Why};
+use outbox::DatabaseOutbox;
 
 pub use address::{Address, AddressError};
 pub use fault::Fault;
@@ -222,6 +224,11 @@ impl Postgres {
             handle: runtime.handle().clone(),
             runtime: Some(runtime),
         })
+    }
+
+    /// What deliveries are made from.
+    pub(crate) fn outbox(&self) -> DatabaseOutbox {
+        DatabaseOutbox::new(Arc::clone(&self.shared))
     }
 
     /// Whether a recipient has withdrawn; answers from memory.

@@ -68,6 +68,7 @@ use mailtrail_core::event::{Event, Unsettled};
 use mailtrail_core::id::{Realm, Recipient};
 use mailtrail_core::message::MessageRecord;
 
+use crate::deliver::outbox::Outbox;
 use crate::judge::LiveRules;
 use crate::postgres::{self, Postgres};
 
@@ -373,6 +374,14 @@ impl Store {
             Behind::Here(here) => here.withdrawals.loaded(),
             Behind::Postgres(postgres) => postgres.withdrawals_loaded(),
         }
+    }
+
+    /// What deliveries to event sinks are made from; made within a runtime.
+    pub fn outbox(&self) -> io::Result<Arc<dyn Outbox>> {
+        Ok(match &self.inner.behind {
+            Behind::Here(_) => Arc::new(Embedded::new(self.clone())?),
+            Behind::Postgres(postgres) => Arc::new(postgres.outbox()),
+        })
     }
 
     /// Lists events, with tags and link names of their message record; waits

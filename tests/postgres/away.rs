@@ -19,7 +19,8 @@ fn clicks(program: &Program, round: usize) -> Vec<String> {
 fn away_under_load_and_back_nothing_is_lost_and_nothing_comes_twice() {
     let server = Postgres::start();
     let database = server.database();
-    let program = Replica::first(&database).start();
+    let replica = Replica::first(&database);
+    let program = replica.start();
     let mut answered = clicks(&program, 0);
     for round in 1..4 {
         let urls = links(&program, round);
@@ -47,7 +48,8 @@ fn away_under_load_and_back_nothing_is_lost_and_nothing_comes_twice() {
 fn a_server_that_stands_still_holds_up_no_reader() {
     let server = Postgres::start();
     let database = server.database();
-    let program = Replica::first(&database).start();
+    let replica = Replica::first(&database);
+    let program = replica.start();
     let mut answered = clicks(&program, 0);
     server.signal_all("STOP");
     // Half of the links were made before, half are made meanwhile.
@@ -61,7 +63,8 @@ fn a_server_that_stands_still_holds_up_no_reader() {
 fn connections_that_are_cut_and_a_database_that_is_read_only_are_waited_for() {
     let server = Postgres::start();
     let database = server.database();
-    let program = Replica::first(&database).start();
+    let replica = Replica::first(&database);
+    let program = replica.start();
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'mailtrail'";
     let urls = links(&program, 0);
     let mut answered = thread::scope(|scope| {
@@ -82,9 +85,7 @@ fn connections_that_are_cut_and_a_database_that_is_read_only_are_waited_for() {
     program.until("it waits", |program| {
         metric(program, "mailtrail_postgres_connected") == 0.0
     });
-    database.sql(
-        "SET default_transaction_read_only = off; ALTER SYSTEM RESET default_transaction_read_only",
-    );
+    database.sql("ALTER SYSTEM RESET default_transaction_read_only");
     database.sql("SELECT pg_reload_conf()");
     assert_all_there_once(&program, &answered);
 }
@@ -93,9 +94,8 @@ fn connections_that_are_cut_and_a_database_that_is_read_only_are_waited_for() {
 fn at_its_bound_the_spool_drops_what_comes_counts_it_and_goes_on_afterwards() {
     let server = Postgres::start();
     let database = server.database();
-    let program = Replica::first(&database)
-        .with("--spool-max", "1MiB")
-        .start();
+    let replica = Replica::first(&database).with("--spool-max", "1MiB");
+    let program = replica.start();
     let urls = mail(&program, "m-1", Some("ada"), 1);
     click(&program, &urls[0]);
     program.events_once_settled(DOMAIN, 1);

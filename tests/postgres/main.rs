@@ -9,6 +9,7 @@ mod rights;
 mod same;
 mod settled;
 mod shipped;
+mod sinks;
 mod started;
 mod turns;
 mod world;

@@ -143,7 +143,8 @@ fn withdraw(program: &Program, url: &str) -> u16 {
 fn a_withdrawal_that_the_database_did_not_take_says_so() {
     let server = Postgres::start();
     let database = server.database();
-    let here = Replica::first(&database).start();
+    let replica = Replica::first(&database);
+    let here = replica.start();
     let rewritten = here.rewrite(&json!({
         "domain": DOMAIN, "message_id": "m-1", "recipient": "bob", "html": "<p><a href=\"{{mailtrail:optout}}\">no</a></p>",
     }));

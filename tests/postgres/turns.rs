@@ -1,5 +1,6 @@
 //! Three replicas, of which one is killed, then another, then the database, by
-//! turns under load: at the end everything is there once, and counted.
+//! turns under load: at the end everything is there once, counted, and delivered
+//! to each sink at least once.
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
@@ -8,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mailtrail_tests::{Database, Postgres, Program, follow};
+use mailtrail_tests::{Database, Postgres, Program, Receiver, follow};
 
 use crate::load::{Link, links, rounds};
 use crate::world::{DOMAIN, Replica, until_shipped};
@@ -55,7 +56,9 @@ fn put(place: &Place, at: Option<SocketAddr>) {
 fn replicas_and_the_database_are_killed_by_turns_and_every_answered_event_is_there_once() {
     let server = Postgres::start();
     let database = server.database();
-    let first = Replica::first(&database);
+    let receivers = [Receiver::start(), Receiver::start()];
+    let sinks = [("one", receivers[0].url()), ("two", receivers[1].url())];
+    let first = Replica::delivering(&database, &sinks);
     let maker = first.start();
     let sets = rounds("MAILTRAIL_TURNS", 4);
     let links: Vec<Link> = (0..sets).flat_map(|round| links(&maker, round)).collect();
@@ -102,16 +105,32 @@ fn replicas_and_the_database_are_killed_by_turns_and_every_answered_event_is_the
             .collect::<Vec<_>>()
     });
     let programs: Vec<_> = programs.into_iter().flatten().collect();
-    check(&database, &programs, &answered, (sets, links.len()));
+    let times = check(&database, &programs, &answered, (sets, links.len()));
+    for receiver in &receivers {
+        programs[0].until("every event is delivered", |_| {
+            let told = told(receiver);
+            times.keys().all(|id| told.contains(id))
+        });
+    }
 }
 
-/// Every answered click is there once, and counted.
+/// The messages that a receiver was told of.
+fn told(receiver: &Receiver) -> HashSet<String> {
+    let id = |event: &serde_json::Value| event["data"]["message_id"].as_str().map(str::to_owned);
+    let received = receiver.received();
+    received
+        .iter()
+        .filter_map(|received| id(&received.json()))
+        .collect()
+}
+
+/// Every answered click is there once, and counted; gives how often each is.
 fn check(
     database: &Database<'_>,
     programs: &[Program],
     answered: &[String],
     (sets, mails): (usize, usize),
-) {
+) -> HashMap<String, usize> {
     programs.iter().for_each(until_shipped);
     let program = &programs[0];
     program.until("all is settled", |_| {
@@ -149,4 +168,5 @@ fn check(
     assert_eq!(stats["total"]["clicked"]["people"], times.len(), "{stats}");
     assert_eq!(stats["total"]["clicked"]["first"], times.len(), "{stats}");
     assert_eq!(stats["total"]["sent"], mails, "{stats}");
+    times
 }

@@ -1,6 +1,8 @@
 //! Replicas of a data plane on one database, and mails.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mailtrail_tests::{Database, Flags, Program, root};
 use serde_json::{Value, json};
@@ -8,11 +10,15 @@ use tempfile::TempDir;
 
 /// The domain of the example manifests.
 pub(crate) const DOMAIN: &str = "demo/links";
+/// The secret of all sinks.
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A data folder, and how to start a replica with it.
 pub(crate) struct Replica {
     pub(crate) folder: TempDir,
     pub(crate) flags: Flags,
+    /// Manifests and secrets of its own.
+    declared: Option<Arc<TempDir>>,
 }
 
 impl Replica {
@@ -20,16 +26,55 @@ impl Replica {
     pub(crate) fn first(database: &Database<'_>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let flags = database.behind(Flags::new(root().join("examples/manifests"), folder.path()));
-        Self { folder, flags }
+        Self {
+            folder,
+            flags,
+            declared: None,
+        }
+    }
+
+    /// The same, delivering to sinks: a name and a URL each.
+    pub(crate) fn delivering(database: &Database<'_>, sinks: &[(&str, String)]) -> Self {
+        let declared = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| declared.path().join(name);
+        for folder in ["manifests", "secrets/demo"] {
+            fs::create_dir_all(path(folder)).expect("a folder");
+        }
+        let domain = root().join("examples/manifests/trackingdomain.yaml");
+        fs::copy(domain, path("manifests/domain.yaml")).expect("copied");
+        fs::write(path("secrets/demo/key"), SECRET).expect("written");
+        for (name, url) in sinks {
+            let sink = format!(
+                "apiVersion: mailtrail.dev/v1alpha1\nkind: EventSink\nmetadata: {{name: {name}, namespace: demo}}\nspec:\n  url: {url}\n  verdicts: [Human, Proxy, Prefetch, Scanner, Unknown]\n  secretRefs: [{{name: key}}]\n"
+            );
+            fs::write(path(&format!("manifests/{name}.yaml")), sink).expect("written");
+        }
+        Self::declaring(database, Arc::new(declared))
+    }
+
+    fn declaring(database: &Database<'_>, declared: Arc<TempDir>) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| -> PathBuf { declared.path().join(name) };
+        let flags = Flags::new(path("manifests"), folder.path())
+            .with("--sink-secrets", path("secrets").to_string_lossy())
+            .with("--sinks-allow", "127.0.0.0/8");
+        Self {
+            flags: database.behind(flags),
+            folder,
+            declared: Some(declared),
+        }
     }
 
     /// With another's keyring, once that was started.
     pub(crate) fn beside(&self, database: &Database<'_>) -> Self {
-        let other = Self::first(database);
+        let other = match &self.declared {
+            Some(declared) => Self::declaring(database, Arc::clone(declared)),
+            None => Self::first(database),
+        };
         let keyring = self.folder.path().join("keyring.json");
         Self {
             flags: other.flags.with("--keyring", keyring.to_string_lossy()),
-            folder: other.folder,
+            ..other
         }
     }
 

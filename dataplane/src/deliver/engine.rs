@@ -123,7 +123,7 @@ impl Engine {
             let since = *state.gone_since_ms.get_or_insert(now);
             let done = match now.saturating_sub(since) >= GONE_KEPT.as_millis() as u64 {
                 true => outbox.forget(realm).await,
-                false if since == now => outbox.save(realm, state).await,
+                false if since == now => outbox.save(realm, state).await.map(|_| ()),
                 false => Ok(()),
             };
             if let Err(error) = done {

@@ -51,6 +51,19 @@ pub struct Stand {
     pub without_secret: AtomicI64,
 }
 
+impl Stand {
+    /// Nothing is known of it here.
+    pub fn clear(&self) {
+        self.oldest_ms.store(0, Relaxed);
+        let counts = [&self.retries, &self.dead_letters];
+        let flags = [&self.suspended, &self.without_secret];
+        counts
+            .into_iter()
+            .chain(flags)
+            .for_each(|gauge| gauge.store(0, Relaxed));
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     outcome: &'static str,

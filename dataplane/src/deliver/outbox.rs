@@ -48,6 +48,26 @@ pub struct Page {
     pub lost: bool,
 }
 
+/// Who delivers for a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// This replica, on top of the state that it knows.
+    Ours,
+    /// This replica, once it has loaded what another has kept meanwhile.
+    Changed,
+    /// Another.
+    Others,
+}
+
+/// Whether a state was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Saved {
+    /// It was.
+    Yes,
+    /// Another process has kept one since this one was loaded, which counts.
+    Overtaken,
+}
+
 /// Whether an event may leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MayGo {
@@ -61,16 +81,19 @@ pub enum MayGo {
 
 /// Settled events, and what is kept of sinks.
 pub trait Outbox: Send + Sync + 'static {
-    /// Whether this replica delivers for the sink, for a while from now on: of
-    /// all replicas one at a time.
-    fn claim<'a>(&'a self, sink: &'a Realm) -> Answer<'a, bool>;
+    /// Who delivers for the sink, for a while from now on: of all replicas one
+    /// at a time.
+    fn claim<'a>(&'a self, sink: &'a Realm) -> Answer<'a, Claim>;
+
+    /// Another replica may claim the sink at once.
+    fn release<'a>(&'a self, sink: &'a Realm) -> Answer<'a, ()>;
 
     /// What was kept of a sink.
     fn load<'a>(&'a self, sink: &'a Realm) -> Answer<'a, Option<State>>;
 
-    /// Keeps the state of a sink: it is there after whatever ends the process
-    /// or the machine once this has ended.
-    fn save<'a>(&'a self, sink: &'a Realm, state: State) -> Answer<'a, ()>;
+    /// Keeps the state of a sink, which was loaded before: it is there after
+    /// whatever ends the process or the machine once this has ended.
+    fn save<'a>(&'a self, sink: &'a Realm, state: State) -> Answer<'a, Saved>;
 
     /// Keeps nothing of a sink any more.
     fn forget<'a>(&'a self, sink: &'a Realm) -> Answer<'a, ()>;

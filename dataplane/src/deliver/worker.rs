@@ -3,7 +3,9 @@
 //! One first attempt is under way at a time, and [`RETRIES_AT_ONCE`] further
 //! ones beside it. The state is kept every [`KEEP_EVERY`] while it changes, and
 //! at the end: what was delivered since it was kept last is delivered again
-//! after a crash.
+//! after a crash, or where another replica has changed the state meanwhile.
+//! While another replica delivers, what is asked is answered from what that has
+//! kept, and what it is to do is kept for it.
 
 mod job;
 mod line;
@@ -23,6 +25,7 @@ use tokio::task::JoinSet;
 use super::Parts;
 use super::handle::{AskError, Command, Tested, View};
 use super::metrics::Stand;
+use super::outbox::{Claim, Saved};
 use super::state::{Became, Dead, Delivery, Now, Outcome, Place, REPLAYS_MAX, Replay, State, Why};
 use job::{Common, Ended, Job, NotTried};
 use line::Line;
@@ -87,6 +90,8 @@ struct Keep {
     is_dirty: bool,
     not_before: Instant,
     has_failed: bool,
+    /// What is known here is not what counts any more.
+    is_overtaken: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,21 +137,28 @@ impl Worker {
                 tracing::debug!(sink = %self.sink.realm, ?end, "deliveries end");
                 return;
             }
+            // Whoever delivers now tells how it stands.
+            self.stand.clear();
         }
     }
 
     /// The state to go on from, once the sink is ours; none at the end.
     async fn begin(&mut self) -> Option<State> {
+        let mut has_failed = false;
         loop {
             match self.state().await {
                 Ok(Some(state)) => return Some(state),
-                Ok(None) => {}
+                Ok(None) => has_failed = false,
+                // Told once, and not every few seconds.
+                Err(_) if has_failed => {}
                 Err(error) => {
+                    has_failed = true;
                     tracing::error!(sink = %self.sink.realm, %error, "deliveries cannot begin, which is tried again");
                 }
             }
             tokio::select! {
                 () = tokio::time::sleep(CLAIM_EVERY) => {}
+                Some(command) = self.commands.recv() => self.answer_beside(command).await,
                 changed = self.declared.changed() => {
                     let declared = self.declared.borrow_and_update().clone();
                     match (changed, declared) {
@@ -162,7 +174,7 @@ impl Worker {
     /// is another replica's.
     async fn state(&self) -> std::io::Result<Option<State>> {
         let (outbox, realm) = (&self.parts.outbox, &self.sink.realm);
-        if !outbox.claim(realm).await? {
+        if outbox.claim(realm).await? == Claim::Others {
             return Ok(None);
         }
         let receiver = receiver(&self.sink);
@@ -174,12 +186,31 @@ impl Worker {
             None => {
                 let state = State::new(receiver, outbox.end().await?);
                 // Kept at once: what settles from here on is the sink's.
-                outbox.save(realm, state.clone()).await?;
+                if outbox.save(realm, state.clone()).await? == Saved::Overtaken {
+                    return Ok(None);
+                }
                 tracing::info!(sink = %realm, "event sink is new: what settles from now on is delivered");
                 state
             }
         };
         Ok(Some(state))
+    }
+
+    /// Answers while the sink is not ours, from what is kept of it. Where nothing
+    /// is, or it cannot be read, whoever asks is told that nobody answers now.
+    async fn answer_beside(&mut self, command: Command) {
+        let kept = self.parts.outbox.load(&self.sink.realm).await;
+        if let Ok(Some(state)) = kept {
+            let mut beside = Working::new(self, state);
+            beside.answer(command).await;
+            // A test event that was delivered resumes the sink.
+            while let Some(done) = beside.attempts.join_next().await {
+                if let Ok(attempted @ Attempted::Tested(_)) = done {
+                    beside.conclude(attempted);
+                    let _ = beside.keep().await;
+                }
+            }
+        }
     }
 }
 
@@ -201,6 +232,7 @@ impl<'a> Working<'a> {
                 is_dirty: false,
                 not_before: Instant::now(),
                 has_failed: false,
+                is_overtaken: false,
             },
         }
     }
@@ -237,15 +269,21 @@ impl<'a> Working<'a> {
                     }
                 }
                 _ = claim.tick() => {
-                    let ours = self.worker.parts.outbox.claim(&self.worker.sink.realm).await;
-                    if !ours.unwrap_or(false) {
-                        return None;
+                    let claim = self.worker.parts.outbox.claim(&self.worker.sink.realm).await;
+                    match claim.unwrap_or(Claim::Others) {
+                        Claim::Ours => {}
+                        Claim::Changed => self.keep.is_overtaken = true,
+                        Claim::Others => return None,
                     }
                 }
                 // Looks, too, in case that nobody told.
                 () = sleep => self.settling.more = true,
             }
             self.keep_sometimes().await;
+            if self.keep.is_overtaken {
+                tracing::info!(sink = %self.worker.sink.realm, "the deliveries' state was changed by another replica: they go on from there");
+                return None;
+            }
         }
     }
 
@@ -652,6 +690,9 @@ impl<'a> Working<'a> {
             self.state.gone_since_ms = Some(self.worker.parts.now_ms());
         }
         let _ = self.keep().await;
+        let (outbox, realm) = (&self.worker.parts.outbox, &self.worker.sink.realm);
+        // Otherwise the claim runs out by itself.
+        let _ = outbox.release(realm).await;
         end
     }
 
@@ -670,10 +711,14 @@ impl<'a> Working<'a> {
         let pause = (begun.elapsed() * KEEP_PAUSES).max(KEEP_EVERY);
         self.keep.not_before = Instant::now() + pause;
         match kept {
-            Ok(()) => {
+            Ok(Saved::Yes) => {
                 self.keep.is_dirty = false;
                 self.keep.has_failed = false;
                 Ok(())
+            }
+            Ok(Saved::Overtaken) => {
+                self.keep.is_overtaken = true;
+                Err(AskError::Busy)
             }
             Err(error) => {
                 self.worker.parts.metrics.not_kept.inc();

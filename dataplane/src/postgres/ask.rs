@@ -6,7 +6,7 @@
 //! them, as it does with the embedded store.
 
 mod events;
-mod join;
+pub(super) mod join;
 mod messages;
 mod stats;
 mod summary;
@@ -27,15 +27,15 @@ pub(super) use stats::stats;
 pub(super) use summary::summary;
 
 /// Longest time for an answer.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+pub(super) const ANSWER_TIME: Duration = Duration::from_secs(10);
 /// So many events or message records one question looks at where no index knows
 /// which are wanted: some 50 ms.
 const LOOKED_AT_MAX: i64 = 50_000;
 
 /// A condition as it grows, and its parameters.
-struct Condition<'a> {
-    text: String,
-    values: Vec<&'a (dyn ToSql + Sync)>,
+pub(super) struct Condition<'a> {
+    pub(super) text: String,
+    pub(super) values: Vec<&'a (dyn ToSql + Sync)>,
 }
 
 impl<'a> Condition<'a> {
@@ -47,8 +47,16 @@ impl<'a> Condition<'a> {
         }
     }
 
+    /// Rows with numbers from behind one up to another.
+    pub(super) fn of_numbers(after: &'a i64, up_to: &'a i64) -> Self {
+        Self {
+            text: "number > $1 AND number <= $2".to_owned(),
+            values: vec![after, up_to],
+        }
+    }
+
     /// And this, in which `?` is the value.
-    fn and(&mut self, what: &str, value: &'a (dyn ToSql + Sync)) {
+    pub(super) fn and(&mut self, what: &str, value: &'a (dyn ToSql + Sync)) {
         let place = self.place(value);
         self.text.push_str(" AND ");
         self.text.push_str(&what.replace('?', &place));
@@ -62,7 +70,7 @@ impl<'a> Condition<'a> {
     }
 
     /// The place of a value that stands elsewhere.
-    fn place(&mut self, value: &'a (dyn ToSql + Sync)) -> String {
+    pub(super) fn place(&mut self, value: &'a (dyn ToSql + Sync)) -> String {
         self.values.push(value);
         format!("${}", self.values.len())
     }

@@ -38,14 +38,10 @@ pub(super) fn put(rows: &mut Rows, event: &Event, mail_sent: Timestamp, number: 
         first,
         test,
     } = event;
-    let kind = match kind {
-        EventKind::Opened => OPENED,
-        EventKind::Clicked => CLICKED,
-    };
     rows.row(22)
         .uuid(*id)
         .long(number)
-        .text(kind)
+        .text(kind_name(*kind))
         .time(*time)
         .text(domain.as_str())
         .text(host.as_str())
@@ -77,8 +73,7 @@ fn put_client(rows: &mut Rows, client: &Client, (first, test): (bool, bool)) {
         address,
         user_agent,
     } = client;
-    let named = Verdict::NAMES.iter().find(|(_, known)| known == verdict);
-    rows.text(named.map_or("unknown", |(name, _)| name))
+    rows.text(verdict_name(*verdict))
         .texts(rules.iter().map(String::as_str))
         .bool(first)
         .bool(test)
@@ -87,6 +82,20 @@ fn put_client(rows: &mut Rows, client: &Client, (first, test): (bool, bool)) {
         .maybe_text(device.as_deref())
         .maybe_text(address.as_deref())
         .maybe_text(user_agent.as_deref());
+}
+
+/// What a kind of event is in a row.
+pub(super) fn kind_name(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Opened => OPENED,
+        EventKind::Clicked => CLICKED,
+    }
+}
+
+/// What a verdict is in a row.
+pub(super) fn verdict_name(verdict: Verdict) -> &'static str {
+    let named = Verdict::NAMES.iter().find(|(_, known)| *known == verdict);
+    named.map_or("unknown", |(name, _)| name)
 }
 
 /// Reads an event of which [`EVENT`] was asked.

@@ -14,7 +14,6 @@ use crate::deliver::guard::Guard;
 use crate::deliver::resolve::System;
 use crate::deliver::secrets::SecretsFolder;
 use crate::deliver::{self, Handle, Parts};
-use crate::store::Embedded;
 
 /// Starts to deliver.
 pub(super) fn start(
@@ -32,9 +31,9 @@ pub(super) fn start(
         limits: Limits::default(),
         clock: Timestamp::now,
     };
-    let outbox = Embedded::new(shared.store.clone()).map_err(RunError::Runtime)?;
+    let outbox = shared.store.outbox().map_err(RunError::Runtime)?;
     let parts = Parts::new(
-        Arc::new(outbox),
+        outbox,
         Arc::new(SecretsFolder(sinks.secrets.clone())),
         client,
         shared.metrics.deliver.clone(),

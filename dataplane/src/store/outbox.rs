@@ -36,7 +36,7 @@ use super::journal::{FRAMES_START, FrameHead, Part};
 use super::list::Sources;
 use super::summary::SummaryQuery;
 use super::{Behind, Store, Withdrawn, join, newest, record};
-use crate::deliver::outbox::{Answer, MayGo, Outbox, PAGE_MAX_EVENTS, Page, Wanted};
+use crate::deliver::outbox::{Answer, Claim, MayGo, Outbox, PAGE_MAX_EVENTS, Page, Saved, Wanted};
 use crate::deliver::state::{Place, STATE_VERSION, State};
 
 /// The folder of states in the data folder.
@@ -147,8 +147,12 @@ impl Embedded {
 
 impl Outbox for Embedded {
     /// The data folder is one process's alone.
-    fn claim<'a>(&'a self, _sink: &'a Realm) -> Answer<'a, bool> {
-        Box::pin(std::future::ready(Ok(true)))
+    fn claim<'a>(&'a self, _sink: &'a Realm) -> Answer<'a, Claim> {
+        Box::pin(std::future::ready(Ok(Claim::Ours)))
+    }
+
+    fn release<'a>(&'a self, _sink: &'a Realm) -> Answer<'a, ()> {
+        Box::pin(std::future::ready(Ok(())))
     }
 
     fn load<'a>(&'a self, sink: &'a Realm) -> Answer<'a, Option<State>> {
@@ -156,9 +160,9 @@ impl Outbox for Embedded {
         self.off(move |this| this.read_state(&sink))
     }
 
-    fn save<'a>(&'a self, sink: &'a Realm, state: State) -> Answer<'a, ()> {
+    fn save<'a>(&'a self, sink: &'a Realm, state: State) -> Answer<'a, Saved> {
         let sink = sink.clone();
-        self.off(move |this| this.write_state(&sink, &state))
+        self.off(move |this| this.write_state(&sink, &state).map(|()| Saved::Yes))
     }
 
     fn forget<'a>(&'a self, sink: &'a Realm) -> Answer<'a, ()> {

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use mailtrail_core::event::{Event, EventKind, Verdict};
+use mailtrail_core::event::Event;
 use mailtrail_core::id::{MessageId, Recipient};
 use tokio_postgres::{Client, Row};
 
 use super::{Asked, Condition, LOOKED_AT_MAX, join};
-use crate::postgres::event_row::{self, EVENT};
+use crate::postgres::event_row::{self, EVENT, verdict_name};
 use crate::postgres::fault::Fault;
 use crate::postgres::{Shared, rows};
 use crate::store::{
@@ -183,13 +183,10 @@ async fn select(
         until,
     } = &query.filter;
     let domain = query.domain.as_str();
-    let kind = kind.map(|kind| match kind {
-        EventKind::Opened => "opened",
-        EventKind::Clicked => "clicked",
-    });
+    let kind = kind.map(event_row::kind_name);
     let message = message.as_ref().map(MessageId::as_str);
     let recipient = recipient.as_ref().map(Recipient::as_str);
-    let verdicts: Vec<_> = verdicts.iter().map(|verdict| name(*verdict)).collect();
+    let verdicts: Vec<_> = verdicts.iter().copied().map(verdict_name).collect();
     let verdicts = (!verdicts.is_empty()).then_some(verdicts);
     let mut condition = Condition::of_domain(&domain);
     condition.and("number > ?", &seen);
@@ -221,11 +218,6 @@ fn up(time: jiff::Timestamp) -> jiff::Timestamp {
         true => jiff::Timestamp::from_millisecond(ms + 1).unwrap_or(time),
         false => whole,
     }
-}
-
-fn name(verdict: Verdict) -> &'static str {
-    let named = Verdict::NAMES.iter().find(|(_, known)| *known == verdict);
-    named.map_or("unknown", |(name, _)| name)
 }
 
 /// What is not settled yet, of those whose reader has not withdrawn.

@@ -16,7 +16,7 @@ type Key = (String, Option<String>);
 
 /// Completes events of one domain; `sent` says when each one's mail was sent, to
 /// the hour. Its record is not older, most often: so little is searched first.
-pub(super) async fn tags_and_names(
+pub(in crate::postgres) async fn tags_and_names(
     client: &Client,
     events: &mut [Event],
     sent: &[Timestamp],
@@ -64,6 +64,18 @@ fn key(event: &Event) -> Key {
         event.message_id.as_str().to_owned(),
         recipient.map(|recipient| recipient.as_str().to_owned()),
     )
+}
+
+/// The newest record of an event's message and reader.
+pub(in crate::postgres) async fn newest(
+    client: &Client,
+    event: &Event,
+) -> Result<Option<MessageRecord>, Fault> {
+    let mut found = HashMap::new();
+    let wanted = [(key(event), event.time)];
+    let domain = event.domain.as_str();
+    find(client, domain, &wanted, Reach::All, &mut found).await?;
+    Ok(found.remove(&key(event)))
 }
 
 /// Finds the newest records; all of the keys name a reader, or none does.

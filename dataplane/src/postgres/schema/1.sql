@@ -63,7 +63,8 @@ CREATE TABLE mailtrail.events (
   own_tags json,
   mail_sent timestamptz NOT NULL
 ) PARTITION BY RANGE (id);
-CREATE INDEX events_number ON mailtrail.events (domain, number);
+CREATE INDEX events_number ON mailtrail.events (number);
+CREATE INDEX events_domain ON mailtrail.events (domain, number);
 CREATE INDEX events_message ON mailtrail.events (domain, message_id, number);
 CREATE INDEX events_recipient ON mailtrail.events (domain, recipient, number) WHERE recipient IS NOT NULL;
 CREATE TABLE mailtrail.events_other PARTITION OF mailtrail.events DEFAULT;
@@ -129,4 +130,13 @@ CREATE TABLE mailtrail.sent_counts (
   hour integer NOT NULL,
   sent bigint NOT NULL,
   PRIMARY KEY (domain, hour)
+) WITH (fillfactor = 70);
+
+-- What is kept of each event sink, and which process delivers for it until when. edition counts the changes of state.
+CREATE TABLE mailtrail.deliveries (
+  sink text PRIMARY KEY,
+  process uuid,
+  until timestamptz NOT NULL DEFAULT '-infinity',
+  edition bigint NOT NULL DEFAULT 0,
+  state json
 ) WITH (fillfactor = 70);
