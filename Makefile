@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help build demo run run-cluster test lint cluster crash rotate fuzz bench bench-scale crds chart clean-demo
+.PHONY: help build demo run run-cluster images demo-cluster test lint cluster crash rotate fuzz bench bench-scale crds chart clean-demo
 SHELL := /bin/bash
 
 CARGO ?= cargo
@@ -17,6 +17,12 @@ demo: build ## Tracks a real mail on this machine and shows every step
 
 run: build ## Leaves the data plane running, to open and click the mail in a browser
 	$(CARGO) run --quiet --package mailtrail-tests --bin demo -- --stay
+
+images: build ## Makes images of both programs, from scratch, in target/images (needs root and buildah)
+	@tests/images/build.sh
+
+demo-cluster: build ## Makes a cluster with a node on this machine, installs the chart, leaves it to you (needs root)
+	@tests/cluster/demo.sh
 
 run-cluster: build cluster ## Leaves a real API server, the operator and two replicas running, for kubectl
 	$(CARGO) run --quiet --package mailtrail-tests --bin demo-cluster
@@ -36,10 +42,10 @@ lint: ## Format, lints, what may come in from outside
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	PATH="$$(tests/tools/cargo-tool.sh cargo-deny 0.20.2):$$PATH" cargo-deny --log-level error check bans licenses sources
 
-# 20 minutes on two cores, once per machine; not at all where a cluster or its programs are given.
+# 20 minutes on two cores, once per machine; not at all where a cluster or its programs are given. Helm, and for root what a node needs, ten more.
 cluster: ## Builds the Kubernetes that tests start
 	@[ -n "$(MAILTRAIL_TEST_KUBECONFIG)" ] || tests/cluster/build.sh > /dev/null
-	@tests/cluster/build.sh helm > /dev/null
+	@tests/cluster/build.sh $$([ "$$(id -u)" = 0 ] && echo node || echo helm) > /dev/null
 
 crash: ## Kills the program 200 times under load, cuts the power 50 times, and looks for every answered event
 	$(CARGO) build --workspace

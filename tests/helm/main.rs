@@ -3,7 +3,9 @@
 
 mod chart;
 mod dry_run;
+mod images;
 mod monitoring;
+mod node;
 mod refused;
 mod same;
 mod whole;

@@ -5,6 +5,7 @@ mod answer;
 mod cluster;
 mod dns;
 mod look;
+mod node;
 mod operator;
 mod postgres;
 mod process;
@@ -21,6 +22,7 @@ pub use cluster::{
 };
 pub use dns::{Dns, Dug};
 pub use look::{Looked, look_into};
+pub use node::Node;
 pub use operator::{Operator, OperatorFlags};
 pub use postgres::{Database, Postgres, Session};
 pub use program::{Flags, Program};

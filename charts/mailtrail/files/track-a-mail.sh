@@ -3,12 +3,12 @@ authorization="Authorization: Bearer $(cat /token/token)"
 mail='{"domain": "'$DOMAIN'", "message_id": "helm-test", "html": "<p><a href=\"https://example.com/offer\">look</a></p>"}'
 waited=0
 until answer=$(curl --silent --show-error --fail-with-body --max-time 5 --header "$authorization" --json "$mail" "$API/v1/rewrite") &&
-  link=$(echo "$answer" | grep --only-matching 'https://[^"\\]*/c/[0-9a-v]*' | head -n 1) && [ -n "$link" ]; do
+  link=$(echo "$answer" | grep -o 'https://[^"\\]*/c/[0-9a-v]*' | head -n 1) && [ -n "$link" ]; do
   waited=$((waited + 1))
   [ "$waited" -lt 60 ] || { echo "the mail is not tracked; see kubectl describe td of $DOMAIN. The last answer: $answer"; exit 1; }
   sleep 1
 done
-pixel=$(echo "$answer" | grep --only-matching 'https://[^"\\]*/o/[0-9a-v]*' | head -n 1)
+pixel=$(echo "$answer" | grep -o 'https://[^"\\]*/o/[0-9a-v]*' | head -n 1)
 # As a reader would come, but for TLS, which ends before Mailtrail.
 ask() { curl --silent --show-error --max-time 5 --output /dev/null --connect-to "::$PUBLIC" --write-out "$1" "http${2#https}"; }
 type=$(ask '%{http_code} %{content_type}' "$pixel")
@@ -17,6 +17,6 @@ to=$(ask '%{http_code} %{redirect_url}' "$link")
 [ "$to" = "302 https://example.com/offer" ] || { echo "the link is answered with $to"; exit 1; }
 events=$(curl --silent --show-error --fail-with-body --max-time 5 --header "$authorization" "$API/v1/domains/$DOMAIN/events?message_id=helm-test&provisional=true")
 for type in opened clicked; do
-  echo "$events" | grep --quiet "\"type\":\"$type\"" || { echo "no event '$type': $events"; exit 1; }
+  echo "$events" | grep -q "\"type\":\"$type\"" || { echo "no event '$type': $events"; exit 1; }
 done
 echo "a mail was tracked, opened, clicked, and both events are there"

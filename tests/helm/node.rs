@@ -1,0 +1,254 @@
+//! The chart on a real node: what the README says, word for word, and what an
+//! install survives. One node for all of it, one step after the other.
+
+use std::time::{Duration, Instant};
+
+use mailtrail_tests::{Node, root};
+use serde_json::Value;
+
+/// Longest wait for pods to come and go.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// A pod of the shop's that calls the API and comes as a reader.
+const CLIENT: &str = include_str!("client.yaml");
+/// Its curl. Where a Service leads follows a moment after a pod is ready, so it
+/// tries again where nobody answers, as every sender does.
+const CURL: &str = "curl -sS --retry 10 --retry-delay 1 --retry-connrefused --max-time 10";
+
+#[test]
+fn an_install_on_a_node_does_what_the_readme_says_and_outlives_its_releases() {
+    if let Some(why) = Node::hindrance() {
+        eprintln!("{why}");
+        return;
+    }
+    let node = Node::start();
+    node.volume("mailtrail-system", "data-mailtrail-dataplane-0");
+    the_readme(&node);
+    let mut mail = tracked_mail(&node);
+    helm_test(&node);
+    restricted(&node);
+    killed(&node, &mut mail);
+    uninstalled(&node);
+    installed_again(&node, &mail);
+    two_side_by_side(&node, &mail);
+}
+
+/// What a mail became: its link and its pixel.
+struct Mail {
+    link: String,
+    pixel: String,
+    /// Its events, as they were listed first.
+    events: Vec<Value>,
+}
+
+// === What the README says ===
+
+/// The commands of the README's section, word for word.
+fn the_readme(node: &Node) {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("a README");
+    let section = readme
+        .split("\n## In a cluster\n")
+        .nth(1)
+        .expect("a section");
+    let block = section.split("```sh\n").nth(1).expect("commands");
+    let block = block.split("```").next().expect("their end");
+    let commands: Vec<_> = block.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(commands.len(), 5, "{commands:#?}");
+    let mut printed = String::new();
+    for command in commands {
+        printed = node.sh(command);
+    }
+    for line in [
+        "pixel: 200 image/gif",
+        "link: 302 to https://example.com/offer",
+        r#""type":"opened""#,
+        r#""type":"clicked""#,
+    ] {
+        assert!(printed.contains(line), "{line}: {printed}");
+    }
+}
+
+// === Steps ===
+
+/// A mail of the client's, opened and clicked.
+fn tracked_mail(node: &Node) -> Mail {
+    node.sh(&format!("kubectl apply -f - <<'END'\n{CLIENT}\nEND"));
+    node.sh("kubectl wait -n shop pod/client --for=condition=Ready --timeout=60s");
+    let answer = rewrite(node, "mailtrail-system", "shop/links", "m-1");
+    let text = |path: &str| {
+        answer
+            .pointer(path)
+            .and_then(Value::as_str)
+            .expect("tracked")
+    };
+    let mut mail = Mail {
+        events: Vec::new(),
+        link: text("/report/links/0/url").to_owned(),
+        pixel: text("/report/pixel/url").to_owned(),
+    };
+    assert_eq!(fetched(node, "mailtrail-system", &mail.pixel), "200 ");
+    leads_home(node, "mailtrail-system", &mail);
+    mail.events = listed(node, 2);
+    mail
+}
+
+/// What the chart brings for `helm test`.
+fn helm_test(node: &Node) {
+    node.sh("helm test mailtrail --namespace mailtrail-system --timeout 2m");
+    let left = node.sh("kubectl get td,pod -n mailtrail-system -o name | grep test || true");
+    assert_eq!(left.trim(), "", "helm test leaves something");
+}
+
+/// Both programs run under `restricted`: nothing of them is warned of.
+fn restricted(node: &Node) {
+    let output = node.tried(
+        "kubectl label namespace mailtrail-system pod-security.kubernetes.io/enforce=restricted pod-security.kubernetes.io/warn=restricted",
+    );
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+/// Without a word of farewell, a moment after a click was answered; then with
+/// the pod gone, too.
+fn killed(node: &Node, mail: &mut Mail) {
+    leads_home(node, "mailtrail-system", mail);
+    node.kill("mailtrail-system", "mailtrail-dataplane-0");
+    comes_back(node, "restartCount", "1");
+    let events = listed(node, 3);
+    assert_eq!(events[..2], mail.events, "what was listed has changed");
+    mail.events = events;
+
+    node.sh(
+        "kubectl delete pod -n mailtrail-system mailtrail-dataplane-0 --grace-period=0 --force",
+    );
+    comes_back(node, "started", "true");
+    assert_eq!(listed(node, 3), mail.events, "what was listed has changed");
+}
+
+fn uninstalled(node: &Node) {
+    node.sh("helm uninstall mailtrail --namespace mailtrail-system --wait");
+    node.until(
+        "[ -z \"$(kubectl get pods -n mailtrail-system -o name)\" ]",
+        PATIENCE,
+    );
+    // What stays, and is not about to go.
+    for object in [
+        "crd/trackingdomains.mailtrail.dev",
+        "crd/hostclaims.mailtrail.dev",
+        "crd/configshards.mailtrail.dev",
+        "crd/eventsinks.mailtrail.dev",
+        "td/links -n shop",
+        "hc/links.shop.example",
+        "secret/mailtrail-keyring -n mailtrail-system",
+        "pvc/data-mailtrail-dataplane-0 -n mailtrail-system",
+    ] {
+        let lines = format!("kubectl get {object} -o jsonpath='{{.metadata.deletionTimestamp}}'");
+        assert_eq!(node.sh(&lines), "", "{object} is about to go");
+    }
+    let roles =
+        node.sh("kubectl get clusterroles,clusterrolebindings -o name | grep mailtrail || true");
+    assert_eq!(roles, "", "rights stay");
+}
+
+/// Under another name; the definitions are taken over.
+fn installed_again(node: &Node, mail: &Mail) {
+    node.sh("helm install other charts/mailtrail --namespace mailtrail-system --take-ownership --wait --timeout 2m");
+    comes_back(node, "started", "true");
+    node.sh("kubectl wait -n shop td/links --for=condition=Programmed --timeout=60s");
+    assert_eq!(listed(node, 3), mail.events, "what was listed has changed");
+    leads_home(node, "mailtrail-system", mail);
+    // The account's rights came with the shop, not with the release.
+    rewrite(node, "mailtrail-system", "shop/links", "m-2");
+}
+
+/// A second install, of another class, knows nothing of the first.
+fn two_side_by_side(node: &Node, mail: &Mail) {
+    node.sh("kubectl create namespace mailtrail-two");
+    node.volume("mailtrail-two", "data-mailtrail-dataplane-0");
+    node.sh("helm install two charts/mailtrail --namespace mailtrail-two --values charts/mailtrail/ci/small-values.yaml --wait --timeout 2m");
+    let second = "apiVersion: mailtrail.dev/v1alpha1\nkind: TrackingDomain\nmetadata: {name: second, namespace: shop}\nspec: {className: two, host: second.shop.example, verification: None, clicks: {enabled: true}}";
+    node.sh(&format!("kubectl apply -f - <<'END'\n{second}\nEND"));
+    node.sh("kubectl wait -n shop td/second --for=condition=Programmed --timeout=60s");
+    let answer = rewrite(node, "mailtrail-two", "shop/second", "m-3");
+    let link = answer["report"]["links"][0]["url"]
+        .as_str()
+        .expect("tracked");
+    assert_eq!(
+        fetched(node, "mailtrail-two", link),
+        "302 https://example.com/offer"
+    );
+    // Neither opens what is the other's.
+    assert!(!fetched(node, "mailtrail-system", link).starts_with("302"));
+    assert!(!fetched(node, "mailtrail-two", &mail.link).starts_with("302"));
+    leads_home(node, "mailtrail-system", mail);
+    // One goes, the other stays.
+    node.sh("helm uninstall two --namespace mailtrail-two --wait");
+    leads_home(node, "mailtrail-system", mail);
+}
+
+// === What the client sees ===
+
+/// Waits until the replica is ready, and a field of its container's status so.
+fn comes_back(node: &Node, field: &str, value: &str) {
+    let status =
+        format!("{{.status.containerStatuses[0].ready}} {{.status.containerStatuses[0].{field}}}");
+    let lines = format!(
+        "[ \"$(kubectl get pod -n mailtrail-system mailtrail-dataplane-0 -o jsonpath='{status}')\" = 'true {value}' ]"
+    );
+    node.until(&lines, PATIENCE);
+}
+
+fn client(node: &Node, lines: &str) -> String {
+    node.sh(&format!("kubectl exec -n shop client -- sh -euc '{lines}'"))
+}
+
+/// A mail with one link, rewritten, tracked.
+fn rewrite(node: &Node, install: &str, domain: &str, message: &str) -> Value {
+    let mail = format!(
+        r#"{{"domain": "{domain}", "message_id": "{message}", "recipient": "r-1", "html": "<body><a href=\"https://example.com/offer\">Look</a></body>"}}"#
+    );
+    let answer = client(
+        node,
+        &format!(
+            "{CURL} --fail-with-body -H \"Authorization: Bearer $(cat /token/token)\" http://mailtrail-api.{install}:8081/v1/rewrite --json '\\''{mail}'\\''"
+        ),
+    );
+    let answer: Value = serde_json::from_str(&answer).expect("JSON");
+    assert_eq!(answer["report"]["links"][0]["tracked"], true, "{answer}");
+    answer
+}
+
+/// Status and place of a redirect, as a reader gets them by the Service.
+fn fetched(node: &Node, install: &str, url: &str) -> String {
+    let url = url.replacen("https", "http", 1);
+    let said = "%{http_code} %{redirect_url}";
+    client(
+        node,
+        &format!(
+            "{CURL} -o /dev/null -w \"{said}\" --connect-to ::mailtrail-public.{install}:80 {url}"
+        ),
+    )
+}
+
+fn leads_home(node: &Node, install: &str, mail: &Mail) {
+    let answer = fetched(node, install, &mail.link);
+    assert_eq!(answer, "302 https://example.com/offer");
+}
+
+/// The mail's events, once there are so many.
+fn listed(node: &Node, count: usize) -> Vec<Value> {
+    let lines = format!(
+        "{CURL} --fail-with-body -H \"Authorization: Bearer $(cat /token/token)\" \"http://mailtrail-api.mailtrail-system:8081/v1/domains/shop/links/events?message_id=m-1\""
+    );
+    let begun = Instant::now();
+    loop {
+        let mut page: Value = serde_json::from_str(&client(node, &lines)).expect("JSON");
+        let Value::Array(events) = page["events"].take() else {
+            panic!("no list: {page}")
+        };
+        if events.len() == count {
+            return events;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{count} awaited: {events:#?}");
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
