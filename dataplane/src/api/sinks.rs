@@ -451,7 +451,7 @@ impl From<AskError> for Problem {
         let code = match error {
             AskError::Unknown => Code::UnknownSink,
             AskError::TooManyReplays => Code::Overloaded,
-            AskError::Busy | AskError::NotKept => Code::Unavailable,
+            AskError::Busy | AskError::Overtaken | AskError::NotKept => Code::Unavailable,
         };
         Self::new(code).detail(error.to_string())
     }

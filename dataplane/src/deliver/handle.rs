@@ -13,6 +13,8 @@ use super::state::{Dead, Outcome, Suspended};
 
 /// Most questions that wait for one sink.
 pub(super) const COMMANDS_MAX: usize = 8;
+/// So often a change is tried where another replica changes the same state.
+const TRIES: usize = 4;
 
 /// Asks the deliveries; cheap to clone. The default has none to ask.
 #[derive(Clone, Default)]
@@ -32,6 +34,9 @@ pub enum AskError {
     /// It has too much to do.
     #[error("the sink's deliveries do not answer now")]
     Busy,
+    /// Another replica has changed the state meanwhile.
+    #[error("another replica changes the sink's deliveries at this moment")]
+    Overtaken,
     /// As many replays are under way as may be.
     #[error("as many replays are under way as may be: wait for one to end")]
     TooManyReplays,
@@ -110,23 +115,38 @@ impl Handle {
     /// Delivers dead letters anew; says how many, and how many there is no room
     /// for yet.
     pub async fn replay_dead(&self, sink: &Realm) -> Result<(usize, usize), AskError> {
-        self.ask(sink, Command::ReplayDead).await?
+        self.change(sink, Command::ReplayDead).await
     }
 
     /// Delivers the events of a time anew, in milliseconds since 1970.
     pub async fn replay(&self, sink: &Realm, since: u64, until: u64) -> Result<(), AskError> {
-        self.ask(sink, |to| Command::Replay(since, until, to))
-            .await?
+        self.change(sink, |to| Command::Replay(since, until, to))
+            .await
     }
 
     /// Goes on with a sink that is suspended for its failures.
     pub async fn resume(&self, sink: &Realm) -> Result<(), AskError> {
-        self.ask(sink, Command::Resume).await?
+        self.change(sink, Command::Resume).await
     }
 
     /// Delivers a made-up event now.
     pub async fn test(&self, sink: &Realm) -> Result<Tested, AskError> {
         self.ask(sink, Command::Test).await
+    }
+
+    /// Asks for a change of what is kept, anew where it was overtaken.
+    async fn change<T>(
+        &self,
+        sink: &Realm,
+        command: impl Fn(oneshot::Sender<Result<T, AskError>>) -> Command,
+    ) -> Result<T, AskError> {
+        for _ in 1..TRIES {
+            match self.ask(sink, &command).await? {
+                Err(AskError::Overtaken) => {}
+                answer => return answer,
+            }
+        }
+        self.ask(sink, &command).await?
     }
 
     async fn ask<T>(

@@ -718,7 +718,7 @@ impl<'a> Working<'a> {
             }
             Ok(Saved::Overtaken) => {
                 self.keep.is_overtaken = true;
-                Err(AskError::Busy)
+                Err(AskError::Overtaken)
             }
             Err(error) => {
                 self.worker.parts.metrics.not_kept.inc();
