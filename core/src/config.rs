@@ -35,6 +35,10 @@ pub struct Domain {
     /// Further hosts that answer: aliases and former names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub other_hosts: Vec<Host>,
+    /// Since when its namespace is there, in seconds since 1970: what was kept
+    /// before is of another that had its name. 0 where there is no such thing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub since: i64,
     /// Whether anything is recorded and rewritten at all.
     #[serde(default, skip_serializing_if = "is_default")]
     pub state: DomainState,
@@ -65,6 +69,9 @@ pub enum DomainState {
     Active,
     /// Its resource is gone: links redirect, nothing is recorded or rewritten.
     Retired,
+    /// Its namespace is gone, too, or another of that name by now: the same, and
+    /// nobody may ask for what is kept.
+    Orphaned,
 }
 
 /// Open tracking of one domain.
@@ -290,6 +297,7 @@ impl Domain {
             generation: 0,
             host,
             other_hosts: Vec::new(),
+            since: 0,
             state: DomainState::Active,
             verified: false,
             opens: Opens::default(),
@@ -299,6 +307,11 @@ impl Domain {
             fallback: None,
             apps: Apps::default(),
         }
+    }
+
+    /// Whether nobody may ask for it.
+    pub fn is_orphan(&self) -> bool {
+        self.state == DomainState::Orphaned
     }
 
     /// All hosts that answer for this domain, the one of new links first.

@@ -24,6 +24,9 @@ pub struct Facts {
     pub verified: bool,
     /// Hosts the domain once had, which go on answering.
     pub former_hosts: Vec<Host>,
+    /// Since when its namespace is there, in seconds since 1970; 0 where there
+    /// is none.
+    pub since: i64,
 }
 
 /// Why there is no entry.
@@ -127,6 +130,7 @@ fn of_spec(
         generation,
         host,
         other_hosts,
+        since: facts.since,
         state: core::DomainState::Active,
         verified: facts.verified || *verification == Verification::None,
         opens: of_opens(*opens),

@@ -59,6 +59,7 @@ mod request;
 mod resolve;
 mod rewrite;
 mod schema;
+mod scope;
 pub mod settings;
 mod sinks;
 mod stats;

@@ -82,6 +82,10 @@ async fn reconcile(realm: &Realm, context: &Context) -> Result<Next, Error> {
     let resolved = resolve::resolve(&fetched, &context.policy);
     let built = build::build(&fetched, resolved);
     let applied = apply::apply(realm, built, context).await?;
+    if matches!(fetched.presence, Presence::Orphaned) {
+        // Whether it is really gone is looked into next.
+        context.inbox.push(realm.clone());
+    }
     if matches!(fetched.presence, Presence::Gone) {
         // One that had no room beside this one may have it now.
         context.world.name_turned_away(realm.namespace());

@@ -261,7 +261,12 @@ impl Sink<PartialObjectMeta<Namespace>> for Namespaces {
         let meta = namespace.metadata;
         if let (Some(name), Some(uid)) = (meta.name, meta.uid) {
             let terminating = meta.deletion_timestamp.is_some();
-            let namespace = world::Namespace { uid, terminating };
+            let created = meta.creation_timestamp.map_or(0, |made| made.0.as_second());
+            let namespace = world::Namespace {
+                uid,
+                created,
+                terminating,
+            };
             self.0.namespace(name, namespace);
         }
     }

@@ -42,6 +42,8 @@ struct Known {
 pub struct Namespace {
     /// Tells it from another of its name.
     pub uid: String,
+    /// When it was made, in seconds since 1970.
+    pub created: i64,
     /// Whether it is being deleted.
     pub terminating: bool,
 }
@@ -275,7 +277,7 @@ impl World {
         let mut known = self.lock();
         let before = known.namespaces.insert(name.clone(), namespace.clone());
         let concerned = if before.as_ref() == Some(&namespace) {
-            Vec::new()
+            HashSet::new()
         } else {
             known.in_namespace(&name)
         };
@@ -285,14 +287,21 @@ impl World {
 
     /// A namespace is gone.
     pub fn namespace_gone(&self, name: &str) {
-        self.lock().namespaces.remove(name);
+        let mut known = self.lock();
+        known.namespaces.remove(name);
+        let concerned = known.in_namespace(name);
+        drop(known);
+        self.inbox.extend(concerned);
     }
 
     /// All namespaces there are, after a list.
     pub fn only_namespaces(&self, listed: &HashSet<String>) {
-        self.lock()
-            .namespaces
-            .retain(|name, _| listed.contains(name));
+        let known = self.lock();
+        let names = known.namespaces.keys();
+        let gone: Vec<_> = names.filter(|name| !listed.contains(*name)).collect();
+        let gone: Vec<String> = gone.into_iter().cloned().collect();
+        drop(known);
+        gone.iter().for_each(|name| self.namespace_gone(name));
     }
 }
 
@@ -326,8 +335,9 @@ impl Known {
         vec![realm]
     }
 
-    fn in_namespace(&self, name: &str) -> Vec<Realm> {
-        let realms = self.domains.keys();
+    /// Realms of a namespace, those of which only claims are left too.
+    fn in_namespace(&self, name: &str) -> HashSet<Realm> {
+        let realms = self.domains.keys().chain(self.hosts_of.keys());
         let there = realms.filter(|realm| realm.namespace() == name);
         there.cloned().collect()
     }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use mailtrail_tests::{ControlPlane, Install, Namespace, domain_path};
+use mailtrail_tests::{ControlPlane, Install, Namespace, Program, domain_path};
 use serde_json::{Value, json};
+
+use crate::callers::owner_token;
+use crate::mail;
 
 fn claim_path(host: &str) -> String {
     format!("/apis/mailtrail.dev/v1alpha1/hostclaims/{host}")
@@ -107,15 +110,16 @@ fn a_namespace_made_anew_does_not_inherit_hosts() {
     let plane = ControlPlane::shared();
     let install = Install::new(plane, "anew");
     let _operator = install.operator();
-    let name = {
+    let replica = install.replica();
+    let program = replica.program();
+    let (name, url) = {
         let shop = Namespace::new(plane, "shop");
-        install.apply(
-            shop.name(),
-            "links",
-            &waived(&format!("a.{}.example", shop.name())),
-        );
-        install.wait_reason(shop.name(), "links", "Accepted", "Accepted");
-        shop.name().to_owned()
+        let name = shop.name().to_owned();
+        install.apply(&name, "links", &waived(&format!("a.{name}.example")));
+        install.wait_programmed(&name, "links");
+        let url = rewritten(program, &owner_token(&shop), &name);
+        assert_eq!(program.follow(&url).status, 302);
+        (name, url)
     };
     let host = format!("a.{name}.example");
     wait_claim(plane, &host, "retired with its namespace", |claim| {
@@ -125,16 +129,54 @@ fn a_namespace_made_anew_does_not_inherit_hosts() {
     plane.wait_for("the namespace is gone", Duration::from_secs(30), |plane| {
         plane.find_json(&path).is_none()
     });
-    plane.create("/api/v1/namespaces", &json!({"metadata": {"name": name}}));
+    let shop = Namespace::exactly(plane, name.clone());
+    let token = owner_token(&shop);
+    // Nobody has asked for a domain yet, and none of these is this namespace's.
+    refused(program, &token, &name);
     install.apply(&name, "links", &waived(&host));
     install.wait_reason(&name, "links", "Accepted", "NamespaceChanged");
     let entry = install
         .entry(&name, "links")
         .expect("links lead home meanwhile");
-    assert_eq!(entry["state"], "Retired");
+    assert_eq!(entry["state"], "Orphaned");
+    refused(program, &token, &name);
+    assert_eq!(program.follow(&url).status, 302);
     plane.kubectl(&["delete", "hc", &host]);
-    install.wait_reason(&name, "links", "Accepted", "Accepted");
-    plane.kubectl(&["delete", "ns", &name, "--wait=false"]);
+    install.wait_programmed(&name, "links");
+    // The host is its own by now, and what was kept before is not.
+    let events = || {
+        let answer = program.get_as(&token, &format!("/v1/domains/{name}/links/events"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()["events"].clone()
+    };
+    assert_eq!(events(), json!([]));
+    let own = rewritten(program, &token, &name);
+    assert_eq!(program.follow(&own).status, 302);
+    program.until("its own click is listed", |_| {
+        events().as_array().map(Vec::len) == Some(1)
+    });
+    assert_eq!(program.follow(&url).status, 302, "the old link leads home");
+}
+
+/// The link of a mail that was rewritten for a domain.
+fn rewritten(program: &Program, token: &str, namespace: &str) -> String {
+    let mail = mail(&format!("{namespace}/links"), "m-1");
+    let answer = program.post_as(token, "/v1/rewrite", &mail);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let url = answer.json()["report"]["links"][0]["url"].clone();
+    url.as_str().expect("a tracked link").to_owned()
+}
+
+/// Nothing may be asked for, and nothing is rewritten.
+fn refused(program: &Program, token: &str, namespace: &str) {
+    for path in ["events", "messages", "messages/m-1", "stats"] {
+        let path = format!("/v1/domains/{namespace}/links/{path}");
+        let answer = program.get_as(token, &path);
+        assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+    }
+    let mail = mail(&format!("{namespace}/links"), "m-2");
+    let answer = program.post_as(token, "/v1/rewrite", &mail);
+    assert_eq!(answer.status, 403, "{}", answer.text());
 }
 
 #[test]

@@ -51,12 +51,15 @@ pub(super) struct Domain {
 
 words! {
     /// `active`, or `retired`: its resource is gone; links redirect, nothing is
-    /// recorded, mails come back unchanged.
+    /// recorded, mails come back unchanged. `orphaned` is shown to nobody: its
+    /// namespace is gone as well.
     DomainState of CoreState {
         /// In use.
         Active,
         /// Links redirect, no more.
         Retired,
+        /// The same, and nobody may ask for it.
+        Orphaned,
     }
 }
 
@@ -183,6 +186,7 @@ pub(super) async fn list(
     let snapshot = app.context.live.snapshot();
     let mut realms: Vec<&Realm> = snapshot
         .domains()
+        .filter(|domain| !domain.is_orphan())
         .map(|domain| &domain.realm)
         .filter(|realm| after.as_ref().is_none_or(|after| *realm > after))
         .collect();
@@ -280,6 +284,7 @@ impl From<&CoreDomain> for Domain {
             generation,
             host,
             other_hosts,
+            since: _,
             state,
             verified,
             opens,

@@ -1,10 +1,13 @@
 //! `GET …/events/download`: all events of a filter in one answer, as lines of
 //! JSON or as CSV, written while they are read.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::{RawQuery, State};
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use mailtrail_core::config::Domain;
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{Caller, Verb};
@@ -13,6 +16,7 @@ use super::pages::{JSON_LINES, Pages, json_lines, while_read};
 use super::problem::Problem;
 use super::query::Query;
 use super::schema::{Event, EventKind, TagParam, VerdictOrGroup};
+use super::scope::Scope;
 use super::{App, asked};
 use crate::store::EventQuery;
 
@@ -106,6 +110,7 @@ pub(super) async fn download(
     query.finish()?;
     let mut left = Left {
         app,
+        domain,
         wanted,
         format,
         more: true,
@@ -126,6 +131,7 @@ fn format(text: &str) -> Result<Format, String> {
 /// What is left to write.
 struct Left {
     app: App,
+    domain: Arc<Domain>,
     wanted: EventQuery,
     format: Format,
     more: bool,
@@ -148,7 +154,8 @@ impl Pages for Left {
 
     async fn next(&mut self) -> Result<Vec<u8>, Problem> {
         let wanted = self.wanted.clone();
-        let page = self.app.read(move |store| store.events(&wanted)).await?;
+        let events = move |scope: &Scope<'_>| scope.events(&wanted);
+        let page = self.app.read(&self.domain, events).await?;
         self.more = page.more;
         self.wanted.after = Some(page.next);
         let events = page.events.into_iter().map(Event::from);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use axum::Extension;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
+use mailtrail_core::config::Domain;
 use serde::{Deserialize, Serialize};
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::Schema;
@@ -180,7 +181,7 @@ pub(super) async fn list(
     let mut query = Query::parse(query.as_deref());
     let wanted = asked::events(&domain.realm, &mut query);
     query.finish()?;
-    answer(&app, wanted).await
+    answer(&app, &domain, wanted).await
 }
 
 /// Query events
@@ -214,11 +215,11 @@ pub(super) async fn query(
     let mut wanted = asked::events(&domain.realm, &mut fields);
     wanted.filter.recipient = fields.parsed("recipient", asked::name);
     fields.finish()?;
-    answer(&app, wanted).await
+    answer(&app, &domain, wanted).await
 }
 
-async fn answer(app: &App, wanted: EventQuery) -> Result<Response, Problem> {
-    let page = app.read(move |store| store.events(&wanted)).await?;
+async fn answer(app: &App, domain: &Domain, wanted: EventQuery) -> Result<Response, Problem> {
+    let page = app.read(domain, move |scope| scope.events(&wanted)).await?;
     let settled = page.events.into_iter().map(Event::from);
     let unsettled = page.unsettled.into_iter().map(Event::unsettled);
     Ok(print(&EventList {
@@ -226,18 +227,6 @@ async fn answer(app: &App, wanted: EventQuery) -> Result<Response, Problem> {
         next: page.next.0,
         more: page.more,
     }))
-}
-
-impl super::Shared {
-    /// Asks the store something, on a thread that may wait for the disk.
-    pub(super) async fn read<T: Send + 'static>(
-        &self,
-        ask: impl FnOnce(&crate::store::Store) -> Result<T, QueryError> + Send + 'static,
-    ) -> Result<T, Problem> {
-        let store = self.context.store.clone();
-        let answer = tokio::task::spawn_blocking(move || ask(&store)).await;
-        Ok(answer.map_err(|_| Problem::new(Code::Internal))??)
-    }
 }
 
 impl From<QueryError> for Problem {

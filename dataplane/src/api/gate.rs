@@ -129,6 +129,7 @@ impl Shared {
             return Err(Problem::new(Code::Forbidden));
         }
         let domain = self.context.live.snapshot().by_realm(realm).cloned();
+        let domain = domain.filter(|domain| !domain.is_orphan());
         domain.ok_or_else(|| no_domain(caller))
     }
 
@@ -140,6 +141,7 @@ impl Shared {
         host: &Host,
     ) -> Result<Arc<Domain>, Problem> {
         let domain = self.context.live.snapshot().by_host(host.as_str()).cloned();
+        let domain = domain.filter(|domain| !domain.is_orphan());
         let domain = domain.ok_or_else(|| no_domain(caller))?;
         let authorizer = &self.context.authorizer;
         if !authorizer.allows(caller, verb, &domain.realm).await? {

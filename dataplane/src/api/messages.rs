@@ -176,7 +176,7 @@ pub(super) async fn list(
     let mut query = Query::parse(query.as_deref());
     let wanted = asked::messages(&domain.realm, &mut query);
     query.finish()?;
-    answer(&app, wanted).await
+    answer(&app, &domain, wanted).await
 }
 
 /// Query messages
@@ -210,7 +210,7 @@ pub(super) async fn query(
     let mut wanted = asked::messages(&domain.realm, &mut fields);
     wanted.recipient = fields.parsed("recipient", asked::name);
     fields.finish()?;
-    answer(&app, wanted).await
+    answer(&app, &domain, wanted).await
 }
 
 /// Sum a message up
@@ -272,8 +272,10 @@ pub(super) async fn show_to(
     summary(&app, &domain, &path, recipient).await
 }
 
-async fn answer(app: &App, wanted: MessageQuery) -> Result<Response, Problem> {
-    let page = app.read(move |store| store.messages(&wanted)).await?;
+async fn answer(app: &App, domain: &Domain, wanted: MessageQuery) -> Result<Response, Problem> {
+    let page = app
+        .read(domain, move |scope| scope.messages(&wanted))
+        .await?;
     Ok(print(&MessageList {
         messages: page.messages.into_iter().map(Message::from).collect(),
         next: page.next.map(|next| next.0),
@@ -293,8 +295,11 @@ async fn summary(
         domain: domain.realm.clone(),
         message: message.clone(),
         recipient,
+        since: None,
     };
-    let summary = app.read(move |store| store.summary(&wanted)).await?;
+    let summary = app
+        .read(domain, move |scope| scope.summary(&wanted))
+        .await?;
     Ok(print(&Summary::new(&message, summary.ok_or_else(unknown)?)))
 }
 

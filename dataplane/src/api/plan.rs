@@ -108,7 +108,7 @@ impl Plan {
     /// The warning that nothing is tracked, or about what was asked for and is
     /// not allowed.
     pub(super) fn narrowed(&self) -> Option<Warning> {
-        if self.domain.state == DomainState::Retired {
+        if self.domain.state != DomainState::Active {
             return Some(Warning {
                 code: WarningCode::DomainRetired,
                 detail: "the tracking domain is no longer declared: nothing is tracked".to_owned(),

@@ -1,10 +1,13 @@
 //! What is held of a reader, and their wish that nothing be: exported, withdrawn,
 //! erased. A reader is named in a body alone.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use mailtrail_core::id::{Realm, Recipient};
+use mailtrail_core::config::Domain;
+use mailtrail_core::id::Recipient;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,6 +17,7 @@ use super::pages::{Pages, json_lines, lines_while_read};
 use super::problem::{Code, Problem};
 use super::rewrite::print;
 use super::schema::{Event, Message};
+use super::scope::Scope;
 use super::{App, asked, body, examples};
 use crate::store::{
     Cursor, EraseError, Erased as Removed, EventFilter, EventQuery, MessageQuery,
@@ -180,7 +184,7 @@ pub(super) async fn export(
     tracing::info!(domain.realm = %domain.realm, "what is held of a recipient is exported");
     let mut left = Export {
         app,
-        domain: domain.realm.clone(),
+        domain,
         recipient,
         at: At::Messages(None),
     };
@@ -192,7 +196,7 @@ pub(super) async fn export(
 /// What is left of an export.
 struct Export {
     app: App,
-    domain: Realm,
+    domain: Arc<Domain>,
     recipient: Recipient,
     at: At,
 }
@@ -213,7 +217,7 @@ impl Pages for Export {
         match &mut self.at {
             At::Messages(after) => {
                 let wanted = MessageQuery {
-                    domain: self.domain.clone(),
+                    domain: self.domain.realm.clone(),
                     recipient: Some(self.recipient.clone()),
                     tags: Default::default(),
                     id_prefix: None,
@@ -222,7 +226,8 @@ impl Pages for Export {
                     after: after.take(),
                     limit: PAGE_MAX_MESSAGES,
                 };
-                let page = self.app.read(move |store| store.messages(&wanted)).await?;
+                let messages = move |scope: &Scope<'_>| scope.messages(&wanted);
+                let page = self.app.read(&self.domain, messages).await?;
                 self.at = match page.next {
                     Some(next) => At::Messages(Some(next)),
                     None => At::Events(None),
@@ -238,9 +243,10 @@ impl Pages for Export {
                 let wanted = EventQuery {
                     filter: theirs,
                     after: after.take(),
-                    ..EventQuery::of(self.domain.clone())
+                    ..EventQuery::of(self.domain.realm.clone())
                 };
-                let page = self.app.read(move |store| store.events(&wanted)).await?;
+                let events = move |scope: &Scope<'_>| scope.events(&wanted);
+                let page = self.app.read(&self.domain, events).await?;
                 self.at = match page.more {
                     true => At::Events(Some(page.next)),
                     false => At::End,

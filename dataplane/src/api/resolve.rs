@@ -132,6 +132,11 @@ fn open(domain: &Domain, keys: &Keys, url: &Url) -> Result<Resolved, Problem> {
     let claim = keys
         .open(&domain.realm, own.kind, own.token)
         .map_err(|error| Problem::field("url", format!("has a token that {error}")))?;
+    // The hour of sending is all that a token knows.
+    let hour_ended = claim.mail.sent.unix_seconds() + 3600;
+    if hour_ended <= domain.since {
+        return Err(Problem::new(Code::OtherDomain));
+    }
     Ok(Resolved::new(own.kind, &claim))
 }
 

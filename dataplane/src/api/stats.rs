@@ -12,7 +12,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan};
-use mailtrail_core::id::Realm;
+use mailtrail_core::config::Domain;
 use mailtrail_core::message::MessageRecord;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -26,7 +26,7 @@ use super::rewrite::print;
 use super::schema::{HitTotals, TagParam};
 use super::settings::{STATS_DEFAULT_HOURS, STATS_MAX_DAYS, STATS_MAX_HOURS, STATS_READ_MAX};
 use super::times::time;
-use super::{App, examples};
+use super::{App, examples, scope};
 use crate::store::{
     EventFilter, EventQuery, HourCounts, MessageQuery, PAGE_MAX_MESSAGES, StatsQuery,
 };
@@ -198,9 +198,10 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let domain = app.domain_of_path(&caller, Verb::Read, &path).await?;
     let mut query = Query::parse(query.as_deref());
-    let wanted = Wanted::take(&mut query, (app.context.clock)());
+    let mut wanted = Wanted::take(&mut query, (app.context.clock)());
     query.finish()?;
-    let counted = wanted.count(&app, &domain.realm).await?;
+    wanted.not_before(scope::since(&domain));
+    let counted = wanted.count(&app, &domain).await?;
     Ok(print(&wanted.told(counted)))
 }
 
@@ -237,7 +238,15 @@ impl Wanted {
         }
     }
 
-    async fn count(&self, app: &App, domain: &Realm) -> Result<Tally, Problem> {
+    /// Counts nothing of before a moment: to the second, where hours are not.
+    fn not_before(&mut self, since: Option<Timestamp>) {
+        if let Some(since) = since.filter(|since| *since > self.from) {
+            self.from = since.min(self.to);
+            self.filter.since = Some(self.from);
+        }
+    }
+
+    async fn count(&self, app: &App, domain: &Domain) -> Result<Tally, Problem> {
         let mut tally = Tally::new(self.calendar.clone(), self.group_by.clone());
         let is_whole = self.filter.message.is_none() && self.filter.tags.is_empty();
         if is_whole && self.group_by.is_none() && self.calendar.has_whole_hours(self.from, self.to)
@@ -256,15 +265,15 @@ impl Wanted {
     async fn count_hours(
         &self,
         app: &App,
-        domain: &Realm,
+        domain: &Domain,
         tally: &mut Tally,
     ) -> Result<(), Problem> {
         let wanted = StatsQuery {
-            domain: domain.clone(),
+            domain: domain.realm.clone(),
             from: hour(self.from),
             to: hour(self.to),
         };
-        let hours = app.read(move |store| store.stats(&wanted)).await?;
+        let hours = app.read(domain, move |scope| scope.stats(&wanted)).await?;
         for (hour, counts) in &hours {
             let begin = Timestamp::from_second(i64::from(*hour) * HOUR_SECONDS);
             tally.hour(begin.unwrap_or_default(), counts);
@@ -275,7 +284,7 @@ impl Wanted {
     async fn count_events(
         &self,
         app: &App,
-        domain: &Realm,
+        domain: &Domain,
         tally: &mut Tally,
         left: &mut usize,
     ) -> Result<(), Problem> {
@@ -284,9 +293,9 @@ impl Wanted {
             let wanted = EventQuery {
                 filter: self.filter.clone(),
                 after: after.take(),
-                ..EventQuery::of(domain.clone())
+                ..EventQuery::of(domain.realm.clone())
             };
-            let page = app.read(move |store| store.events(&wanted)).await?;
+            let page = app.read(domain, move |scope| scope.events(&wanted)).await?;
             spend(left, page.events.len())?;
             page.events.iter().for_each(|event| tally.event(event));
             if !page.more {
@@ -299,7 +308,7 @@ impl Wanted {
     async fn count_messages(
         &self,
         app: &App,
-        domain: &Realm,
+        domain: &Domain,
         tally: &mut Tally,
         left: &mut usize,
     ) -> Result<(), Problem> {
@@ -307,7 +316,7 @@ impl Wanted {
         loop {
             let message = self.filter.message.as_ref();
             let wanted = MessageQuery {
-                domain: domain.clone(),
+                domain: domain.realm.clone(),
                 recipient: None,
                 tags: self.filter.tags.clone(),
                 id_prefix: message.map(ToString::to_string),
@@ -316,7 +325,9 @@ impl Wanted {
                 after: after.take(),
                 limit: PAGE_MAX_MESSAGES,
             };
-            let page = app.read(move |store| store.messages(&wanted)).await?;
+            let page = app
+                .read(domain, move |scope| scope.messages(&wanted))
+                .await?;
             spend(left, page.messages.len())?;
             // Others may begin with the same letters.
             let is_own = |record: &&MessageRecord| message.is_none_or(|m| record.message_id == *m);

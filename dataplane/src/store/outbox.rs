@@ -206,6 +206,7 @@ impl Outbox for Embedded {
             domain: event.domain.clone(),
             message: event.message_id.clone(),
             recipient: event.recipient.clone(),
+            since: None,
         };
         self.off(move |this| {
             let found = this.ask(|sources| newest::record(sources, &query))?;

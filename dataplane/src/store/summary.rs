@@ -34,6 +34,20 @@ pub struct SummaryQuery {
     pub message: MessageId,
     /// To this reader only.
     pub recipient: Option<Recipient>,
+    /// What happened from this moment on only.
+    pub since: Option<Timestamp>,
+}
+
+impl SummaryQuery {
+    /// Whether a record is not older.
+    pub(crate) fn takes_record(&self, record: &MessageRecord) -> bool {
+        self.since.is_none_or(|since| record.rewritten_at >= since)
+    }
+
+    /// Whether an event is not older.
+    pub(crate) fn takes_event(&self, event: &Event) -> bool {
+        self.since.is_none_or(|since| event.time >= since)
+    }
 }
 
 /// What became of a message.
@@ -117,6 +131,7 @@ pub(super) fn summary(
     query: &SummaryQuery,
 ) -> Result<Option<MessageSummary>, QueryError> {
     let record = newest::record(sources, query)?;
+    let record = record.filter(|record| query.takes_record(record));
     let mut summing = Summing::of(record.as_ref());
     let complete = summing.read(sources, query).map_err(unavailable)?;
     if record.is_none() && summing.events == 0 && complete {
@@ -185,6 +200,7 @@ impl Summing {
                 if head.kind == record::EVENT
                     && record::peek_event(payload).is_ok_and(|k| filter.may_take(&query.domain, &k))
                     && let Ok(event) = record::decode_event(payload)
+                    && query.takes_event(&event)
                 {
                     self.add(&event);
                 }

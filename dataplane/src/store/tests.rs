@@ -292,6 +292,7 @@ fn hits_that_wait_when_withdrawals_are_lost_settle_only_where_nobody_is_named() 
         domain: realm,
         message: "m".parse().expect("id"),
         recipient: None,
+        since: None,
     });
     let summary = summary.expect("read").expect("known by its event");
     assert_eq!(summary.record, None);

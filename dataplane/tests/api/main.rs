@@ -1,6 +1,7 @@
 //! The in-cluster API over real sockets: who may call, what is refused and how,
 //! what a rewrite gives, and that the OpenAPI document says so.
 
+mod anew;
 mod auth;
 mod client;
 mod document;

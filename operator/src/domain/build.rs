@@ -41,6 +41,10 @@ pub enum EntryChange {
 pub fn build(fetched: &Fetched, resolved: Resolved) -> Built {
     match resolved {
         Resolved::Leave => Built::nothing(),
+        Resolved::Orphan => Built {
+            entry: orphaned(fetched),
+            ..Built::nothing()
+        },
         Resolved::Serve(serve) => of_serve(fetched, serve),
         Resolved::Keep(rejection, after) => Built {
             after,
@@ -78,6 +82,7 @@ fn of_serve(fetched: &Fetched, serve: Serve) -> Built {
     let facts = Facts {
         verified: serve.verified,
         former_hosts: serve.former,
+        since: there.namespace.created,
     };
     match entry(&there.domain, facts) {
         Ok(entry) => Built {
@@ -137,6 +142,17 @@ fn of_retired(
     }
 }
 
+/// What is served, for nobody to ask for.
+fn orphaned(fetched: &Fetched) -> EntryChange {
+    match fetched.served.clone() {
+        Some(served) => EntryChange::Put(Box::new(Domain {
+            state: DomainState::Orphaned,
+            ..served
+        })),
+        None => EntryChange::Keep,
+    }
+}
+
 /// The entry that leads home whatever was sent over these claims' hosts.
 fn retired<'a>(fetched: &Fetched, kept: impl Iterator<Item = &'a HostClaim>) -> Option<Domain> {
     let mut claims: Vec<(ClaimRole, Host, &HostClaim)> = kept
@@ -149,7 +165,14 @@ fn retired<'a>(fetched: &Fetched, kept: impl Iterator<Item = &'a HostClaim>) -> 
     let mut hosts = claims.iter().map(|claim| claim.1.clone());
     let mut entry = Domain::new(fetched.realm.clone(), hosts.next()?);
     entry.other_hosts = hosts.collect();
-    entry.state = DomainState::Retired;
+    entry.state = match fetched.is_orphan() {
+        true => DomainState::Orphaned,
+        false => DomainState::Retired,
+    };
+    entry.since = match &fetched.namespace {
+        Some(namespace) if !entry.is_orphan() => namespace.created,
+        _ => fetched.served.as_ref().map_or(0, |served| served.since),
+    };
     entry.generation = fetched
         .served
         .as_ref()

@@ -33,6 +33,8 @@ pub struct Fetched {
     pub class: String,
     /// Its object.
     pub presence: Presence,
+    /// Its namespace.
+    pub namespace: Option<Namespace>,
     /// Its claims.
     pub own: Vec<Arc<HostClaim>>,
     /// Who has the hosts that the spec names.
@@ -57,6 +59,9 @@ pub enum Presence {
         /// UID of its namespace, where there still is one.
         namespace_uid: Option<String>,
     },
+    /// It is not, and its namespace is gone, or another: what is served of it is
+    /// nobody's to ask for, while its absence is looked into.
+    Orphaned,
     /// Nothing is to be done: it is paused, its namespace is not watched, its
     /// absence is not believed, or there is nothing left of it.
     LeftAlone,
@@ -92,9 +97,15 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         Some(domain) => Presence::There(There {
             rank: rank(&domain, context),
             told: concern.told.clone(),
-            namespace: concern.namespace.ok_or(Error::NotYet("the namespace"))?,
+            namespace: concern
+                .namespace
+                .clone()
+                .ok_or(Error::NotYet("the namespace"))?,
             domain,
         }),
+        None if is_orphan_anew(realm, &concern, served.as_ref(), context).await? => {
+            Presence::Orphaned
+        }
         None if !is_left(&concern.own, served.as_ref()) => Presence::LeftAlone,
         None if concern.own.is_empty() => orphan(realm, &concern, context).await?,
         None => absent(realm, context).await?,
@@ -108,7 +119,9 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
             }
             proved(realm, &there.domain, &concern.own, context)
         }
-        Presence::Gone | Presence::Unclaimed { .. } | Presence::LeftAlone => HashSet::new(),
+        Presence::Gone | Presence::Unclaimed { .. } | Presence::Orphaned | Presence::LeftAlone => {
+            HashSet::new()
+        }
     };
     if concern.domain.is_none() {
         context.verifier.forget(realm);
@@ -117,6 +130,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         realm: realm.clone(),
         class: context.class.clone(),
         presence,
+        namespace: concern.namespace,
         own: concern.own,
         wanted: concern.wanted,
         served,
@@ -199,6 +213,41 @@ fn is_left(own: &[Arc<HostClaim>], served: Option<&Domain>) -> bool {
     let orphan = served.is_some_and(|entry| own.is_empty() || entry.state == DomainState::Active);
     let unserved = served.is_none() && !own.is_empty();
     in_use || orphan || unserved
+}
+
+impl Fetched {
+    /// Whether its namespace is gone, or another of that name by now.
+    pub fn is_orphan(&self) -> bool {
+        is_orphan(&self.own, self.namespace.as_ref())
+    }
+}
+
+fn is_orphan(own: &[Arc<HostClaim>], namespace: Option<&Namespace>) -> bool {
+    let is_its = |claim: &Arc<HostClaim>| {
+        namespace.is_some_and(|namespace| namespace.uid == claim.spec.namespace_uid)
+    };
+    !own.is_empty() && !own.iter().all(is_its)
+}
+
+/// Whether an object that is gone was of another namespace than there is now,
+/// and no replica knows yet. The API server itself is asked.
+async fn is_orphan_anew(
+    realm: &Realm,
+    concern: &Concern,
+    served: Option<&Domain>,
+    context: &Context,
+) -> Result<bool, Error> {
+    let is_known = served.is_none_or(Domain::is_orphan);
+    if is_known || !is_orphan(&concern.own, concern.namespace.as_ref()) {
+        return Ok(false);
+    }
+    let api: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(context.client.clone());
+    let there = within("Namespace", api.get_metadata_opt(realm.namespace())).await?;
+    let uid = there.and_then(|there| there.metadata.uid);
+    let own = &concern.own;
+    Ok(own
+        .iter()
+        .any(|claim| uid.as_ref() != Some(&claim.spec.namespace_uid)))
 }
 
 /// There is an entry, and neither object nor claim: the host was released,

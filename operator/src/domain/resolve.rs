@@ -31,6 +31,8 @@ pub enum Resolved {
     RetireBeside(Rejection, Vec<ClaimChange>),
     /// What is served stays, and its claims are made good.
     Restore(Vec<ClaimChange>),
+    /// What is served leads home and is nobody's to ask for.
+    Orphan,
     /// Nothing is done.
     Leave,
 }
@@ -72,6 +74,7 @@ pub struct Rejection {
 pub fn resolve(fetched: &Fetched, policy: &HostPolicy) -> Resolved {
     match &fetched.presence {
         Presence::LeftAlone => Resolved::Leave,
+        Presence::Orphaned => Resolved::Orphan,
         Presence::Gone => Resolved::Retire(give_up(fetched)),
         Presence::Unclaimed { namespace_uid } => {
             Resolved::Restore(claims_of_entry(fetched, namespace_uid.as_deref()))
@@ -201,7 +204,7 @@ fn claims_of_entry(fetched: &Fetched, namespace_uid: Option<&str>) -> Vec<ClaimC
             class_name: fetched.class.clone(),
             state: match entry.state {
                 DomainState::Active => ClaimState::Active,
-                DomainState::Retired => ClaimState::Retired,
+                DomainState::Retired | DomainState::Orphaned => ClaimState::Retired,
             },
             role: if is_host {
                 ClaimRole::Host
@@ -345,7 +348,8 @@ impl Fetched {
     /// Whether all its claims were lost while it led links home alone: its domain
     /// was gone, or its namespace another.
     fn is_lost_and_retired(&self) -> bool {
-        let retired = self.served.as_ref().map(|entry| entry.state) == Some(DomainState::Retired);
+        let served = self.served.as_ref();
+        let retired = served.is_some_and(|entry| entry.state != DomainState::Active);
         self.claims_lost && self.own.is_empty() && retired
     }
 

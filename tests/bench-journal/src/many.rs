@@ -102,6 +102,7 @@ pub(crate) fn open(dir: &Path, questions: usize) -> anyhow::Result<()> {
             domain: domain(message)?,
             message: message_id(message)?,
             recipient: None,
+            since: None,
         };
         let summary = store.summary(&query)?;
         anyhow::ensure!(summary.is_some(), "no such message");

@@ -159,6 +159,7 @@ impl Reading<'_> {
         let facts = Facts {
             verified: true,
             former_hosts: Vec::new(),
+            since: 0,
         };
         match entry(&domain, facts) {
             Ok(entry) => self.set.domain(Declared {

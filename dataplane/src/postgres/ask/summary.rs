@@ -26,7 +26,9 @@ pub(in crate::postgres) async fn summary(
     condition.and("message_id = ?", &message);
     condition.and_maybe("recipient = ?", recipient.as_ref());
     let record = newest(client, &condition).await?;
+    let record = record.filter(|record| query.takes_record(record));
     let mut summing = Summing::of(record.as_ref());
+    condition.and_maybe("time >= ?", query.since.as_ref());
     let most = SUMMARY_MAX_EVENTS as i64;
     let limit = condition.place(&most);
     let sql = format!(

@@ -49,6 +49,7 @@ fn ask(store: &Store, recipient: Option<&str>) -> Option<MessageSummary> {
         domain: DOMAIN.parse().expect("realm"),
         message: "m".parse().expect("id"),
         recipient: recipient.map(|r| r.parse().expect("recipient")),
+        since: None,
     };
     store.summary(&query).expect("a summary")
 }

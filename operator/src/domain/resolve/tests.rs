@@ -37,14 +37,19 @@ fn claim(host: &str, realm: &str, over: &Value) -> Arc<HostClaim> {
     Arc::new(serde_json::from_value(claim).expect("a claim"))
 }
 
+fn namespace(uid: &str) -> Namespace {
+    Namespace {
+        uid: uid.to_owned(),
+        created: 1_790_000_000,
+        terminating: false,
+    }
+}
+
 impl Case {
     fn there(spec: &Value) -> Self {
         Self::of(Presence::There(There {
             domain: Arc::new(domain(spec)),
-            namespace: Namespace {
-                uid: "uid-1".to_owned(),
-                terminating: false,
-            },
+            namespace: namespace("uid-1"),
             rank: 1,
             told: None,
         }))
@@ -58,6 +63,7 @@ impl Case {
         Self(Fetched {
             realm: "shop/links".parse().expect("a realm"),
             class: "mailtrail".to_owned(),
+            namespace: Some(namespace("uid-1")),
             presence,
             own: Vec::new(),
             wanted: HashMap::new(),
@@ -355,9 +361,49 @@ fn a_retired_entry_leads_home_from_all_hosts_that_are_kept() {
     let crate::domain::build::EntryChange::Put(entry) = built.entry else {
         panic!("no entry");
     };
-    assert_eq!(entry.state, DomainState::Retired);
+    assert_eq!(
+        (entry.state, entry.since),
+        (DomainState::Retired, 1_790_000_000)
+    );
     assert_eq!(entry.host.as_str(), "a.example");
     assert_eq!(entry.other_hosts[0].as_str(), "old.example");
     assert_eq!(entry.retention_days, 10);
     assert!(!entry.opens.enabled && !entry.clicks.enabled);
+}
+
+#[test]
+fn what_is_left_of_a_namespace_that_is_gone_or_another_is_nobodys_to_ask_for() {
+    for namespace in [None, Some(namespace("uid-2"))] {
+        let mut case = Case::gone()
+            .owning("a.example", &json!({}))
+            .served(&["a.example"]);
+        case.0.namespace = namespace;
+        if let Some(served) = &mut case.0.served {
+            served.since = 7;
+        }
+        let built = crate::domain::build::build(&case.0, case.resolve());
+        let crate::domain::build::EntryChange::Put(entry) = built.entry else {
+            panic!("no entry");
+        };
+        assert_eq!((entry.state, entry.since), (DomainState::Orphaned, 7));
+    }
+}
+
+#[test]
+fn while_an_absence_is_looked_into_what_is_served_of_an_orphan_stays_as_it_is_for_nobody() {
+    let mut case = Case::of(Presence::Orphaned)
+        .owning("a.example", &json!({}))
+        .served(&["a.example", "old.example"]);
+    case.0.namespace = None;
+    let served = case.0.served.clone().expect("served");
+    let built = crate::domain::build::build(&case.0, case.resolve());
+    let crate::domain::build::EntryChange::Put(entry) = built.entry else {
+        panic!("no entry");
+    };
+    assert_eq!(entry.state, DomainState::Orphaned);
+    assert_eq!(entry.other_hosts, served.other_hosts);
+    assert!(
+        built.before.is_empty() && built.after.is_empty(),
+        "claims stay"
+    );
 }
