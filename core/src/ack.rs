@@ -27,8 +27,11 @@ pub const SHARDS_MAX: usize = 4096;
 pub const REFUSED_MAX: usize = 100;
 /// Longest that an answer may be waited for, in milliseconds.
 pub const WAIT_MAX_MS: u32 = 2_000;
+/// Longest text of why deliveries fail, in characters.
+pub const WHY_MAX_CHARS: usize = 200;
 /// Longest question or answer that is read, in bytes: 4,096 shards of some 90
-/// bytes, and a hundred refusals of half a kilobyte, twice over.
+/// bytes, a thousand sinks of some 200, and two hundred refusals of half a
+/// kilobyte.
 pub const BODY_MAX_BYTES: usize = 1 << 20;
 
 /// What the operator asks of one replica.
@@ -46,6 +49,9 @@ pub struct Question {
     /// How long the answer may wait until all of that is applied, in
     /// milliseconds, [`WAIT_MAX_MS`] at most.
     pub wait_ms: u32,
+    /// Whether to tell how deliveries to sinks stand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deliveries: bool,
 }
 
 /// Which state of a shard: of one object (its UID), the later the greater the
@@ -88,6 +94,54 @@ pub struct Answer {
     pub more_refused: usize,
     /// All keys that are known.
     pub keys: Vec<KnownKey>,
+    /// What there is to tell of sinks; absent where a replica knows none, being
+    /// of a version before them: what is applied of its shards is without sinks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sinks: Option<Sinks>,
+}
+
+/// What a replica tells of event sinks.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sinks {
+    /// Sinks of the shards asked about that are not delivered to as they stand
+    /// there, [`REFUSED_MAX`] at most.
+    pub refused: Vec<Refused>,
+    /// Where that was asked, how deliveries stand that are this replica's.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// How the deliveries to one sink stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Delivery {
+    /// The sink.
+    pub sink: Realm,
+    /// How.
+    pub how: How,
+    /// Since when, in milliseconds since 1970, where it fails or is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since_ms: Option<u64>,
+    /// What went wrong last, [`WHY_MAX_CHARS`] at most; nothing personal.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub why: String,
+}
+
+/// How deliveries stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum How {
+    /// Nothing was tried since the replica started.
+    Untried,
+    /// The last attempt succeeded.
+    Delivering,
+    /// Nothing has succeeded for a while.
+    Failing,
+    /// Nothing has succeeded for days: it is tried now and then.
+    Suspended,
+    /// The receiver answered 410: nothing is tried.
+    Gone,
+    /// Nothing can be signed.
+    NoSecret,
 }
 
 /// An entry that a replica does not serve.

@@ -1,5 +1,9 @@
 //! An event sink: where settled events are pushed to, and which of them.
 
+pub mod sealed;
+pub mod secret;
+
+use core::net::SocketAddr;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -10,12 +14,15 @@ use url::{Host, Url};
 
 use crate::event::{Event, EventKind, Verdict};
 use crate::id::Realm;
+use sealed::Sealed;
 
 /// The version that sinks are written in.
 pub const SINK_VERSION: u32 = 1;
 /// Largest entry of a sink, in bytes of JSON: twice that of a domain, since a
 /// URL and sealed secrets are in it.
 pub const SINK_ENTRY_MAX_BYTES: usize = 2048;
+/// Most sinks of an install.
+pub const SINKS_MAX: usize = 1000;
 /// Longest URL of a receiver, in bytes.
 pub const URL_MAX_BYTES: usize = 512;
 /// Most events of one request.
@@ -60,6 +67,25 @@ pub struct Sink {
     /// Nothing is delivered for now.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
+    /// What the operator has found out; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<InCluster>,
+}
+
+/// What the operator adds to a sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct InCluster {
+    /// UID of the resource: secrets are sealed for it.
+    pub uid: String,
+    /// Its secrets, in its order; absent where something that the sink refers to
+    /// is missing. Then it rests: its events wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
+    /// Where the receiver is, and nowhere else, where it is a Service of the
+    /// sink's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<SocketAddr>,
 }
 
 /// All sinks that are declared, by name.
@@ -128,6 +154,13 @@ impl Sink {
             && (self.test_mails || !event.test)
     }
 
+    /// Whether nothing is to be tried: its owner wants that, or what it refers to
+    /// is missing.
+    pub fn rests(&self) -> bool {
+        let cluster = self.cluster.as_ref();
+        self.suspend || cluster.is_some_and(|cluster| cluster.sealed.is_none())
+    }
+
     /// Whether events of a domain may be delivered here: of its own namespace
     /// alone.
     pub fn takes_domain(&self, domain: &str) -> bool {
@@ -151,6 +184,14 @@ impl Endpoint {
         self.0
             .host()
             .expect("an endpoint has a host: parsing asks for it")
+    }
+
+    /// The host, where it is a name.
+    pub fn domain(&self) -> Option<&str> {
+        match self.host() {
+            Host::Domain(name) => Some(name),
+            Host::Ipv4(_) | Host::Ipv6(_) => None,
+        }
     }
 
     /// The port.
@@ -218,6 +259,14 @@ impl<'de> Deserialize<'de> for Endpoint {
         let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
         text.parse().map_err(serde::de::Error::custom)
     }
+}
+
+/// Whether a name is one that a cluster's own name server makes up: the operator
+/// alone says where it is.
+pub fn is_of_a_cluster(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let last = host.rsplit('.').next();
+    last == Some("svc") || last == Some("local") || !host.contains('.')
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -300,6 +349,22 @@ mod tests {
         assert_eq!(format!("{endpoint:?}"), "Endpoint(https://a.example/…)");
     }
 
+    #[test]
+    fn names_that_a_cluster_makes_up_are_known() {
+        for name in [
+            "receiver.shop.svc",
+            "receiver.shop.svc.cluster.local",
+            "receiver.shop.svc.cluster.local.",
+            "1-2-3-4.shop.pod.cluster.local",
+            "receiver",
+        ] {
+            assert!(is_of_a_cluster(name), "{name}");
+        }
+        for name in ["a.example", "svc.example", "local.example."] {
+            assert!(!is_of_a_cluster(name), "{name}");
+        }
+    }
+
     fn sink() -> Sink {
         Sink {
             version: SINK_VERSION,
@@ -315,6 +380,7 @@ mod tests {
             format: Format::default(),
             batch: None,
             suspend: false,
+            cluster: None,
         }
     }
 

@@ -39,7 +39,7 @@ pub const SHARD_ENTRIES_MAX: usize = 4096;
     plural = "configshards",
     namespaced,
     derive = "PartialEq",
-    doc = "A part of what Mailtrail's replicas serve, written by its operator from TrackingDomains and HostClaims. Changes made by hand are undone.",
+    doc = "A part of what Mailtrail's replicas serve, written by its operator from TrackingDomains, HostClaims and EventSinks. Changes made by hand are undone.",
     printcolumn(
         name = "Index",
         type_ = "integer",
@@ -85,6 +85,13 @@ pub struct ConfigShardSpec {
     #[serde(default)]
     #[schemars(schema_with = "schema::shard_entries")]
     pub entries: Vec<Value>,
+
+    /// One entry per event sink, as above (`mailtrail_core::sink::Sink`), in a
+    /// list of its own: a replica that knows no sinks passes it over. Secrets
+    /// stand in it sealed under the keyring.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "schema::shard_entries")]
+    pub sinks: Vec<Value>,
 }
 
 /// Name of the object of a shard.

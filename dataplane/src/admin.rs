@@ -18,6 +18,7 @@ use mailtrail_core::keyring::KeyState;
 use serde::Serialize;
 
 use crate::config::{ConfigStatus, Live};
+use crate::deliver;
 use crate::metrics::Metrics;
 
 pub use ack::Acks;
@@ -42,6 +43,8 @@ pub struct Context {
     pub live: Arc<OnceLock<Arc<Live>>>,
     /// Who may ask what is applied, and how many at once.
     pub acks: Arc<Acks>,
+    /// How deliveries to sinks stand.
+    pub sinks: deliver::Handle,
     /// Counters.
     pub metrics: Arc<Metrics>,
     /// Ready or not.

@@ -41,6 +41,7 @@ pub mod secrets;
 pub mod sign;
 pub mod state;
 mod tls;
+mod told;
 mod worker;
 
 use std::sync::Arc;
@@ -60,7 +61,7 @@ pub use metrics::DeliverMetrics;
 pub use tls::{RootsError, roots};
 
 /// Most sinks that are delivered to; further ones are not, with an error.
-pub const SINKS_MAX: usize = 1000;
+pub use mailtrail_core::sink::SINKS_MAX;
 /// Attempts at once to receivers that answer as they should.
 const SWIFT_AT_ONCE: usize = 256;
 /// Attempts at once to receivers that failed last: each may take 15 seconds,

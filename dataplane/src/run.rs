@@ -153,7 +153,8 @@ async fn serve_until_stopped(settings: &Settings) -> Result<(), RunError> {
     tokio::pin!(asked_to_stop);
     // It answers to the very end: probes should see "stopping".
     let live = Arc::new(OnceLock::new());
-    let context = admin_context(settings, &base, Arc::clone(&live));
+    let sinks = deliver::Handle::default();
+    let context = admin_context(settings, &base, Arc::clone(&live), sinks.clone());
     let admin = tokio::spawn(admin::serve(bound.admin, context));
     let keyring = tokio::select! {
         keyring = keyring(settings, &base) => keyring?,
@@ -165,7 +166,7 @@ async fn serve_until_stopped(settings: &Settings) -> Result<(), RunError> {
     let (shared, sources) = share(settings, base, keyring)?;
     let _ = live.set(Arc::clone(&shared.live));
     let listeners = (bound.public, bound.api);
-    let started = start(settings, &shared, sources, listeners, admin)?;
+    let started = start(settings, &shared, sources, listeners, (admin, sinks))?;
     tokio::select! {
         () = asked_to_stop => {}
         () = ready(&shared, settings.postgres.is_some()) => {}
@@ -241,7 +242,7 @@ fn start(
     shared: &Shared,
     sources: Sources,
     (public, api): (serve::Bound, TcpListener),
-    admin: JoinHandle<io::Result<()>>,
+    (admin, sinks): (JoinHandle<io::Result<()>>, deliver::Handle),
 ) -> Result<Started, RunError> {
     let Shared {
         live,
@@ -254,7 +255,6 @@ fn start(
     log::rules(settings.rules.as_deref());
     let (stop, stopping) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let sinks = deliver::Handle::default();
     sinks::start(settings, shared, &sinks, &stopping, &mut tasks)?;
     tasks.spawn(api::serve(
         api,
@@ -302,11 +302,13 @@ fn admin_context(
     settings: &Settings,
     base: &Base,
     live: Arc<OnceLock<Arc<Live>>>,
+    sinks: deliver::Handle,
 ) -> admin::Context {
     let rules_file = settings.rules.as_deref();
     admin::Context {
         live,
         acks: Arc::new(Acks::new(settings.pod_uid.clone())),
+        sinks,
         metrics: Arc::clone(&base.metrics),
         readiness: Arc::clone(&base.readiness),
         rules_file: rules_file.map(|path| path.display().to_string()),

@@ -12,6 +12,7 @@ use axum::routing::get;
 
 use crate::metrics::Metrics;
 use crate::queue::Inbox;
+use crate::sink::known::Known;
 use crate::watch::Synced;
 use crate::world::World;
 
@@ -24,6 +25,8 @@ pub struct Context {
     pub synced: Synced,
     /// What is known.
     pub world: Arc<World>,
+    /// The event sinks there are.
+    pub sinks: Arc<Known>,
     /// Who waits.
     pub inbox: Arc<Inbox>,
 }
@@ -53,6 +56,7 @@ async fn metrics(State(context): State<Context>) -> impl IntoResponse {
     let (domains, claims) = context.world.counts();
     context.metrics.domains.set(number(domains));
     context.metrics.claims.set(number(claims));
+    context.metrics.sinks.set(number(context.sinks.len()));
     context.metrics.queue.set(number(context.inbox.len()));
     (
         [(header::CONTENT_TYPE, OPENMETRICS)],

@@ -76,6 +76,16 @@ pub struct Args {
     #[arg(long, env = "MAILTRAIL_ROTATE_KEYS", value_name = "TIME", default_value = "30d", value_parser = duration)]
     rotate_keys: Duration,
 
+    /// What the names of Services end in. Event sinks may name Services of their own namespace
+    /// below it, and nothing else.
+    #[arg(
+        long,
+        env = "MAILTRAIL_CLUSTER_DOMAIN",
+        value_name = "NAME",
+        default_value = "cluster.local"
+    )]
+    cluster_domain: String,
+
     /// Address of the DNS server that hosts are looked up with; without this flag the system's.
     #[arg(long, env = "MAILTRAIL_RESOLVER", value_name = "ADDR")]
     resolver: Option<SocketAddr>,
@@ -144,6 +154,8 @@ pub struct Settings {
     pub lease: Duration,
     /// Age at which the active key is replaced.
     pub rotate_keys: Duration,
+    /// What the names of Services end in.
+    pub cluster_domain: String,
     /// How hosts are verified.
     pub probe: Probe,
 }
@@ -170,9 +182,8 @@ impl Args {
         (self.log_format, &self.log)
     }
 
-    /// What these flags mean together. `unique` tells this process from others
-    /// of its name.
-    pub fn settings(self, unique: &str) -> Result<Settings, SettingsError> {
+    /// What is wrong with the flags.
+    fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         for (flag, namespace) in self
             .namespace
@@ -200,9 +211,19 @@ impl Args {
                 LEASE_LEAST.as_secs()
             ));
         }
+        if !self.cluster_domain.split('.').all(is_label) {
+            faults.push("--cluster-domain must be a DNS name in lower case".to_owned());
+        }
         if self.rotate_keys.is_zero() {
             faults.push("--rotate-keys must be 1s at least".to_owned());
         }
+        faults
+    }
+
+    /// What these flags mean together. `unique` tells this process from others
+    /// of its name.
+    pub fn settings(self, unique: &str) -> Result<Settings, SettingsError> {
+        let faults = self.faults();
         if !faults.is_empty() {
             return Err(SettingsError(faults));
         }
@@ -225,6 +246,7 @@ impl Args {
             identity: format!("{name}_{unique}"),
             lease: self.lease,
             rotate_keys: self.rotate_keys,
+            cluster_domain: self.cluster_domain,
             probe: Probe {
                 resolver: self.resolver,
                 port: self.probe_port,

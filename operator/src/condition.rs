@@ -1,5 +1,5 @@
-//! The conditions of a TrackingDomain: their types, the reasons that there are,
-//! and the step from what is found to what the status says. Pure.
+//! The conditions of TrackingDomains and EventSinks: their types, the reasons that
+//! there are, and the step from what is found to what the status says. Pure.
 //!
 //! `docs/CONDITIONS.md` tells people what each reason means and what to do.
 
@@ -7,10 +7,9 @@ use std::hash::Hasher as _;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use mailtrail_crds::status::TrackingDomainStatus;
 use siphasher::sip::SipHasher13;
 
-/// An aspect of how a domain stands.
+/// An aspect of how a domain or a sink stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Type {
     /// The spec is valid, and its hosts belong to the object.
@@ -21,6 +20,8 @@ pub enum Type {
     Programmed,
     /// The host leads here.
     Reachable,
+    /// Events reach the receiver.
+    Delivering,
     /// Accepted, ResolvedRefs and Programmed.
     Ready,
 }
@@ -55,8 +56,23 @@ pub enum Reason {
     ConfigFull,
     /// Accepted: a field does not hold what it should.
     Invalid,
+    /// Accepted: there are as many sinks as may be.
+    TooManySinks,
+    /// Accepted: the URL names something of the cluster that is no Service of
+    /// the sink's namespace.
+    UrlNotAllowed,
     /// ResolvedRefs: all that the spec refers to is there.
     ResolvedRefs,
+    /// ResolvedRefs: the operator may not read a Secret.
+    SecretNotReadable,
+    /// ResolvedRefs: a Secret is not there.
+    SecretNotFound,
+    /// ResolvedRefs: a Secret is no webhook secret.
+    SecretInvalid,
+    /// ResolvedRefs: the Service is not there, or has no such port.
+    ServiceNotFound,
+    /// ResolvedRefs: the Service is no plain one.
+    ServiceNotAllowed,
     /// Programmed: every ready replica serves it.
     Programmed,
     /// Programmed: not all of them do yet.
@@ -81,6 +97,22 @@ pub enum Reason {
     CertificateInvalid,
     /// Reachable: somebody else answers.
     AnsweredByOthers,
+    /// Programmed, Delivering: what the spec refers to is missing.
+    RefsNotResolved,
+    /// Delivering: events reach the receiver.
+    Delivering,
+    /// Delivering: nothing was to be delivered yet.
+    NothingYet,
+    /// Delivering: its owner has suspended it.
+    Suspended,
+    /// Delivering: nothing was delivered for a while.
+    Failing,
+    /// Delivering: nothing was delivered for days.
+    FailingForDays,
+    /// Delivering: the receiver wants nothing any more.
+    ReceiverGone,
+    /// Delivering: nothing can be signed.
+    CannotSign,
     /// Ready: all of it.
     Ready,
 }
@@ -136,15 +168,11 @@ pub struct Transition {
 
 impl Told {
     /// Remembers a status.
-    pub fn of(status: &TrackingDomainStatus) -> Self {
-        let known: Vec<_> = status
-            .conditions
-            .iter()
-            .filter_map(ToldCondition::of)
-            .collect();
+    pub fn of(generation: Option<i64>, conditions: &[Condition]) -> Self {
+        let known: Vec<_> = conditions.iter().filter_map(ToldCondition::of).collect();
         Self {
-            generation: status.observed_generation,
-            is_foreign: known.len() != status.conditions.len(),
+            generation,
+            is_foreign: known.len() != conditions.len(),
             conditions: known.into(),
         }
     }
@@ -155,8 +183,8 @@ impl Told {
     }
 
     /// Whether it says this already, and nothing else.
-    pub fn says(&self, status: &TrackingDomainStatus) -> bool {
-        !self.is_foreign && *self == Self::of(status)
+    pub fn says(&self, generation: i64, conditions: &[Condition]) -> bool {
+        !self.is_foreign && *self == Self::of(Some(generation), conditions)
     }
 }
 
@@ -183,11 +211,12 @@ impl ToldCondition {
 
 impl Type {
     /// All there are.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Accepted,
         Self::ResolvedRefs,
         Self::Programmed,
         Self::Reachable,
+        Self::Delivering,
         Self::Ready,
     ];
 
@@ -198,6 +227,7 @@ impl Type {
             Self::ResolvedRefs => "ResolvedRefs",
             Self::Programmed => "Programmed",
             Self::Reachable => "Reachable",
+            Self::Delivering => "Delivering",
             Self::Ready => "Ready",
         }
     }
@@ -215,7 +245,7 @@ impl Is {
 
 impl Reason {
     /// All there are.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 37] = [
         Self::Accepted,
         Self::HostConflict,
         Self::NamespaceChanged,
@@ -224,7 +254,14 @@ impl Reason {
         Self::ConfigTooLarge,
         Self::ConfigFull,
         Self::Invalid,
+        Self::TooManySinks,
+        Self::UrlNotAllowed,
         Self::ResolvedRefs,
+        Self::SecretNotReadable,
+        Self::SecretNotFound,
+        Self::SecretInvalid,
+        Self::ServiceNotFound,
+        Self::ServiceNotAllowed,
         Self::Programmed,
         Self::Pending,
         Self::NoReplicas,
@@ -237,6 +274,14 @@ impl Reason {
         Self::Unreachable,
         Self::CertificateInvalid,
         Self::AnsweredByOthers,
+        Self::RefsNotResolved,
+        Self::Delivering,
+        Self::NothingYet,
+        Self::Suspended,
+        Self::Failing,
+        Self::FailingForDays,
+        Self::ReceiverGone,
+        Self::CannotSign,
         Self::Ready,
     ];
 
@@ -251,7 +296,14 @@ impl Reason {
             Self::ConfigTooLarge => "ConfigTooLarge",
             Self::ConfigFull => "ConfigFull",
             Self::Invalid => "Invalid",
+            Self::TooManySinks => "TooManySinks",
+            Self::UrlNotAllowed => "UrlNotAllowed",
             Self::ResolvedRefs => "ResolvedRefs",
+            Self::SecretNotReadable => "SecretNotReadable",
+            Self::SecretNotFound => "SecretNotFound",
+            Self::SecretInvalid => "SecretInvalid",
+            Self::ServiceNotFound => "ServiceNotFound",
+            Self::ServiceNotAllowed => "ServiceNotAllowed",
             Self::Programmed => "Programmed",
             Self::Pending => "Pending",
             Self::NoReplicas => "NoReplicas",
@@ -264,6 +316,14 @@ impl Reason {
             Self::Unreachable => "Unreachable",
             Self::CertificateInvalid => "CertificateInvalid",
             Self::AnsweredByOthers => "AnsweredByOthers",
+            Self::RefsNotResolved => "RefsNotResolved",
+            Self::Delivering => "Delivering",
+            Self::NothingYet => "NothingYet",
+            Self::Suspended => "Suspended",
+            Self::Failing => "Failing",
+            Self::FailingForDays => "FailingForDays",
+            Self::ReceiverGone => "ReceiverGone",
+            Self::CannotSign => "CannotSign",
             Self::Ready => "Ready",
         }
     }
@@ -291,31 +351,42 @@ impl Finding {
     }
 }
 
-/// Ready: the first of these that is not the case says why it is not.
-pub fn ready(of: &[&Finding]) -> Finding {
+/// What conditions say of an aspect, word by word.
+pub fn found(conditions: &[Condition], type_: Type) -> Option<Finding> {
+    let condition = conditions.iter().find(|c| c.type_ == type_.as_str())?;
+    let ToldCondition { is, reason, .. } = ToldCondition::of(condition)?;
+    Some(Finding::new(type_, is, reason, condition.message.clone()))
+}
+
+/// Ready: the first of these that is not the case says why it is not; otherwise
+/// this does.
+pub fn ready(of: &[&Finding], message: &str) -> Finding {
     match of.iter().find(|finding| finding.is != Is::True) {
         Some(finding) => Finding::new(
             Type::Ready,
             finding.is,
             finding.reason,
-            finding.message.clone(),
+            in_short(&finding.message),
         ),
-        None => Finding::is_true(
-            Type::Ready,
-            Reason::Ready,
-            "the domain is served as written",
-        ),
+        None => Finding::is_true(Type::Ready, Reason::Ready, message),
     }
 }
 
-/// The status that says this of a generation. What did not change keeps its
+/// The first line of a message: what follows is for whoever reads the condition
+/// itself.
+fn in_short(message: &str) -> String {
+    let first = message.lines().next().unwrap_or_default();
+    first.trim_start_matches("# ").to_owned()
+}
+
+/// The conditions that say this of a generation. What did not change keeps its
 /// time, so that an equal status is equal to the last byte.
-pub fn status(
+pub fn conditions(
     before: Option<&Told>,
     generation: i64,
     findings: &[Finding],
     now: Timestamp,
-) -> TrackingDomainStatus {
+) -> Vec<Condition> {
     let condition = |finding: &Finding| {
         let before = before.and_then(|before| before.find(finding.type_));
         let since = before.filter(|before| before.is == finding.is);
@@ -328,10 +399,7 @@ pub fn status(
             last_transition_time: Time(since.map_or(now, |before| before.since)),
         }
     };
-    TrackingDomainStatus {
-        observed_generation: Some(generation),
-        conditions: findings.iter().map(condition).collect(),
-    }
+    findings.iter().map(condition).collect()
 }
 
 /// What has changed from one status to the next, for people who read Events:
@@ -343,7 +411,8 @@ pub fn transitions(before: Option<&Told>, findings: &[Finding]) -> Vec<Transitio
             finding.reason,
             Reason::NotChecked | Reason::VerificationWaived
         ),
-        Type::Accepted | Type::ResolvedRefs | Type::Programmed => false,
+        // What is wrong with any of these is Ready's reason.
+        Type::Accepted | Type::ResolvedRefs | Type::Programmed | Type::Delivering => false,
     };
     let changed = |finding: &&Finding| {
         let before = before.and_then(|before| before.find(finding.type_));
@@ -379,8 +448,8 @@ mod tests {
         let words: Vec<_> = arms
             .filter_map(|(_, rest)| rest.strip_suffix("\","))
             .collect();
-        // Five types, three answers, and reasons.
-        assert!(words.len() > 25, "{words:?}");
+        // Six types, three answers, and reasons.
+        assert!(words.len() > 40, "{words:?}");
         for word in words {
             assert!(
                 document.contains(&format!("`{word}`")),
@@ -391,36 +460,39 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_its_time_until_it_turns() {
-        let first = status(None, 1, &[programmed(Is::False)], at(1));
-        let same = status(Some(&Told::of(&first)), 2, &[programmed(Is::False)], at(9));
-        assert_eq!(same.conditions[0].last_transition_time.0, at(1));
-        assert_eq!(same.conditions[0].observed_generation, Some(2));
-        let turned = status(Some(&Told::of(&same)), 2, &[programmed(Is::True)], at(9));
-        assert_eq!(turned.conditions[0].last_transition_time.0, at(9));
+        let first = conditions(None, 1, &[programmed(Is::False)], at(1));
+        let told = Told::of(Some(1), &first);
+        let same = conditions(Some(&told), 2, &[programmed(Is::False)], at(9));
+        assert_eq!(same[0].last_transition_time.0, at(1));
+        assert_eq!(same[0].observed_generation, Some(2));
+        let told = Told::of(Some(2), &same);
+        let turned = conditions(Some(&told), 2, &[programmed(Is::True)], at(9));
+        assert_eq!(turned[0].last_transition_time.0, at(9));
     }
 
     #[test]
     fn a_status_that_is_remembered_tells_the_same_from_anything_else() {
-        let made = status(None, 1, &[programmed(Is::False)], at(1));
-        let told = Told::of(&made);
-        assert!(told.says(&made));
+        let made = conditions(None, 1, &[programmed(Is::False)], at(1));
+        let told = Told::of(Some(1), &made);
+        assert!(told.says(1, &made) && !told.says(2, &made));
         let mut other = made.clone();
-        other.conditions[0].message = "1 of 3 replicas".to_owned();
-        assert!(!told.says(&other));
+        other[0].message = "1 of 3 replicas".to_owned();
+        assert!(!told.says(1, &other));
         let mut foreign = made.clone();
-        foreign.conditions.push(Condition {
+        foreign.push(Condition {
             type_: "TheirOwn".to_owned(),
-            ..made.conditions[0].clone()
+            ..made[0].clone()
         });
-        assert!(!Told::of(&foreign).says(&made) && !told.says(&foreign));
+        let of_foreign = Told::of(Some(1), &foreign);
+        assert!(!of_foreign.says(1, &made) && !told.says(1, &foreign));
     }
 
     #[test]
     fn ready_gives_the_first_reason_against_it() {
         let accepted = Finding::is_true(Type::Accepted, Reason::Accepted, "");
         let no = programmed(Is::False);
-        assert_eq!(ready(&[&accepted, &no]).reason, Reason::Pending);
-        assert_eq!(ready(&[&accepted]).reason, Reason::Ready);
+        assert_eq!(ready(&[&accepted, &no], "").reason, Reason::Pending);
+        assert_eq!(ready(&[&accepted], "").reason, Reason::Ready);
     }
 
     #[test]
@@ -428,7 +500,7 @@ mod tests {
         let ready = Finding::is_true(Type::Ready, Reason::Ready, "served");
         let findings = [programmed(Is::True), ready];
         assert_eq!(transitions(None, &findings).len(), 1);
-        let before = Told::of(&status(None, 1, &findings, at(1)));
+        let before = Told::of(Some(1), &conditions(None, 1, &findings, at(1)));
         assert!(transitions(Some(&before), &findings).is_empty());
         let waiting = ready_pending();
         assert!(transitions(Some(&before), &[waiting]).is_empty());

@@ -8,7 +8,6 @@ pub mod apply;
 pub mod build;
 pub mod fetch;
 pub mod gone;
-pub mod passes;
 pub mod report;
 pub mod resolve;
 
@@ -16,17 +15,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use kube::Client;
-use kube::runtime::events::Reporter;
 use mailtrail_core::id::Realm;
 
 use self::fetch::Presence;
 use crate::error::{Category, Error};
 use crate::lease::Fence;
 use crate::metrics::Metrics;
+use crate::passes::Passes;
 use crate::policy::HostPolicy;
 use crate::queue::{Inbox, Next};
 use crate::replicas::Replicas;
 use crate::shards::Shards;
+use crate::tell::{Grace, Teller};
 use crate::verify::Verifier;
 use crate::world::World;
 
@@ -51,13 +51,13 @@ pub struct Context {
     /// Whether a sudden absence of many is one.
     pub absences: gone::Absences,
     /// Changes that are given a moment to arrive.
-    pub grace: report::Grace,
+    pub grace: Grace,
     /// Who is to have a turn.
     pub inbox: Arc<Inbox>,
     /// Whose status may be written now.
-    pub passes: passes::Passes,
-    /// In whose name Kubernetes Events are published.
-    pub reporter: Reporter,
+    pub passes: Arc<Passes>,
+    /// Publishes Kubernetes Events.
+    pub teller: Teller,
     /// Whether we still lead.
     pub fence: Fence,
     /// What is counted.

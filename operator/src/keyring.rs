@@ -7,7 +7,7 @@
 //! every link.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
@@ -16,6 +16,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ObjectMeta};
 use mailtrail_core::keyring::{KEY_BYTES, Keyring, KeyringError};
+use tokio::sync::watch;
 
 use crate::error::{Error, within};
 use crate::lease::Fence;
@@ -40,7 +41,7 @@ const LOOK_SHORTEST: Duration = Duration::from_millis(200);
 
 /// The keyring in use; none until it is read.
 #[derive(Debug, Default)]
-pub struct Keys(Mutex<Option<Arc<Keyring>>>);
+pub struct Keys(watch::Sender<Option<Arc<Keyring>>>);
 
 /// Keeps the Secret, for one term.
 pub struct Keeper {
@@ -80,15 +81,20 @@ enum KeyringFault {
 impl Keys {
     /// The keyring, where there is one.
     pub fn get(&self) -> Option<Arc<Keyring>> {
-        self.lock().clone()
+        self.0.borrow().clone()
+    }
+
+    /// The keyring, now and as it changes.
+    pub fn follow(&self) -> watch::Receiver<Option<Arc<Keyring>>> {
+        self.0.subscribe()
     }
 
     fn set(&self, keyring: Keyring) {
-        *self.lock() = Some(Arc::new(keyring));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Keyring>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.send_if_modified(|known| {
+            let differs = known.as_deref() != Some(&keyring);
+            *known = Some(Arc::new(keyring));
+            differs
+        });
     }
 }
 

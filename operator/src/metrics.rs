@@ -46,6 +46,8 @@ pub struct Metrics {
     pub leading: Gauge,
     /// TrackingDomains that are known.
     pub domains: Gauge,
+    /// EventSinks that are known.
+    pub sinks: Gauge,
     /// HostClaims that are ours.
     pub claims: Gauge,
     /// Domains whose absence is not believed.
@@ -112,6 +114,7 @@ impl Metrics {
             keyring_ok: gauge("keyring_ok", "1 when there is a keyring to work with"),
             leading: gauge("leading", "1 when this process holds the lease"),
             domains: gauge("domains", "TrackingDomains known"),
+            sinks: gauge("sinks", "EventSinks known"),
             claims: gauge("claims", "HostClaims of this install"),
             disbelieved: gauge(
                 "disbelieved",

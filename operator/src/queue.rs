@@ -1,5 +1,5 @@
-//! Whose turn it is: realms wait for theirs once, however often they are named,
-//! and never have two at a time.
+//! Whose turn it is: domains and sinks wait for theirs once, however often they
+//! are named, and never have two at a time.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, Stream};
 use kube::runtime::scheduler::{ScheduleRequest, scheduler};
-use mailtrail_core::id::Realm;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::subject::Subject;
 use crate::wait::{doubled, spread};
 
 /// Most turns at a time: each is a few requests to the API server.
@@ -22,15 +22,15 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 /// Longest wait between two tries.
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
 
-/// Realms that have been named and not been looked at since. Bounded by the
-/// number of realms.
+/// Who has been named and not been looked at since. Bounded by the number of
+/// domains and sinks.
 #[derive(Debug, Default)]
 pub struct Inbox {
-    realms: Mutex<HashSet<Realm>>,
+    subjects: Mutex<HashSet<Subject>>,
     named: Notify,
 }
 
-/// What is to become of a realm after its turn.
+/// What is to become of a domain or sink after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// Nothing, until it is named.
@@ -45,14 +45,14 @@ pub enum Next {
 
 impl Inbox {
     /// Asks for a turn.
-    pub fn push(&self, realm: Realm) {
-        self.lock().insert(realm);
+    pub fn push(&self, subject: impl Into<Subject>) {
+        self.lock().insert(subject.into());
         self.named.notify_one();
     }
 
     /// Asks for a turn of each.
-    pub fn extend(&self, realms: impl IntoIterator<Item = Realm>) {
-        self.lock().extend(realms);
+    pub fn extend<S: Into<Subject>>(&self, subjects: impl IntoIterator<Item = S>) {
+        self.lock().extend(subjects.into_iter().map(Into::into));
         self.named.notify_one();
     }
 
@@ -68,16 +68,16 @@ impl Inbox {
 
     /// What waits, for tests.
     #[cfg(test)]
-    pub(crate) fn lock_for_tests(&self) -> std::sync::MutexGuard<'_, HashSet<Realm>> {
+    pub(crate) fn lock_for_tests(&self) -> std::sync::MutexGuard<'_, HashSet<Subject>> {
         self.lock()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Realm>> {
-        self.realms.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Subject>> {
+        self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All that wait, once some do.
-    async fn take(&self) -> HashSet<Realm> {
+    async fn take(&self) -> HashSet<Subject> {
         loop {
             let named = self.named.notified();
             let taken = std::mem::take(&mut *self.lock());
@@ -88,11 +88,11 @@ impl Inbox {
         }
     }
 
-    fn requests(&self) -> impl Stream<Item = ScheduleRequest<Realm>> + '_ {
+    fn requests(&self) -> impl Stream<Item = ScheduleRequest<Subject>> + '_ {
         let taken = stream::unfold((), |()| async { Some((self.take().await, ())) });
-        taken.flat_map(|realms| {
+        taken.flat_map(|subjects| {
             let run_at = Instant::now();
-            stream::iter(realms).map(move |message| ScheduleRequest { message, run_at })
+            stream::iter(subjects).map(move |message| ScheduleRequest { message, run_at })
         })
     }
 }
@@ -102,10 +102,10 @@ impl Inbox {
 /// Gives turns for ever. `turn` says what is next.
 pub async fn run<F, Turn>(inbox: &Inbox, turn: F)
 where
-    F: Fn(Realm) -> Turn,
+    F: Fn(Subject) -> Turn,
     Turn: Future<Output = Next> + Send + 'static,
 {
-    // At most one request per realm is on its way: it is sent when its turn ends.
+    // At most one request per subject is on its way: it is sent when its turn ends.
     let (again, later) = mpsc::unbounded_channel();
     let later = stream::unfold(later, |mut later| async {
         later.recv().await.map(|request| (request, later))
@@ -113,42 +113,46 @@ where
     let requests = stream::select(Box::pin(inbox.requests()), Box::pin(later));
     let mut scheduler = std::pin::pin!(scheduler(requests));
     let mut running = HashSet::new();
-    let mut failures: HashMap<Realm, u32> = HashMap::new();
+    let mut failures: HashMap<Subject, u32> = HashMap::new();
     let mut turns = JoinSet::new();
     loop {
         let mut next = scheduler
             .as_mut()
-            .hold_unless(|realm| !running.contains(realm));
+            .hold_unless(|subject| !running.contains(subject));
         tokio::select! {
             Some(ended) = turns.join_next() => {
-                // A turn that panics is a bug of ours; its realm stays blocked
+                // A turn that panics is a bug of ours; its subject stays blocked
                 // until the term ends, and the panic stands in the log.
-                let Ok((realm, what)) = ended else { continue };
-                running.remove(&realm);
-                let wait = wait_after(&realm, what, &mut failures);
+                let Ok((subject, what)) = ended else { continue };
+                running.remove(&subject);
+                let wait = wait_after(&subject, what, &mut failures);
                 if let Some(wait) = wait {
                     let run_at = Instant::now() + wait;
-                    let _ = again.send(ScheduleRequest { message: realm, run_at });
+                    let _ = again.send(ScheduleRequest { message: subject, run_at });
                 }
             }
-            Some(realm) = next.next(), if turns.len() < CONCURRENCY_MAX => {
-                running.insert(realm.clone());
-                let turn = turn(realm.clone());
-                turns.spawn(async move { (realm, turn.await) });
+            Some(subject) = next.next(), if turns.len() < CONCURRENCY_MAX => {
+                running.insert(subject.clone());
+                let turn = turn(subject.clone());
+                turns.spawn(async move { (subject, turn.await) });
             }
         }
     }
 }
 
-fn wait_after(realm: &Realm, next: Next, failures: &mut HashMap<Realm, u32>) -> Option<Duration> {
+fn wait_after(
+    subject: &Subject,
+    next: Next,
+    failures: &mut HashMap<Subject, u32>,
+) -> Option<Duration> {
     if next != Next::Retry {
-        failures.remove(realm);
+        failures.remove(subject);
     }
     match next {
         Next::Wait => None,
         Next::After(wait) => Some(wait),
         Next::Retry => {
-            let failed = failures.entry(realm.clone()).or_default();
+            let failed = failures.entry(subject.clone()).or_default();
             *failed += 1;
             Some(spread(backoff(*failed)))
         }
@@ -167,8 +171,8 @@ mod tests {
 
     use super::*;
 
-    fn realm(name: &str) -> Realm {
-        format!("shop/{name}").parse().expect("a realm")
+    fn realm(name: &str) -> Subject {
+        Subject::Domain(format!("shop/{name}").parse().expect("a realm"))
     }
 
     #[test]
@@ -189,7 +193,7 @@ mod tests {
         inbox.extend([realm("a"), realm("a")]);
         inbox.push(realm("a"));
         let counted = (Arc::clone(&turns), Arc::clone(&now), Arc::clone(&inbox));
-        let turn = move |realm: Realm| {
+        let turn = move |realm: Subject| {
             let (turns, now, inbox) = counted.clone();
             async move {
                 assert_eq!(now.fetch_add(1, Ordering::SeqCst), 0, "two at a time");
@@ -212,14 +216,14 @@ mod tests {
         inbox.extend([realm("bad"), realm("good")]);
         let turns = Arc::new(Mutex::new(Vec::new()));
         let noted = Arc::clone(&turns);
-        let turn = move |realm: Realm| {
-            let failing = realm.name() == "bad";
+        let turn = move |realm: Subject| {
+            let failing = realm.name().name() == "bad";
             noted.lock().expect("no panic").push(realm);
             async move { if failing { Next::Retry } else { Next::Wait } }
         };
         let _ = tokio::time::timeout(Duration::from_secs(2), run(&inbox, turn)).await;
         let turns = turns.lock().expect("no panic");
-        let of = |name: &str| turns.iter().filter(|r| r.name() == name).count();
+        let of = |name: &str| turns.iter().filter(|r| r.name().name() == name).count();
         assert_eq!(of("good"), 1);
         assert!((3..=8).contains(&of("bad")), "{}", of("bad"));
     }

@@ -9,13 +9,15 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mailtrail_core::ack::{Answer, KnownKey, Refused, ShardState};
+use mailtrail_core::ack::{Answer, Delivery, KnownKey, Refused, ShardState};
 use mailtrail_core::id::Realm;
 use mailtrail_core::keyring::{KeyId, KeyState};
+use mailtrail_core::sink::SINKS_MAX;
 use tokio::sync::watch;
 
 use crate::queue::Inbox;
 use crate::shards::Shards;
+use crate::subject::Subject;
 
 /// The pods of the data plane.
 #[derive(Debug)]
@@ -30,8 +32,8 @@ pub struct Replicas {
 #[derive(Debug, Default)]
 struct State {
     pods: HashMap<String, Pod>,
-    /// Realms that wait for a shard to be applied.
-    waiting: HashMap<u16, HashSet<Realm>>,
+    /// Who waits for a shard to be applied.
+    waiting: HashMap<u16, HashSet<Subject>>,
     /// A key that every pod is to know.
     key_wanted: Option<KeyId>,
     /// Whether it is known which pods there are.
@@ -43,8 +45,12 @@ struct State {
 struct Pod {
     seen: Seen,
     applied: HashMap<u16, ShardState>,
-    refused: HashMap<u16, Vec<Refused>>,
+    refused: HashMap<u16, Vec<(Subject, String)>>,
     keys: Vec<KnownKey>,
+    /// Whether it knows what a sink is.
+    knows_sinks: bool,
+    /// How its deliveries stand.
+    deliveries: HashMap<Realm, Delivery>,
 }
 
 /// What the API server says of a pod that is not terminating.
@@ -88,6 +94,8 @@ pub struct ToAsk {
     pub admin: SocketAddr,
     /// About these.
     pub shards: Vec<ShardState>,
+    /// And how deliveries stand.
+    pub deliveries: bool,
 }
 
 impl Replicas {
@@ -132,6 +140,8 @@ impl Replicas {
                     applied: HashMap::new(),
                     refused: HashMap::new(),
                     keys: Vec::new(),
+                    knows_sinks: false,
+                    deliveries: HashMap::new(),
                 };
                 state.pods.insert(uid.to_owned(), pod);
                 true
@@ -158,7 +168,7 @@ impl Replicas {
     /// Nobody serves anything: that is said of all domains. Those of which it is
     /// said wait for the first pod that does again.
     pub fn nobody_serves(&self) {
-        self.inbox.extend(self.shards.realms());
+        self.inbox.extend(self.shards.subjects());
     }
 
     /// All pods that there are have been named. Who waited for that is.
@@ -204,7 +214,26 @@ impl Replicas {
             return None;
         }
         let admin = pod.seen.admin?;
-        Some(ToAsk { admin, shards })
+        Some(ToAsk {
+            admin,
+            shards,
+            deliveries: self.shards.sinks() > 0,
+        })
+    }
+
+    /// To ask a pod how its deliveries stand, where there are sinks. Nothing
+    /// tells when a receiver fails, so this is asked for now and then.
+    pub fn delivering(&self, uid: &str) -> Option<ToAsk> {
+        if self.shards.sinks() == 0 {
+            return None;
+        }
+        let state = self.lock();
+        let admin = state.pods.get(uid)?.seen.admin?;
+        Some(ToAsk {
+            admin,
+            shards: Vec::new(),
+            deliveries: true,
+        })
     }
 
     /// The shards of which a pod refuses something: what is in the way of an
@@ -216,26 +245,36 @@ impl Replicas {
         let refused = |state: &ShardState| pod.refused.contains_key(&state.index);
         let shards: Vec<_> = wanted.into_iter().filter(refused).collect();
         let admin = pod.seen.admin?;
-        (!shards.is_empty()).then_some(ToAsk { admin, shards })
+        (!shards.is_empty()).then_some(ToAsk {
+            admin,
+            shards,
+            deliveries: false,
+        })
     }
 
     /// A pod has answered. Who waited for that is named.
-    pub fn answered(&self, uid: &str, asked: &[ShardState], answer: Answer) {
+    pub fn answered(&self, uid: &str, asked: &ToAsk, answer: Answer) {
         let mut named = HashSet::new();
         let mut state = self.lock();
         let Some(pod) = state.pods.get_mut(uid) else {
             return;
         };
         pod.keys = answer.keys;
-        for shard in asked {
+        for shard in &asked.shards {
             pod.refused.remove(&shard.index);
         }
-        for refused in answer.refused {
-            if let Some(realm) = &refused.realm {
-                let index = self.shards.place(realm);
-                named.insert(realm.clone());
-                pod.refused.entry(index).or_default().push(refused);
-            }
+        pod.knows_sinks = answer.sinks.is_some();
+        let sinks = answer.sinks.unwrap_or_default();
+        let of_domains = answer.refused.into_iter().map(whose(Subject::Domain));
+        let of_sinks = sinks.refused.into_iter().map(whose(Subject::Sink));
+        for (subject, rule) in of_domains.chain(of_sinks).flatten() {
+            let index = self.shards.place(&subject);
+            named.insert(subject.clone());
+            let refused = pod.refused.entry(index).or_default();
+            refused.push((subject, rule));
+        }
+        if asked.deliveries {
+            named.extend(pod.deliver(sinks.deliveries));
         }
         let mut applied = Vec::new();
         for shard in answer.shards {
@@ -252,16 +291,16 @@ impl Replicas {
     /// A ready pod has been behind for long: whoever counts on it is named.
     pub fn lags(&self, asked: &[ShardState]) {
         let indices: HashSet<u16> = asked.iter().map(|shard| shard.index).collect();
-        let realms = self.shards.realms().into_iter();
-        let concerned = realms.filter(|realm| indices.contains(&self.shards.place(realm)));
+        let subjects = self.shards.subjects().into_iter();
+        let concerned = subjects.filter(|subject| indices.contains(&self.shards.place(subject)));
         self.inbox.extend(concerned);
     }
 
     // --- Standing ---
 
-    /// Where a realm's entry is served that is in this state of its shard. A
-    /// realm that is not everywhere is named when that may have changed.
-    pub fn programmed(&self, realm: &Realm, state_of_shard: &ShardState) -> Programmed {
+    /// Where an entry is served that is in this state of its shard. Who is not
+    /// everywhere is named when that may have changed.
+    pub fn programmed(&self, subject: &Subject, state_of_shard: &ShardState) -> Programmed {
         let mut state = self.lock();
         let mut applied = 0;
         let mut ready = 0;
@@ -272,7 +311,7 @@ impl Replicas {
             if !has.is_some_and(|has| has.reaches(state_of_shard)) {
                 continue;
             }
-            match pod.refusal(state_of_shard.index, realm) {
+            match pod.refusal(state_of_shard.index, subject) {
                 Some(rule) => refused = Some((pod.seen.name.clone(), rule)),
                 None => applied += 1,
             }
@@ -287,9 +326,19 @@ impl Replicas {
         };
         if found != Programmed::Everywhere {
             let waiting = state.waiting.entry(state_of_shard.index).or_default();
-            waiting.insert(realm.clone());
+            waiting.insert(subject.clone());
         }
         found
+    }
+
+    /// How the deliveries to a sink stand, as the pod tells whose they are.
+    pub fn delivery(&self, sink: &Realm) -> Option<Delivery> {
+        let state = self.lock();
+        let mut told = state
+            .pods
+            .values()
+            .filter_map(|pod| pod.deliveries.get(sink));
+        told.next().cloned()
     }
 
     // --- Keys ---
@@ -314,7 +363,7 @@ impl Replicas {
 }
 
 impl State {
-    fn take_waiting(&mut self) -> HashSet<Realm> {
+    fn take_waiting(&mut self) -> HashSet<Subject> {
         std::mem::take(&mut self.waiting)
             .into_values()
             .flatten()
@@ -328,11 +377,33 @@ impl Pod {
         self.keys.iter().any(|key| usable(&key))
     }
 
-    fn refusal(&self, index: u16, realm: &Realm) -> Option<String> {
+    fn refusal(&self, index: u16, subject: &Subject) -> Option<String> {
+        if matches!(subject, Subject::Sink(_)) && !self.knows_sinks {
+            return Some("it is older than the operator, and knows no event sinks".to_owned());
+        }
         let refused = self.refused.get(&index)?;
-        let this = refused.iter().find(|r| r.realm.as_ref() == Some(realm))?;
-        Some(this.rule.clone())
+        let (_, rule) = refused.iter().find(|(whose, _)| whose == subject)?;
+        Some(rule.clone())
     }
+
+    /// Takes how deliveries stand; whose have changed are returned.
+    fn deliver(&mut self, told: Vec<Delivery>) -> Vec<Subject> {
+        let told = told.into_iter().take(SINKS_MAX);
+        let now: HashMap<_, _> = told.map(|told| (told.sink.clone(), told)).collect();
+        let before = std::mem::replace(&mut self.deliveries, now);
+        let changed = self.deliveries.iter().filter(|(sink, now)| {
+            let before = before.get(*sink);
+            before.is_none_or(|before| before.how != now.how || before.since_ms != now.since_ms)
+        });
+        changed
+            .map(|(sink, _)| Subject::Sink(sink.clone()))
+            .collect()
+    }
+}
+
+/// Whose entry was refused, and why; none where not even that can be read.
+fn whose(subject: fn(Realm) -> Subject) -> impl Fn(Refused) -> Option<(Subject, String)> {
+    move |refused| Some((subject(refused.realm?), refused.rule))
 }
 
 #[cfg(test)]

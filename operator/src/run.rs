@@ -25,6 +25,7 @@ use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::policy::{HostPolicy, PolicyError};
 use crate::queue::Inbox;
+use crate::sink::known::Known;
 use crate::verify::dns::Resolver;
 use crate::verify::probe::{Prober, RootsError};
 use crate::world::World;
@@ -81,6 +82,7 @@ struct Shared {
     client: Client,
     policy: HostPolicy,
     world: Arc<World>,
+    sinks: Arc<Known>,
     inbox: Arc<Inbox>,
     metrics: Arc<Metrics>,
     synced: watch::Synced,
@@ -116,6 +118,9 @@ async fn run_async(settings: Settings) -> Result<(), RunError> {
     let metrics = Arc::new(Metrics::new());
     let inbox = Arc::new(Inbox::default());
     let world = Arc::new(World::new(settings.class.clone(), Arc::clone(&inbox)));
+    let sinks = Arc::new(Known::new(Arc::clone(&inbox)));
+    let namespaces = &settings.watch_namespaces;
+    watch::start_sinks(&client, namespaces, &sinks, &metrics, &mut tasks);
     let synced = watch::start(
         &client,
         &settings.watch_namespaces,
@@ -123,18 +128,14 @@ async fn run_async(settings: Settings) -> Result<(), RunError> {
         &metrics,
         &mut tasks,
     );
-    let candidate = Arc::new(Candidate::new(
-        Api::<Lease>::namespaced(client.clone(), &namespace),
-        settings.identity.clone(),
-        settings.lease,
-        Timestamp::now,
-    ));
+    let candidate = Arc::new(candidate(&settings, &client, &namespace));
     let shared = Arc::new(Shared {
         settings,
         namespace,
         client,
         policy,
         world,
+        sinks,
         inbox,
         metrics,
         synced,
@@ -160,6 +161,15 @@ async fn run_async(settings: Settings) -> Result<(), RunError> {
     tasks.shutdown().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn candidate(settings: &Settings, client: &Client, namespace: &str) -> Candidate {
+    Candidate::new(
+        Api::<Lease>::namespaced(client.clone(), namespace),
+        settings.identity.clone(),
+        settings.lease,
+        Timestamp::now,
+    )
 }
 
 fn read_policy(settings: &Settings) -> Result<HostPolicy, RunError> {
@@ -195,6 +205,7 @@ fn admin_context(shared: &Shared) -> admin::Context {
         metrics: Arc::clone(&shared.metrics),
         synced: shared.synced.clone(),
         world: Arc::clone(&shared.world),
+        sinks: Arc::clone(&shared.sinks),
         inbox: Arc::clone(&shared.inbox),
     }
 }

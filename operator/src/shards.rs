@@ -1,4 +1,5 @@
-//! What replicas are to serve: an entry per realm, in a fixed number of shards.
+//! What replicas are to serve: an entry per tracking domain and event sink, in a
+//! fixed number of shards.
 //!
 //! [`Shards`] holds what is wanted and what is known to stand in the cluster;
 //! [`write`] brings the second to the first. A turn puts its entry here and is
@@ -16,12 +17,14 @@ use kube::core::ObjectMeta;
 use mailtrail_core::ack::ShardState;
 use mailtrail_core::config::Domain;
 use mailtrail_core::id::{Host, Realm};
+use mailtrail_core::sink::Sink;
 use mailtrail_crds::ConfigShard;
 use mailtrail_crds::shard::{SHARD_ENTRIES_MAX, SHARD_MAX_BYTES};
+use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::subject::Subject;
 use hosts::{Hosts, Leaving, hosts_of};
-use place::place;
 
 /// All shards of the install.
 #[derive(Debug)]
@@ -34,18 +37,19 @@ pub struct Shards {
 /// One of them.
 #[derive(Debug, Default)]
 struct Shard {
-    entries: BTreeMap<Realm, Entry>,
+    /// Domains before sinks, as they sort.
+    entries: BTreeMap<Subject, Entry>,
     bytes: usize,
     /// The object in the cluster, as it is known.
     object: Option<Object>,
     /// Whether the object differs from what is wanted.
     dirty: bool,
-    /// Realms to be named when the next write is done.
-    waiting: BTreeSet<Realm>,
+    /// Who is to be named when the next write is done.
+    waiting: BTreeSet<Subject>,
     leaving: Leaving,
 }
 
-/// A realm's entry.
+/// The entry of a domain or a sink.
 #[derive(Debug, Clone)]
 struct Entry {
     json: Box<str>,
@@ -62,10 +66,10 @@ struct Object {
 
 /// The shard is full: its other entries stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the configuration has no room for another domain of this name's share")]
+#[error("the configuration has no room for another of this name's share")]
 pub struct Full;
 
-/// How a realm's entry stands.
+/// How an entry stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// There is none.
@@ -81,12 +85,14 @@ pub enum Standing {
 pub struct Draft {
     /// Its number.
     pub index: u16,
-    /// Its entries, each a JSON object.
+    /// Its domains' entries, each a JSON object.
     pub entries: Vec<Box<str>>,
+    /// Its sinks' entries.
+    pub sinks: Vec<Box<str>>,
     /// The version that the object has; absent: it is to be made.
     pub resource_version: Option<String>,
-    /// The realms whose entries a write brings.
-    pub realms: Vec<(Realm, Box<str>)>,
+    /// Whose entries a write brings.
+    pub subjects: Vec<(Subject, Box<str>)>,
 }
 
 impl Shards {
@@ -117,9 +123,9 @@ impl Shards {
         u16::try_from(self.lock().len()).unwrap_or(u16::MAX)
     }
 
-    /// The shard of a realm.
-    pub fn place(&self, realm: &Realm) -> u16 {
-        place(realm, self.count())
+    /// The shard of a domain or a sink.
+    pub fn place(&self, subject: &Subject) -> u16 {
+        subject.place(self.count())
     }
 
     /// Takes what stands in the cluster as what is wanted, at the start of a
@@ -136,99 +142,138 @@ impl Shards {
         let state = known.state.clone();
         shard.object = Some(known);
         shard.dirty = object.spec.count != count;
-        for value in &object.spec.entries {
-            let realm = value.get("realm").and_then(|realm| realm.as_str());
-            let Some(realm) = realm.and_then(|realm| realm.parse::<Realm>().ok()) else {
-                // Nobody can say whose it is: it goes with the next write.
+        for (subject, value) in entries_of(object) {
+            let Some(subject) = subject.filter(|s| s.place(count) == object.spec.index) else {
+                // Nobody can say whose it is, or it is misplaced: it goes with the
+                // next write.
                 shard.dirty = true;
                 continue;
             };
-            if place(&realm, count) != object.spec.index {
-                shard.dirty = true;
-                continue;
-            }
             let json = value.to_string().into_boxed_str();
-            self.hosts.give(&realm, hosts_of(&json));
+            if let Subject::Domain(realm) = &subject {
+                self.hosts.give(realm, hosts_of(&json));
+            }
             let since = Some(state.clone());
             shard.bytes += json.len();
-            shard.entries.insert(realm, Entry { json, since });
+            shard.entries.insert(subject, Entry { json, since });
         }
     }
 
     /// The entry of a realm, as far as it can be read.
     pub fn entry(&self, realm: &Realm) -> Option<Domain> {
-        let index = usize::from(self.place(realm));
-        let shards = self.lock();
-        let entry = shards.get(index)?.entries.get(realm)?;
-        serde_json::from_str(&entry.json).ok()
+        let json = self.json(&Subject::Domain(realm.clone()))?;
+        serde_json::from_str(&json).ok()
     }
 
-    /// All realms that have an entry.
-    pub fn realms(&self) -> Vec<Realm> {
+    /// The entry of a sink, as far as it can be read.
+    pub fn sink(&self, name: &Realm) -> Option<Sink> {
+        let json = self.json(&Subject::Sink(name.clone()))?;
+        serde_json::from_str(&json).ok()
+    }
+
+    fn json(&self, subject: &Subject) -> Option<Box<str>> {
+        let index = usize::from(self.place(subject));
         let shards = self.lock();
-        let realms = shards.iter().flat_map(|shard| shard.entries.keys());
-        realms.cloned().collect()
+        let entry = shards.get(index)?.entries.get(subject)?;
+        Some(entry.json.clone())
+    }
+
+    /// All that have an entry.
+    pub fn subjects(&self) -> Vec<Subject> {
+        let shards = self.lock();
+        let subjects = shards.iter().flat_map(|shard| shard.entries.keys());
+        subjects.cloned().collect()
+    }
+
+    /// How many sinks have an entry.
+    pub fn sinks(&self) -> usize {
+        let shards = self.lock();
+        let subjects = shards.iter().flat_map(|shard| shard.entries.keys().rev());
+        // Those of a shard stand behind its domains.
+        subjects
+            .filter(|subject| matches!(subject, Subject::Sink(_)))
+            .count()
     }
 
     /// Wants this entry for its realm.
     pub fn put(&self, domain: &Domain) -> Result<(), Full> {
         let json = serde_json::to_string(domain).expect("an entry is plain data with text keys");
-        let index = usize::from(self.place(&domain.realm));
+        let subject = Subject::Domain(domain.realm.clone());
+        self.put_with(&subject, json, |shard, before| {
+            let given_up = before.map(hosts_of).into_iter().flatten();
+            shard.leaving.give_up(&domain.realm, given_up);
+            shard.leaving.take_back(domain);
+            self.hosts.give(&domain.realm, domain.hosts().cloned());
+        })
+    }
+
+    /// Wants this entry for its sink.
+    pub fn put_sink(&self, sink: &Sink) -> Result<(), Full> {
+        let json = serde_json::to_string(sink).expect("an entry is plain data with text keys");
+        self.put_with(&Subject::Sink(sink.realm.clone()), json, |_, _| {})
+    }
+
+    /// Wants this entry, where it is another one and there is room; `with` is told
+    /// of the one before.
+    fn put_with(
+        &self,
+        subject: &Subject,
+        json: String,
+        with: impl FnOnce(&mut Shard, Option<&str>),
+    ) -> Result<(), Full> {
+        let index = usize::from(self.place(subject));
         let mut shards = self.lock();
         let Some(shard) = shards.get_mut(index) else {
             return Err(Full);
         };
-        let before = shard.entries.get(&domain.realm);
-        if before.is_some_and(|before| *before.json == *json) {
+        let before = shard.entries.get(subject).map(|entry| entry.json.clone());
+        if before.as_ref().is_some_and(|before| **before == *json) {
             return Ok(());
         }
-        let given_up = before.map(|before| hosts_of(&before.json));
-        let bytes = shard.bytes + json.len() - before.map_or(0, |before| before.json.len());
+        let bytes = shard.bytes + json.len() - before.as_ref().map_or(0, |before| before.len());
         let more = usize::from(before.is_none());
         if bytes > SHARD_MAX_BYTES || shard.entries.len() + more > SHARD_ENTRIES_MAX {
             return Err(Full);
         }
         shard.bytes = bytes;
-        shard
-            .leaving
-            .give_up(&domain.realm, given_up.into_iter().flatten());
-        shard.leaving.take_back(domain);
-        self.hosts.give(&domain.realm, domain.hosts().cloned());
+        with(shard, before.as_deref());
         let entry = Entry {
             json: json.into_boxed_str(),
             since: None,
         };
-        shard.entries.insert(domain.realm.clone(), entry);
-        shard.change(&domain.realm);
+        shard.entries.insert(subject.clone(), entry);
+        shard.change(subject);
         drop(shards);
         self.changed.notify_one();
         Ok(())
     }
 
-    /// Wants no entry for a realm any more.
-    pub fn remove(&self, realm: &Realm) {
-        let index = usize::from(self.place(realm));
+    /// Wants no entry any more.
+    pub fn remove(&self, subject: &Subject) {
+        let index = usize::from(self.place(subject));
         let mut shards = self.lock();
         let Some(shard) = shards.get_mut(index) else {
             return;
         };
-        if let Some(before) = shard.entries.remove(realm) {
+        if let Some(before) = shard.entries.remove(subject) {
             shard.bytes -= before.json.len();
-            shard.leaving.give_up(realm, hosts_of(&before.json));
-            shard.change(realm);
+            if let Subject::Domain(realm) = subject {
+                shard.leaving.give_up(realm, hosts_of(&before.json));
+            }
+            shard.change(subject);
             drop(shards);
             self.changed.notify_one();
         }
     }
 
-    /// How a realm's entry stands.
-    pub fn standing(&self, realm: &Realm) -> Standing {
-        let index = usize::from(self.place(realm));
+    /// How an entry stands.
+    pub fn standing(&self, subject: &Subject) -> Standing {
+        let index = usize::from(self.place(subject));
         let mut shards = self.lock();
         let Some(shard) = shards.get_mut(index) else {
             return Standing::Absent;
         };
-        let Some(entry) = shard.entries.get(realm) else {
+        let Some(entry) = shard.entries.get(subject) else {
             return Standing::Absent;
         };
         // An object made anew counts from the beginning: replicas must have it,
@@ -238,7 +283,7 @@ impl Shards {
             (Some(since), Some(now)) if since.uid == now.uid => Standing::Written(since.clone()),
             (Some(_), Some(now)) => Standing::Written(now.clone()),
             _ => {
-                shard.waiting.insert(realm.clone());
+                shard.waiting.insert(subject.clone());
                 Standing::Waiting
             }
         }
@@ -274,13 +319,14 @@ impl Shards {
             .filter(|(index, shard)| shard.dirty && !writing.contains(&number(*index)));
         let draft = |(index, shard): (usize, &Shard)| Draft {
             index: number(index),
-            entries: shard.entries.values().map(|e| e.json.clone()).collect(),
+            entries: shard.json(|subject| matches!(subject, Subject::Domain(_))),
+            sinks: shard.json(|subject| matches!(subject, Subject::Sink(_))),
             resource_version: shard.object.as_ref().map(|o| o.resource_version.clone()),
-            realms: shard
+            subjects: shard
                 .entries
                 .iter()
                 .filter(|(_, entry)| entry.since.is_none())
-                .map(|(realm, entry)| (realm.clone(), entry.json.clone()))
+                .map(|(subject, entry)| (subject.clone(), entry.json.clone()))
                 .collect(),
         };
         dirty.map(draft).collect()
@@ -313,7 +359,7 @@ impl Shards {
 
     /// A draft stands in the cluster as this object now. Who waited for it is
     /// returned.
-    fn written(&self, draft: &Draft, object: &ConfigShard) -> BTreeSet<Realm> {
+    fn written(&self, draft: &Draft, object: &ConfigShard) -> BTreeSet<Subject> {
         let mut shards = self.lock();
         let Some(shard) = shards.get_mut(usize::from(draft.index)) else {
             return BTreeSet::new();
@@ -321,14 +367,15 @@ impl Shards {
         let Some(known) = Object::of(object) else {
             return BTreeSet::new();
         };
-        for (realm, json) in &draft.realms {
-            if let Some(entry) = shard.entries.get_mut(realm)
+        for (subject, json) in &draft.subjects {
+            if let Some(entry) = shard.entries.get_mut(subject)
                 && entry.json == *json
             {
                 entry.since = Some(known.state.clone());
             }
         }
-        let stands: Vec<&str> = draft.entries.iter().map(AsRef::as_ref).collect();
+        let stands = draft.entries.iter().chain(&draft.sinks).map(AsRef::as_ref);
+        let stands: Vec<&str> = stands.collect();
         let wanted = shard.entries.values().map(|entry| &*entry.json);
         shard.dirty = !wanted.eq(stands);
         if !shard.dirty {
@@ -340,10 +387,10 @@ impl Shards {
             .entries
             .iter()
             .filter(|(_, entry)| entry.since.is_none())
-            .map(|(realm, _)| realm.clone())
+            .map(|(subject, _)| subject.clone())
             .collect();
         let waiting = std::mem::take(&mut shard.waiting);
-        let (later, now) = waiting.into_iter().partition(|r| unwritten.contains(r));
+        let (later, now) = waiting.into_iter().partition(|s| unwritten.contains(s));
         shard.waiting = later;
         now
     }
@@ -378,17 +425,15 @@ impl Shards {
             // newer wishes have overtaken.
             return false;
         }
-        let stands: HashMap<&str, &serde_json::Value> = object
-            .spec
-            .entries
-            .iter()
-            .filter_map(|entry| Some((entry.get("realm")?.as_str()?, entry)))
+        let stands: HashMap<Subject, &Value> = entries_of(object)
+            .filter_map(|(subject, entry)| Some((subject?, entry)))
             .collect();
+        let all = object.spec.entries.len() + object.spec.sinks.len();
         let as_wanted = object.spec.count == count
-            && object.spec.entries.len() == shard.entries.len()
-            && shard.entries.iter().all(|(realm, entry)| {
-                let wanted = serde_json::from_str::<serde_json::Value>(&entry.json).ok();
-                stands.get(realm.as_str()).copied() == wanted.as_ref()
+            && all == shard.entries.len()
+            && shard.entries.iter().all(|(subject, entry)| {
+                let wanted = serde_json::from_str::<Value>(&entry.json).ok();
+                stands.get(subject).copied() == wanted.as_ref()
             });
         if !as_wanted {
             shard.dirty = true;
@@ -438,15 +483,30 @@ impl Shards {
     }
 }
 
+/// Whose each entry of an object is, as far as it says so.
+fn entries_of(object: &ConfigShard) -> impl Iterator<Item = (Option<Subject>, &Value)> {
+    let named = |value: &Value| value.get("realm")?.as_str()?.parse::<Realm>().ok();
+    let domains = object.spec.entries.iter();
+    let sinks = object.spec.sinks.iter();
+    domains
+        .map(move |entry| (named(entry).map(Subject::Domain), entry))
+        .chain(sinks.map(move |entry| (named(entry).map(Subject::Sink), entry)))
+}
+
 /// There are at most as many shards as a `u16` counts.
 fn number(index: usize) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX)
 }
 
 impl Shard {
-    fn change(&mut self, realm: &Realm) {
+    fn change(&mut self, subject: &Subject) {
         self.dirty = true;
-        self.waiting.insert(realm.clone());
+        self.waiting.insert(subject.clone());
+    }
+
+    fn json(&self, which: impl Fn(&Subject) -> bool) -> Vec<Box<str>> {
+        let entries = self.entries.iter().filter(|(subject, _)| which(subject));
+        entries.map(|(_, entry)| entry.json.clone()).collect()
     }
 }
 

@@ -10,7 +10,7 @@ use futures_util::StreamExt as _;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::PartialObjectMeta;
 use kube::core::error_boundary::InvalidObject;
-use kube::core::{DeserializeGuard, ObjectMeta};
+use kube::core::{DeserializeGuard, NamespaceResourceScope, ObjectMeta};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
 use kube::{Api, Client, Resource};
@@ -21,6 +21,7 @@ use tokio::sync::watch as flag;
 use tokio::task::JoinSet;
 
 use crate::metrics::Metrics;
+use crate::sink::known::{Known, Watched};
 use crate::world::{self, World};
 
 /// Objects per page of a list: bounds what is held twice while listing.
@@ -62,16 +63,7 @@ pub fn start(
             set.send_replace(true);
         }
     };
-    // With some namespaces watched one by one, no list of one says what is in
-    // the others.
-    let domains: Vec<(Option<String>, Api<_>)> = match namespaces {
-        [] => vec![(None, Api::all(client.clone()))],
-        some => some
-            .iter()
-            .map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name)))
-            .collect(),
-    };
-    for (namespace, api) in domains {
+    for (namespace, api) in in_namespaces(client, namespaces) {
         let to = Domains {
             world: Arc::clone(world),
             namespace,
@@ -93,6 +85,39 @@ pub fn start(
         Arc::clone(metrics),
     ));
     Synced(synced)
+}
+
+/// Starts the watches of event sinks, in these namespaces or all. Nothing waits
+/// for them: a sink that is not known yet is asked for before it is given up.
+pub fn start_sinks(
+    client: &Client,
+    namespaces: &[String],
+    known: &Arc<Known>,
+    metrics: &Arc<Metrics>,
+    tasks: &mut JoinSet<()>,
+) {
+    for (namespace, api) in in_namespaces(client, namespaces) {
+        let to = Watched {
+            known: Arc::clone(known),
+            namespace,
+        };
+        tasks.spawn(follow(api, to, || {}, Arc::clone(metrics)));
+    }
+}
+
+/// A watch of all namespaces, or one of each of these: with some watched one by
+/// one, no list of one says what is in the others.
+fn in_namespaces<K>(client: &Client, namespaces: &[String]) -> Vec<(Option<String>, Api<K>)>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+{
+    match namespaces {
+        [] => vec![(None, Api::all(client.clone()))],
+        some => some
+            .iter()
+            .map(|name| (Some(name.clone()), Api::namespaced(client.clone(), name)))
+            .collect(),
+    }
 }
 
 /// Where a watch's objects go.

@@ -189,7 +189,8 @@ impl World {
         for host in hosts_named(&domain) {
             insert(known.wanting.entry(host).or_default(), &realm);
         }
-        match domain.status.take().as_ref().map(Told::of) {
+        let status = domain.status.take();
+        match status.map(|status| Told::of(status.observed_generation, &status.conditions)) {
             Some(told) => known.told.insert(realm.clone(), Arc::new(told)),
             None => known.told.remove(&realm),
         };
@@ -352,7 +353,7 @@ fn insert<T: Ord + Clone>(list: &mut Vec<T>, item: &T) {
 }
 
 /// Drops what no turn looks at and what is large: thousands are held.
-fn strip(metadata: &mut ObjectMeta) {
+pub(crate) fn strip(metadata: &mut ObjectMeta) {
     metadata.managed_fields = None;
     metadata.labels = None;
     metadata.owner_references = None;
@@ -368,7 +369,7 @@ fn strip(metadata: &mut ObjectMeta) {
 /// Whether an object is an earlier state than the one that is known. Resource
 /// versions are compared only where both are of one object and both numbers
 /// (they are, and compare, by the API server's promise since 1.35).
-fn is_older(new: &ObjectMeta, known: &ObjectMeta) -> bool {
+pub(crate) fn is_older(new: &ObjectMeta, known: &ObjectMeta) -> bool {
     let version = |meta: &ObjectMeta| meta.resource_version.as_deref()?.parse::<u64>().ok();
     new.uid == known.uid
         && matches!((version(new), version(known)), (Some(new), Some(known)) if new < known)
@@ -379,6 +380,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::subject::Subject;
 
     fn world() -> World {
         World::new("mailtrail".to_owned(), Arc::default())
@@ -426,10 +428,11 @@ mod tests {
         inbox_of(&inbox).clear();
         world.claim_gone(&"a.example".parse().expect("host"));
         let named = std::mem::take(&mut *inbox_of(&inbox));
-        assert!(named.contains(&realm("shop/a")) && named.contains(&realm("other/b")));
+        let named_is = |name| named.contains(&Subject::Domain(realm(name)));
+        assert!(named_is("shop/a") && named_is("other/b"));
     }
 
-    fn inbox_of(inbox: &Inbox) -> MutexGuard<'_, HashSet<Realm>> {
+    fn inbox_of(inbox: &Inbox) -> MutexGuard<'_, HashSet<Subject>> {
         inbox.lock_for_tests()
     }
 

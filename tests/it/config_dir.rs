@@ -124,6 +124,7 @@ fn question(pod: &str, generation: i64, wait_ms: u32) -> Vec<u8> {
             generation,
         }],
         wait_ms,
+        deliveries: false,
     };
     serde_json::to_vec(&question).expect("a question")
 }

@@ -10,16 +10,23 @@ use super::{
 };
 use crate::entry::{EntryError, field, parse};
 
-/// Makes the entry of a sink. A missing namespace or name is an error: the
-/// caller fills in what stands for it.
-pub fn sink_entry(sink: &EventSink) -> Result<core::Sink, EntryError> {
+/// Makes the entry of a sink, with what the operator has found out where there
+/// is one. A missing namespace or name is an error: the caller fills in what
+/// stands for it.
+pub fn sink_entry(
+    sink: &EventSink,
+    cluster: Option<core::InCluster>,
+) -> Result<core::Sink, EntryError> {
     let metadata = &sink.metadata;
     let realm = Realm::new(
         metadata.namespace.as_deref().unwrap_or_default(),
         metadata.name.as_deref().unwrap_or_default(),
     )
     .map_err(|error| field("metadata", error.rule()))?;
-    let entry = of_spec(realm, metadata.generation.unwrap_or(0), &sink.spec)?;
+    let entry = core::Sink {
+        cluster,
+        ..of_spec(realm, metadata.generation.unwrap_or(0), &sink.spec)?
+    };
     let bytes = serde_json::to_vec(&entry).map_or(usize::MAX, |json| json.len());
     if bytes > core::SINK_ENTRY_MAX_BYTES {
         let max = core::SINK_ENTRY_MAX_BYTES;
@@ -61,6 +68,7 @@ fn of_spec(realm: Realm, generation: i64, spec: &EventSinkSpec) -> Result<core::
         format: of_format(*format),
         batch: of_batching(batching)?,
         suspend: *suspend,
+        cluster: None,
         realm,
         generation,
     })

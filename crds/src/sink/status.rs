@@ -17,7 +17,8 @@ pub struct EventSinkStatus {
 
     /// How the sink stands. Accepted: the spec is valid. ResolvedRefs: its
     /// Secrets, and a Service of the cluster that it names, are there and can
-    /// be read. Delivering: events reach the receiver. Ready: all of them.
+    /// be read. Programmed: every ready replica knows it. Delivering: events
+    /// reach the receiver. Ready: all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,

@@ -1,12 +1,9 @@
-use mailtrail_core::sink::{Format, SINK_ENTRY_MAX_BYTES};
+use mailtrail_core::sink::sealed::SEALED_MAX_BYTES;
+use mailtrail_core::sink::{Format, InCluster, SINK_ENTRY_MAX_BYTES};
 
 use super::rules::TEXTS_MAX_BYTES;
 use super::*;
 use crate::rules::ITEM_EXTRA_BYTES;
-
-/// What sealing adds to an entry at most: four secrets of 64 bytes with nonce,
-/// tag and key id, in base64, and the field's name.
-const SEALED_MAX_BYTES: usize = (4 * 65 + 12 + 16 + 3) * 4 / 3 + 64;
 
 /// A sink with every setting at its longest.
 fn longest() -> EventSink {
@@ -28,19 +25,31 @@ fn longest() -> EventSink {
     sink
 }
 
+/// What the operator adds at most, but for the sealed secrets.
+fn found_out() -> InCluster {
+    InCluster {
+        uid: "7c0e9a4e-0000-4000-8000-000000000001".to_owned(),
+        sealed: None,
+        service: "[fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
+            .parse()
+            .ok(),
+    }
+}
+
 #[test]
 fn what_the_rule_lets_through_fits_an_entry_with_sealed_secrets() {
     let sink = longest();
-    let entry = sink_entry(&sink).expect("an entry");
+    let entry = sink_entry(&sink, Some(found_out())).expect("an entry");
     let bytes = serde_json::to_vec(&entry).expect("json").len();
     let counted = "https://a.b/".len() + 2 * (1 + ITEM_EXTRA_BYTES);
-    let most = bytes - counted + TEXTS_MAX_BYTES + SEALED_MAX_BYTES;
+    let sealed = SEALED_MAX_BYTES.div_ceil(3) * 4 + ",\"sealed\":\"\"".len();
+    let most = bytes - counted + TEXTS_MAX_BYTES + sealed;
     assert!(most <= SINK_ENTRY_MAX_BYTES, "{most}");
 }
 
 #[test]
 fn each_field_becomes_what_it_says() {
-    let entry = sink_entry(&longest()).expect("an entry");
+    let entry = sink_entry(&longest(), None).expect("an entry");
     assert_eq!((entry.kinds.len(), entry.verdicts.len()), (2, 5));
     assert!(entry.first_only && entry.test_mails && entry.suspend);
     assert_eq!(entry.format, Format::CloudEvents);
@@ -62,7 +71,7 @@ fn without_settings_people_are_told_one_by_one() {
     let sink = crate::validate::Checker::event_sink()
         .check(&object)
         .expect("taken");
-    let entry = sink_entry(&sink).expect("an entry");
+    let entry = sink_entry(&sink, None).expect("an entry");
     assert!(entry.verdicts.iter().all(|verdict| verdict.is_person()));
     assert_eq!(entry.kinds.len(), 2);
     assert!(!entry.first_only && !entry.test_mails && !entry.suspend);

@@ -47,7 +47,8 @@ fn what_is_taken_has_an_entry() {
     let checker = Checker::event_sink();
     for case in good(event_sinks()) {
         let sink = checker.check(&case.object).expect("taken");
-        crate::sink::sink_entry(&sink).unwrap_or_else(|error| panic!("{}: {error}", case.name));
+        crate::sink::sink_entry(&sink, None)
+            .unwrap_or_else(|error| panic!("{}: {error}", case.name));
     }
 }
 

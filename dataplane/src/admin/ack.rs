@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use super::Context;
 use crate::config::{self, Live};
+use crate::store;
 
 /// Longest wait for a question's body.
 const READ_WITHIN: Duration = Duration::from_secs(2);
@@ -70,7 +71,7 @@ pub(super) async fn ask(
     body: Body,
 ) -> Response {
     let answered = match context.live.get() {
-        Some(live) => answered(live, &context.acks, &headers, body).await,
+        Some(live) => answered(live, &context, &headers, body).await,
         None => Err(Refusal::Starting),
     };
     answered.unwrap_or_else(IntoResponse::into_response)
@@ -78,10 +79,11 @@ pub(super) async fn ask(
 
 async fn answered(
     live: &Live,
-    acks: &Acks,
+    context: &Context,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
+    let acks = &*context.acks;
     let (question, key) = read(live, acks, headers, body).await?;
     let _waiting = acks.waiting.try_acquire().map_err(|_| Refusal::Busy)?;
     let mut applied = live.applied();
@@ -93,7 +95,11 @@ async fn answered(
     // Time that is up is no failure: what is applied by then is told.
     let _ = timeout(wait, all).await.map(drop);
     let now = applied.borrow().clone().unwrap_or_default();
-    let answer = config::answer(&question, &now, live.keys().keyring());
+    let deliveries = match question.deliveries {
+        true => context.sinks.told(store::now_ms()),
+        false => Vec::new(),
+    };
+    let answer = config::answer(&question, &now, live.keys().keyring(), deliveries);
     let body = serde_json::to_vec(&answer).map_err(|_| Refusal::Answer)?;
     let code = code(&key, Way::Answer, &body);
     let headers = [

@@ -1,7 +1,8 @@
 //! What the operator asks, and what it is told of what is applied. Pure.
 
 use mailtrail_core::ack::{
-    Answer, KnownKey, NONCE_BYTES, Question, REFUSED_MAX, Refused, SHARDS_MAX, VERSION, WAIT_MAX_MS,
+    Answer, Delivery, KnownKey, NONCE_BYTES, Question, REFUSED_MAX, Refused, SHARDS_MAX, Sinks,
+    VERSION, WAIT_MAX_MS,
 };
 use mailtrail_core::keyring::Keyring;
 
@@ -50,8 +51,13 @@ pub fn question(body: &[u8]) -> Result<Question, QuestionError> {
     Ok(question)
 }
 
-/// Answers with what is applied.
-pub fn answer(question: &Question, applied: &Applied, keyring: &Keyring) -> Answer {
+/// Answers with what is applied, and with how deliveries stand.
+pub fn answer(
+    question: &Question,
+    applied: &Applied,
+    keyring: &Keyring,
+    deliveries: Vec<Delivery>,
+) -> Answer {
     let asked = || question.shards.iter().map(|shard| shard.index);
     let all: usize = asked().map(|index| applied.refused(index).len()).sum();
     let refused: Vec<Refused> = asked()
@@ -59,6 +65,11 @@ pub fn answer(question: &Question, applied: &Applied, keyring: &Keyring) -> Answ
         .take(REFUSED_MAX)
         .cloned()
         .collect();
+    let refused_sinks = asked().flat_map(|index| applied.refused_sinks(index));
+    let sinks = Sinks {
+        refused: refused_sinks.take(REFUSED_MAX).cloned().collect(),
+        deliveries,
+    };
     Answer {
         version: VERSION,
         nonce: question.nonce.clone(),
@@ -70,5 +81,6 @@ pub fn answer(question: &Question, applied: &Applied, keyring: &Keyring) -> Answ
             .states()
             .map(|(id, state)| KnownKey { id, state })
             .collect(),
+        sinks: Some(sinks),
     }
 }

@@ -1,5 +1,5 @@
-//! Domains from ConfigShards: what the operator writes and every replica
-//! serves, from the cluster or from a folder.
+//! Domains and event sinks from ConfigShards: what the operator writes and every
+//! replica serves, from the cluster or from a folder.
 //!
 //! # Promises
 //!
@@ -28,9 +28,10 @@ mod kept;
 mod metrics;
 mod resolve;
 mod set;
+mod sinks;
 
 pub use applied::{Applied, AppliedShard};
-pub use document::{About, Document, DocumentError, Entry, read};
+pub use document::{About, Document, DocumentError, Entry, SinkEntry, read};
 pub use folder::FolderWatcher;
 pub use follow::{Feed, Follower, Seen};
 pub use kept::{Keeper, KeptShards};

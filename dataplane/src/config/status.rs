@@ -41,6 +41,8 @@ pub struct ShardStatus {
     pub confirmed: bool,
     /// Entries that are not served as they stand there.
     pub refused: Vec<Refused>,
+    /// Sinks that are not delivered to as they stand there.
+    pub refused_sinks: Vec<Refused>,
 }
 
 /// One domain as it is served.
@@ -90,6 +92,7 @@ impl ShardStatus {
             generation: shard.generation,
             confirmed: shard.confirmed,
             refused: shard.refused.to_vec(),
+            refused_sinks: shard.refused_sinks.to_vec(),
         }
     }
 }

@@ -27,7 +27,7 @@ use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
 use jiff::Timestamp;
-use mailtrail_core::sink::Endpoint;
+use mailtrail_core::sink::{Endpoint, Sink, is_of_a_cluster};
 use rustls::ClientConfig;
 use tokio_rustls::TlsConnector;
 use url::Host;
@@ -113,7 +113,7 @@ pub struct Post {
 
 impl Client {
     /// Posts once, in bounded time.
-    pub async fn attempt(&self, to: &Endpoint, kept: &Kept, post: &Post) -> Outcome {
+    pub async fn attempt(&self, to: &Sink, kept: &Kept, post: &Post) -> Outcome {
         let answered = tokio::time::timeout(self.limits.attempt, self.post(to, kept, post)).await;
         let Answered {
             outcome,
@@ -132,8 +132,9 @@ impl Client {
         outcome
     }
 
-    async fn post(&self, to: &Endpoint, kept: &Kept, post: &Post) -> Result<Answered, Failure> {
-        let addresses = self.addresses(to).await?;
+    async fn post(&self, sink: &Sink, kept: &Kept, post: &Post) -> Result<Answered, Failure> {
+        let addresses = self.addresses(sink).await?;
+        let to = &sink.url;
         if let Some(connection) = kept.take(&addresses)
             && let Ok(answered) = self.ask(connection, request(to, post)?).await
         {
@@ -163,11 +164,25 @@ impl Client {
     }
 
     /// The addresses of the receiver, all of which may be connected to.
-    async fn addresses(&self, to: &Endpoint) -> Result<Vec<SocketAddr>, Failure> {
+    async fn addresses(&self, sink: &Sink) -> Result<Vec<SocketAddr>, Failure> {
+        let to = &sink.url;
+        let cluster = sink.cluster.as_ref();
+        // Found by the operator, which has looked at the Service: no name is
+        // believed in its place.
+        if let Some(service) = cluster.and_then(|cluster| cluster.service) {
+            return Ok(vec![service]);
+        }
         let addresses: Vec<IpAddr> = match to.host() {
             Host::Ipv4(address) => vec![address.into()],
             Host::Ipv6(address) => vec![address.into()],
+            Host::Domain(name) if cluster.is_some() && is_of_a_cluster(name) => {
+                return Err(Failure::Refused);
+            }
             Host::Domain(name) => {
+                // In a pod a name without a final dot is looked for in the cluster
+                // first.
+                let absolute = cluster.map(|_| format!("{name}."));
+                let name = absolute.as_deref().unwrap_or(name);
                 let found = self.resolver.resolve(name).await;
                 found.map_err(|_| Failure::Unresolved)?
             }

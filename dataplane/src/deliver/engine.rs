@@ -9,7 +9,7 @@ use mailtrail_core::sink::{Sink, Sinks};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::handle::COMMANDS_MAX;
+use super::handle::{self, COMMANDS_MAX};
 use super::worker::{End, Worker};
 use super::{GONE_KEPT, Handle, Parts, SINKS_MAX};
 
@@ -98,13 +98,15 @@ impl Engine {
     fn start(&mut self, sink: &Arc<Sink>) {
         let (told, declared) = watch::channel(Ok(Arc::clone(sink)));
         let (to, commands) = mpsc::channel(COMMANDS_MAX);
-        self.handle.add(sink, to);
+        let report = handle::Told::default();
+        self.handle.add(sink, to, Arc::clone(&report));
         self.told.insert(sink.realm.clone(), told);
         let worker = Worker::new(
             Arc::clone(&self.parts),
             Arc::clone(sink),
             declared,
             commands,
+            report,
         );
         self.workers.spawn(worker.run());
     }

@@ -4,12 +4,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use mailtrail_core::ack::{Delivery, WHY_MAX_CHARS};
 use mailtrail_core::event::Event;
 use mailtrail_core::id::Realm;
 use mailtrail_core::sink::{Sink, Sinks};
 use tokio::sync::{mpsc, oneshot};
 
 use super::state::{Dead, Outcome, Suspended};
+use super::told::Report;
 
 /// Most questions that wait for one sink.
 pub(super) const COMMANDS_MAX: usize = 8;
@@ -22,8 +24,12 @@ pub struct Handle {
     sinks: Arc<Mutex<HashMap<Realm, Known>>>,
 }
 
-/// A sink, and where its worker is asked.
-type Known = (Arc<Sink>, mpsc::Sender<Command>);
+/// A sink, where its worker is asked, and what that told last.
+type Known = (Arc<Sink>, mpsc::Sender<Command>, Told);
+
+/// What a worker tells without being asked; nothing while its sink is another
+/// replica's.
+pub(super) type Told = Arc<Mutex<Option<Report>>>;
 
 /// Why there is no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +99,19 @@ impl Handle {
         let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         let each = sinks
             .iter()
-            .map(|(realm, (sink, _))| (realm.clone(), Arc::clone(sink)));
+            .map(|(realm, (sink, ..))| (realm.clone(), Arc::clone(sink)));
+        each.collect()
+    }
+
+    /// How the deliveries of all sinks stand that are this replica's.
+    pub fn told(&self, now_ms: u64) -> Vec<Delivery> {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let each = sinks.iter().filter_map(|(realm, (_, _, told))| {
+            let told = told.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut told = told.as_ref()?.told(realm, now_ms);
+            told.why = told.why.chars().take(WHY_MAX_CHARS).collect();
+            Some(told)
+        });
         each.collect()
     }
 
@@ -156,7 +174,7 @@ impl Handle {
     ) -> Result<T, AskError> {
         let worker = {
             let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-            let (_, worker) = sinks.get(sink).ok_or(AskError::Unknown)?;
+            let (_, worker, _) = sinks.get(sink).ok_or(AskError::Unknown)?;
             worker.clone()
         };
         let (to, answer) = oneshot::channel();
@@ -165,15 +183,15 @@ impl Handle {
     }
 
     /// A sink can be asked from here on.
-    pub(super) fn add(&self, sink: &Arc<Sink>, worker: mpsc::Sender<Command>) {
+    pub(super) fn add(&self, sink: &Arc<Sink>, worker: mpsc::Sender<Command>, told: Told) {
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-        sinks.insert(sink.realm.clone(), (Arc::clone(sink), worker));
+        sinks.insert(sink.realm.clone(), (Arc::clone(sink), worker, told));
     }
 
     /// A sink says something else by now.
     pub(super) fn update(&self, sink: &Arc<Sink>) {
         let mut sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, _)) = sinks.get_mut(&sink.realm) {
+        if let Some((known, ..)) = sinks.get_mut(&sink.realm) {
             *known = Arc::clone(sink);
         }
     }

@@ -5,8 +5,11 @@ use std::future::Future;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use mailtrail_core::sink::Sink;
+use mailtrail_core::sink::sealed::OpenError;
+use mailtrail_core::token::Keys;
 
 use super::sign::{Secret, SecretError};
 
@@ -36,6 +39,12 @@ pub enum Missing {
         /// Why.
         source: io::Error,
     },
+    /// What the operator sealed does not open.
+    #[error(transparent)]
+    Sealed(#[from] OpenError),
+    /// The operator has sealed none.
+    #[error("the operator could not read the sink's secrets")]
+    NotSealed,
     /// What it holds is none.
     #[error("secret {name}: {source}")]
     Wrong {
@@ -44,6 +53,32 @@ pub enum Missing {
         /// What would be right.
         source: SecretError,
     },
+}
+
+/// What the operator sealed for a sink of a cluster; else a file.
+pub struct Everywhere {
+    /// Secrets of sinks from manifests.
+    pub folder: SecretsFolder,
+    /// The keys of this moment.
+    pub keys: Box<dyn Fn() -> Arc<Keys> + Send + Sync>,
+}
+
+impl Secrets for Everywhere {
+    fn of<'a>(&'a self, sink: &'a Sink) -> Found<'a> {
+        let Some(cluster) = &sink.cluster else {
+            return self.folder.of(sink);
+        };
+        let opened = match &cluster.sealed {
+            Some(sealed) => {
+                let keys = (self.keys)();
+                let opened = sealed.open(keys.keyring(), &sink.realm, &cluster.uid);
+                opened.map_err(Missing::Sealed)
+            }
+            None => Err(Missing::NotSealed),
+        };
+        let secrets = opened.map(|secrets| secrets.iter().map(Secret::of).collect());
+        Box::pin(std::future::ready(secrets))
+    }
 }
 
 /// A folder with a file `<namespace>/<name>` for each secret, read at every

@@ -11,8 +11,8 @@ mod job;
 mod line;
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::{digest, rand};
@@ -23,10 +23,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::Parts;
-use super::handle::{AskError, Command, Tested, View};
+use super::handle::{AskError, Command, Tested, Told, View};
 use super::metrics::Stand;
 use super::outbox::{Claim, Saved};
-use super::state::{Became, Dead, Delivery, Now, Outcome, Place, REPLAYS_MAX, Replay, State, Why};
+use super::state::{
+    Became, Dead, Delivery, Failure, Now, Outcome, Place, REPLAYS_MAX, Replay, State, Why,
+};
+use super::told::Report;
 use job::{Common, Ended, Job, NotTried};
 use line::Line;
 
@@ -63,6 +66,10 @@ pub(super) struct Worker {
     declared: watch::Receiver<Result<Arc<Sink>, End>>,
     commands: mpsc::Receiver<Command>,
     stand: Arc<Stand>,
+    told: Told,
+    /// Whether anything was delivered, and how the last attempt failed.
+    delivered: bool,
+    failure: Option<Failure>,
 }
 
 /// What goes on while the sink is ours.
@@ -115,6 +122,7 @@ impl Worker {
         sink: Arc<Sink>,
         declared: watch::Receiver<Result<Arc<Sink>, End>>,
         commands: mpsc::Receiver<Command>,
+        told: Told,
     ) -> Self {
         let stand = parts.metrics.stand();
         Self {
@@ -124,6 +132,9 @@ impl Worker {
             declared,
             commands,
             stand,
+            told,
+            delivered: false,
+            failure: None,
         }
     }
 
@@ -137,9 +148,23 @@ impl Worker {
                 tracing::debug!(sink = %self.sink.realm, ?end, "deliveries end");
                 return;
             }
+            // It is another replica's to tell.
+            *self.told() = None;
             // Whoever delivers now tells how it stands.
             self.stand.clear();
         }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Option<Report>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&mut self, outcome: Outcome) {
+        self.delivered |= outcome == Outcome::Delivered;
+        self.failure = match outcome {
+            Outcome::Failed(failure, _) => Some(failure),
+            Outcome::Delivered | Outcome::Gone => None,
+        };
     }
 
     /// The state to go on from, once the sink is ours; none at the end.
@@ -292,7 +317,7 @@ impl<'a> Working<'a> {
     /// Starts what can be started.
     async fn launch(&mut self) {
         let now = self.worker.parts.now_ms();
-        if self.worker.sink.suspend || now < self.wait_until_ms {
+        if self.worker.sink.rests() || now < self.wait_until_ms {
             return;
         }
         self.launch_retries(now);
@@ -470,6 +495,7 @@ impl<'a> Working<'a> {
 
     fn tried(&mut self, delivery: &Delivery, outcome: Outcome) {
         self.secret_missing = None;
+        self.worker.note(outcome);
         let now = self.now();
         let parts = &self.worker.parts;
         let before = (self.state.failing_since_ms, self.state.suspended);
@@ -555,7 +581,7 @@ impl<'a> Working<'a> {
     fn tell(&self) {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let stand = &self.worker.stand;
-        let rests = self.worker.sink.suspend || self.state.suspended.is_some();
+        let rests = self.worker.sink.rests() || self.state.suspended.is_some();
         stand
             .oldest_ms
             .store(self.oldest_ms().unwrap_or(0), Relaxed);
@@ -569,6 +595,14 @@ impl<'a> Working<'a> {
         stand
             .without_secret
             .store(i64::from(self.secret_missing.is_some()), Relaxed);
+        let report = Report {
+            suspended: self.state.suspended,
+            failing_since_ms: self.state.failing_since_ms,
+            delivered: self.worker.delivered,
+            failure: self.worker.failure,
+            secret_missing: self.secret_missing.clone(),
+        };
+        *self.worker.told() = Some(report);
     }
 
     // === What is asked ===
@@ -744,7 +778,7 @@ impl<'a> Working<'a> {
                 .saturating_duration_since(Instant::now());
             next = next.min(now + u64::try_from(until.as_millis()).unwrap_or(0) + 1);
         }
-        if !self.worker.sink.suspend {
+        if !self.worker.sink.rests() {
             next = next.min(self.next_attempt_ms(now).max(self.wait_until_ms));
         }
         // At least a moment: what is due and cannot start yet is not asked for

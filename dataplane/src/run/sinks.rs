@@ -12,7 +12,7 @@ use crate::args::Settings;
 use crate::deliver::attempt::{Client, Limits};
 use crate::deliver::guard::Guard;
 use crate::deliver::resolve::System;
-use crate::deliver::secrets::SecretsFolder;
+use crate::deliver::secrets::{Everywhere, SecretsFolder};
 use crate::deliver::{self, Handle, Parts};
 
 /// Starts to deliver.
@@ -32,9 +32,13 @@ pub(super) fn start(
         clock: Timestamp::now,
     };
     let outbox = shared.store.outbox().map_err(RunError::Runtime)?;
+    let live = Arc::clone(&shared.live);
     let parts = Parts::new(
         outbox,
-        Arc::new(SecretsFolder(sinks.secrets.clone())),
+        Arc::new(Everywhere {
+            folder: SecretsFolder(sinks.secrets.clone()),
+            keys: Box::new(move || live.keys()),
+        }),
         client,
         shared.metrics.deliver.clone(),
     );

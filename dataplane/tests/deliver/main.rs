@@ -1,6 +1,7 @@
 //! Deliveries over real sockets, to receivers that behave well and badly.
 
 mod bad;
+mod cluster;
 mod guard;
 mod pace;
 #[allow(

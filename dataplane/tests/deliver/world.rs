@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use mailtrail_core::event::{Client as Who, Event, EventKind, Verdict};
 use mailtrail_core::id::Realm;
+use mailtrail_core::keyring::Keyring;
 use mailtrail_core::sink::{Sink, Sinks};
+use mailtrail_core::token::Keys;
 use mailtrail_dataplane::deliver::attempt::{Client, Limits};
 use mailtrail_dataplane::deliver::guard::Guard;
 use mailtrail_dataplane::deliver::resolve::{Addresses, Resolver};
-use mailtrail_dataplane::deliver::secrets::SecretsFolder;
+use mailtrail_dataplane::deliver::secrets::{Everywhere, SecretsFolder};
 use mailtrail_dataplane::deliver::state::Rules;
 use mailtrail_dataplane::deliver::{self, Handle, Parts, View};
 use mailtrail_dataplane::metrics::Metrics;
@@ -116,7 +118,11 @@ impl World {
         let (told, declared) = watch::channel(Arc::new(by_name(sinks)));
         let (stop, stopped) = oneshot::channel::<()>();
         let handle = Handle::default();
-        let secrets = SecretsFolder(Some(folder.path().join("secrets")));
+        let keys = Arc::new(Keys::new(keyring()));
+        let secrets = Everywhere {
+            folder: SecretsFolder(Some(folder.path().join("secrets"))),
+            keys: Box::new(move || Arc::clone(&keys)),
+        };
         let allow = setup
             .allow
             .iter()
@@ -233,6 +239,13 @@ impl Drop for World {
         }
         let _ = self.runtime.block_on(self.store.close());
     }
+}
+
+/// The keyring of all worlds.
+pub(crate) fn keyring() -> Keyring {
+    let mut random = [7; 35];
+    random[3] = 1;
+    Keyring::generate(random).expect("a good key")
 }
 
 fn by_name(sinks: &[Sink]) -> Sinks {

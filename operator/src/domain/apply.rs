@@ -17,6 +17,7 @@ use super::resolve::{ClaimChange, Rejection};
 use crate::condition::Reason;
 use crate::error::{Error, within};
 use crate::object;
+use crate::subject::Subject;
 use crate::world::host_of;
 
 /// What was applied.
@@ -45,7 +46,7 @@ pub async fn apply(realm: &Realm, built: Built, context: &Context) -> Result<App
     }
     match entry {
         EntryChange::Keep => {}
-        EntryChange::Remove => context.shards.remove(realm),
+        EntryChange::Remove => context.shards.remove(&Subject::Domain(realm.clone())),
         EntryChange::Put(entry) => {
             if let Err(full) = context.shards.put(&entry) {
                 accepted = accepted.and(Err(Rejection {

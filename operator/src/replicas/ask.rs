@@ -12,7 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use mailtrail_core::ack::{
-    self, Answer, BODY_MAX_BYTES, CODE_HEADER, NONCE_BYTES, PATH, Question, ShardState, Way,
+    self, Answer, BODY_MAX_BYTES, CODE_HEADER, NONCE_BYTES, PATH, Question, Way,
 };
 use mailtrail_core::keyring::Keyring;
 use tokio::time::{Instant, timeout};
@@ -32,6 +32,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(20);
 const ASK_AGAIN_LONGEST: Duration = Duration::from_secs(5);
 /// Time between two questions to a pod that refuses an entry.
 const REFUSED_AGAIN: Duration = Duration::from_secs(3);
+/// Time between two questions how deliveries to sinks stand, while there are
+/// sinks: how late people read that a receiver fails.
+const DELIVERIES_EVERY: Duration = Duration::from_secs(10);
 /// A pod that is behind for longer than this is counted upon no more.
 const LAGS_AFTER: Duration = Duration::from_secs(5);
 /// Idle connections are closed after this: pods come and go.
@@ -90,21 +93,27 @@ impl Asker {
                 None => {
                     behind_since = None;
                     // An error says that the sender is gone, and with it the term.
-                    let Some(refusing) = self.replicas.refusing(&uid) else {
-                        let _ = reasons.changed().await;
-                        continue;
+                    let (wait, rather) = match self.replicas.refusing(&uid) {
+                        Some(refusing) => (REFUSED_AGAIN, refusing),
+                        None => match self.replicas.delivering(&uid) {
+                            Some(delivering) => (DELIVERIES_EVERY, delivering),
+                            None => {
+                                let _ = reasons.changed().await;
+                                continue;
+                            }
+                        },
                     };
-                    if timeout(REFUSED_AGAIN, reasons.changed()).await.is_ok() {
+                    if timeout(wait, reasons.changed()).await.is_ok() {
                         continue;
                     }
-                    refusing
+                    rather
                 }
             };
             let since = *behind_since.get_or_insert_with(Instant::now);
             match self.ask(&uid, &to_ask).await {
                 Ok(answer) => {
                     failures = 0;
-                    self.replicas.answered(&uid, &to_ask.shards, answer);
+                    self.replicas.answered(&uid, &to_ask, answer);
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 Err(error) => {
@@ -125,7 +134,7 @@ impl Asker {
 
     async fn ask(&self, uid: &str, to_ask: &ToAsk) -> Result<Answer, AskError> {
         let keyring = self.keys.get().ok_or(AskError::NoKeys)?;
-        let question = question(uid, &to_ask.shards);
+        let question = question(uid, to_ask);
         let body = serde_json::to_vec(&question).expect("a question is plain data");
         let code = ack::code(keyring.active(), Way::Question, &body);
         let asked = self.post(to_ask.admin, body, &code);
@@ -161,7 +170,8 @@ impl Asker {
     }
 }
 
-fn question(uid: &str, shards: &[ShardState]) -> Question {
+fn question(uid: &str, to_ask: &ToAsk) -> Question {
+    let shards = &to_ask.shards;
     let mut nonce = [0; NONCE_BYTES];
     // A nonce that is not random is still compared; it only could be foreseen.
     if aws_lc_rs::rand::fill(&mut nonce).is_err() {
@@ -171,8 +181,9 @@ fn question(uid: &str, shards: &[ShardState]) -> Question {
         version: ack::VERSION,
         nonce: HEXLOWER.encode(&nonce),
         pod_uid: uid.to_owned(),
-        shards: shards.to_vec(),
+        shards: shards.clone(),
         wait_ms: if shards.is_empty() { 0 } else { WAIT_MS },
+        deliveries: to_ask.deliveries,
     }
 }
 
@@ -209,7 +220,12 @@ mod tests {
         let mut random = [5; 3 + KEY_BYTES];
         random[3] = 6;
         let keyring = Keyring::generate(random).expect("a keyring");
-        let question = question("pod-1", &[]);
+        let to_ask = ToAsk {
+            admin: ([127, 0, 0, 1], 1).into(),
+            shards: Vec::new(),
+            deliveries: true,
+        };
+        let question = question("pod-1", &to_ask);
         let answer = |nonce: &str, pod: &str| Answer {
             version: ack::VERSION,
             nonce: nonce.to_owned(),
@@ -218,6 +234,7 @@ mod tests {
             refused: Vec::new(),
             more_refused: 0,
             keys: Vec::new(),
+            sinks: None,
         };
         let check = |answer: &Answer, way| {
             let body = serde_json::to_vec(answer).expect("plain data");

@@ -1,5 +1,6 @@
 //! Who is counted upon, and when.
 
+use mailtrail_core::ack::{How, Sinks};
 use mailtrail_core::config::Domain;
 use mailtrail_core::keyring::KeyId;
 
@@ -9,6 +10,18 @@ const REALM: &str = "shop/links";
 
 fn realm() -> Realm {
     REALM.parse().expect("a realm")
+}
+
+fn subject() -> Subject {
+    Subject::Domain(realm())
+}
+
+fn asked(shards: &[ShardState]) -> ToAsk {
+    ToAsk {
+        admin: ([127, 0, 0, 1], 1).into(),
+        shards: shards.to_vec(),
+        deliveries: true,
+    }
 }
 
 fn state(generation: i64) -> ShardState {
@@ -43,6 +56,7 @@ fn answer(generation: i64) -> Answer {
         refused: Vec::new(),
         more_refused: 0,
         keys: Vec::new(),
+        sinks: None,
     }
 }
 
@@ -54,16 +68,16 @@ fn no_replica_is_never_programmed() {
         applied: 0,
         ready: 0,
     };
-    assert_eq!(replicas.programmed(&realm(), &state(1)), unknown);
+    assert_eq!(replicas.programmed(&subject(), &state(1)), unknown);
     replicas.all_listed();
-    assert!(replicas.inbox.lock_for_tests().contains(&realm()));
+    assert!(replicas.inbox.lock_for_tests().contains(&subject()));
     assert_eq!(
-        replicas.programmed(&realm(), &state(1)),
+        replicas.programmed(&subject(), &state(1)),
         Programmed::NoReplicas
     );
     replicas.seen("1", pod(false));
     assert_eq!(
-        replicas.programmed(&realm(), &state(1)),
+        replicas.programmed(&subject(), &state(1)),
         Programmed::NoReplicas
     );
 }
@@ -74,23 +88,23 @@ fn all_ready_replicas_count_and_no_others() {
     replicas.seen("1", pod(true));
     replicas.seen("2", pod(true));
     replicas.seen("3", pod(false));
-    replicas.answered("1", &[state(2)], answer(2));
+    replicas.answered("1", &asked(&[state(2)]), answer(2));
     let partly = Programmed::Partly {
         applied: 1,
         ready: 2,
     };
-    assert_eq!(replicas.programmed(&realm(), &state(2)), partly);
-    replicas.answered("2", &[state(2)], answer(3));
+    assert_eq!(replicas.programmed(&subject(), &state(2)), partly);
+    replicas.answered("2", &asked(&[state(2)]), answer(3));
     assert_eq!(
-        replicas.programmed(&realm(), &state(2)),
+        replicas.programmed(&subject(), &state(2)),
         Programmed::Everywhere
     );
     // One that vanishes is waited for no more.
     replicas.seen("4", pod(true));
-    assert!(replicas.programmed(&realm(), &state(2)) != Programmed::Everywhere);
+    assert!(replicas.programmed(&subject(), &state(2)) != Programmed::Everywhere);
     replicas.gone("4");
     assert_eq!(
-        replicas.programmed(&realm(), &state(2)),
+        replicas.programmed(&subject(), &state(2)),
         Programmed::Everywhere
     );
 }
@@ -101,12 +115,12 @@ fn a_state_of_another_object_does_not_count_however_late() {
     replicas.seen("1", pod(true));
     let mut old = answer(99);
     old.shards[0].uid = "u0".to_owned();
-    replicas.answered("1", &[state(1)], old);
+    replicas.answered("1", &asked(&[state(1)]), old);
     let partly = Programmed::Partly {
         applied: 0,
         ready: 1,
     };
-    assert_eq!(replicas.programmed(&realm(), &state(1)), partly);
+    assert_eq!(replicas.programmed(&subject(), &state(1)), partly);
 }
 
 #[test]
@@ -119,12 +133,12 @@ fn a_refusal_is_told_with_its_replica_until_it_is_taken_back() {
         generation: 1,
         rule: "entries of version 9 cannot be read".to_owned(),
     });
-    replicas.answered("1", &[state(1)], refusing);
-    let found = replicas.programmed(&realm(), &state(1));
+    replicas.answered("1", &asked(&[state(1)]), refusing);
+    let found = replicas.programmed(&subject(), &state(1));
     assert!(matches!(found, Programmed::Refused { replica, .. } if replica == "p"));
-    replicas.answered("1", &[state(1)], answer(1));
+    replicas.answered("1", &asked(&[state(1)]), answer(1));
     assert_eq!(
-        replicas.programmed(&realm(), &state(1)),
+        replicas.programmed(&subject(), &state(1)),
         Programmed::Everywhere
     );
 }
@@ -142,11 +156,11 @@ fn who_refuses_is_asked_about_it_until_it_does_not() {
         generation: 1,
         rule: "its host is another tracking domain's here".to_owned(),
     });
-    replicas.answered("1", &[state(1)], refusing);
+    replicas.answered("1", &asked(&[state(1)]), refusing);
     assert_eq!(replicas.to_ask("1"), None, "it has applied all there is");
-    let asked = replicas.refusing("1").expect("it refuses");
-    assert_eq!(asked.shards, [state(1)]);
-    replicas.answered("1", &asked.shards, answer(1));
+    let refusing = replicas.refusing("1").expect("it refuses");
+    assert_eq!(refusing.shards, [state(1)]);
+    replicas.answered("1", &refusing, answer(1));
     assert_eq!(replicas.refusing("1"), None);
 }
 
@@ -155,10 +169,10 @@ fn whoever_waits_is_named_by_the_answer() {
     let replicas = replicas();
     replicas.seen("1", pod(true));
     replicas.inbox.lock_for_tests().clear();
-    replicas.programmed(&realm(), &state(1));
+    replicas.programmed(&subject(), &state(1));
     assert!(replicas.inbox.is_empty());
-    replicas.answered("1", &[state(1)], answer(1));
-    assert!(replicas.inbox.lock_for_tests().contains(&realm()));
+    replicas.answered("1", &asked(&[state(1)]), answer(1));
+    assert!(replicas.inbox.lock_for_tests().contains(&subject()));
 }
 
 #[test]
@@ -172,11 +186,11 @@ fn a_key_is_known_when_every_pod_says_so_ready_or_not() {
         keys: vec![KnownKey { id, state }],
         ..answer(1)
     };
-    replicas.answered("1", &[], knows(KeyState::Staged));
+    replicas.answered("1", &asked(&[]), knows(KeyState::Staged));
     assert!(!replicas.all_know(id));
-    replicas.answered("2", &[], knows(KeyState::Revoked));
+    replicas.answered("2", &asked(&[]), knows(KeyState::Revoked));
     assert!(!replicas.all_know(id));
-    replicas.answered("2", &[], knows(KeyState::VerifyOnly));
+    replicas.answered("2", &asked(&[]), knows(KeyState::VerifyOnly));
     assert!(replicas.all_know(id));
 }
 
@@ -187,4 +201,84 @@ fn a_key_is_known_to_nobody_while_it_is_not_known_who_there_is() {
     assert!(!replicas.all_know(id));
     replicas.all_listed();
     assert!(replicas.all_know(id));
+}
+
+fn delivery(how: How) -> Delivery {
+    Delivery {
+        sink: realm(),
+        how,
+        since_ms: None,
+        why: String::new(),
+    }
+}
+
+/// An answer that tells of sinks.
+fn telling(generation: i64, refused: Vec<Refused>, deliveries: Vec<Delivery>) -> Answer {
+    Answer {
+        sinks: Some(Sinks {
+            refused,
+            deliveries,
+        }),
+        ..answer(generation)
+    }
+}
+
+#[test]
+fn a_replica_that_knows_no_sinks_does_not_serve_one() {
+    let replicas = replicas();
+    replicas.seen("1", pod(true));
+    replicas.answered("1", &asked(&[state(1)]), answer(1));
+    let sink = Subject::Sink(realm());
+    let found = replicas.programmed(&sink, &state(1));
+    assert!(matches!(found, Programmed::Refused { rule, .. } if rule.contains("older")));
+    assert_eq!(
+        replicas.programmed(&subject(), &state(1)),
+        Programmed::Everywhere
+    );
+    replicas.answered("1", &asked(&[state(1)]), telling(1, vec![], vec![]));
+    assert_eq!(
+        replicas.programmed(&sink, &state(1)),
+        Programmed::Everywhere
+    );
+}
+
+#[test]
+fn a_refused_sink_is_not_the_domain_of_its_name() {
+    let replicas = replicas();
+    replicas.seen("1", pod(true));
+    let refused = Refused {
+        realm: Some(realm()),
+        generation: 1,
+        rule: "the sealed secrets are not this sink's".to_owned(),
+    };
+    let answer = telling(1, vec![refused], vec![]);
+    replicas.answered("1", &asked(&[state(1)]), answer);
+    let found = replicas.programmed(&Subject::Sink(realm()), &state(1));
+    assert!(matches!(found, Programmed::Refused { .. }), "{found:?}");
+    assert_eq!(
+        replicas.programmed(&subject(), &state(1)),
+        Programmed::Everywhere
+    );
+}
+
+#[test]
+fn a_sink_is_named_when_its_deliveries_stand_otherwise_and_not_each_time() {
+    let replicas = replicas();
+    replicas.seen("1", pod(true));
+    let tell = |how| {
+        replicas.inbox.lock_for_tests().clear();
+        let answer = telling(1, vec![], vec![delivery(how)]);
+        replicas.answered("1", &asked(&[]), answer);
+        replicas
+            .inbox
+            .lock_for_tests()
+            .contains(&Subject::Sink(realm()))
+    };
+    assert!(tell(How::Delivering) && !tell(How::Delivering) && tell(How::Failing));
+    assert_eq!(
+        replicas.delivery(&realm()).map(|told| told.how),
+        Some(How::Failing)
+    );
+    replicas.gone("1");
+    assert_eq!(replicas.delivery(&realm()), None);
 }

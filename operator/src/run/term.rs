@@ -14,17 +14,22 @@ use tokio::sync::watch::Receiver;
 use tokio::task::JoinSet;
 
 use super::Shared;
-use crate::domain::passes::{Passes, STATUSES_AT_A_TIME};
-use crate::domain::{self, Context, gone, report};
+use crate::domain::{self, Context, gone};
 use crate::error::{Error, within};
 use crate::keyring::{Keeper, Keys};
 use crate::lease::{Candidate, Fence, Term};
 use crate::object::MANAGER;
+use crate::passes::{Passes, STATUSES_AT_A_TIME};
 use crate::queue;
 use crate::replicas::ask::Asker;
 use crate::replicas::{Replicas, follow};
 use crate::shards::write::Writer;
 use crate::shards::{self, Shards};
+use crate::sink::account::Account;
+use crate::sink::follow::Followed;
+use crate::sink::{self, reseal};
+use crate::subject::Subject;
+use crate::tell::{Grace, Teller};
 use crate::verify::Verifier;
 use crate::verify::watch::Watcher;
 
@@ -79,6 +84,7 @@ async fn serve_term(shared: &Arc<Shared>, fence: Fence) {
 /// What a term works with, once it has begun.
 struct Begun {
     context: Arc<Context>,
+    sinks: Arc<sink::Context>,
     keeper: Keeper,
     writer: Writer,
     keys: Arc<Keys>,
@@ -109,14 +115,26 @@ async fn begin(shared: &Arc<Shared>, fence: &Fence) -> Result<Begun, Error> {
     writer.touch_all(holder).await?;
     let keeper = keeper(shared, fence, &keys, &replicas);
     let (_, claims) = shared.world.counts();
-    let is_new = claims == 0 && shards.realms().is_empty();
+    let is_new = claims == 0 && shards.subjects().is_empty();
     keeper.begin(is_new, holder).await;
     let context = Arc::new(context(shared, fence, &shards, &replicas));
+    let account = account(shared).await;
+    let sinks = Arc::new(sinks(shared, &context, &keys, account));
     Ok(Begun {
         context,
+        sinks,
         keeper,
         writer,
         keys,
+    })
+}
+
+/// As whom we are known. Where the API server does not say, our usual name is told
+/// to people: nothing else depends on it.
+async fn account(shared: &Shared) -> Account {
+    Account::ask(&shared.client).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the API server does not say who we are: the usual ServiceAccount is named");
+        Account::Service(shared.namespace.clone(), MANAGER.to_owned())
     })
 }
 
@@ -177,6 +195,12 @@ fn context(
         controller: MANAGER.to_owned(),
         instance: Some(shared.settings.identity.clone()),
     };
+    let teller = Teller {
+        client: shared.client.clone(),
+        reporter,
+        metrics: Arc::clone(&shared.metrics),
+    };
+    let passes = Passes::new(STATUSES_AT_A_TIME, Arc::clone(&shared.inbox));
     Context {
         client: shared.client.clone(),
         class: shared.settings.class.clone(),
@@ -187,13 +211,40 @@ fn context(
         replicas: Arc::clone(replicas),
         verifier: Arc::new(Verifier::default()),
         absences: gone::Absences::new(Arc::clone(&shared.metrics)),
-        grace: report::Grace::default(),
+        grace: Grace::default(),
         inbox: Arc::clone(&shared.inbox),
-        passes: Passes::new(STATUSES_AT_A_TIME, Arc::clone(&shared.inbox)),
-        reporter,
+        passes: Arc::new(passes),
+        teller,
         fence: fence.clone(),
         metrics: Arc::clone(&shared.metrics),
         clock: Timestamp::now,
+    }
+}
+
+/// What turns of sinks work with: the same, as far as they share it.
+fn sinks(shared: &Shared, domains: &Context, keys: &Arc<Keys>, account: Account) -> sink::Context {
+    let (client, inbox, metrics) = (&shared.client, &shared.inbox, &shared.metrics);
+    let parts = || (client.clone(), Arc::clone(inbox), Arc::clone(metrics));
+    let (secrets, services, slices) = (parts(), parts(), parts());
+    sink::Context {
+        client: client.clone(),
+        class: domains.class.clone(),
+        watched: domains.watched.clone(),
+        cluster_domain: shared.settings.cluster_domain.clone(),
+        known: Arc::clone(&shared.sinks),
+        secrets: Followed::new(secrets.0, secrets.1, secrets.2),
+        services: Followed::new(services.0, services.1, services.2),
+        slices: Followed::new(slices.0, slices.1, slices.2),
+        account,
+        keys: Arc::clone(keys),
+        shards: Arc::clone(&domains.shards),
+        replicas: Arc::clone(&domains.replicas),
+        grace: Grace::default(),
+        passes: Arc::clone(&domains.passes),
+        teller: domains.teller.clone(),
+        fence: domains.fence.clone(),
+        metrics: Arc::clone(metrics),
+        clock: domains.clock,
     }
 }
 
@@ -202,6 +253,7 @@ impl Begun {
     async fn go_on(self, shared: &Arc<Shared>) {
         let Self {
             context,
+            sinks,
             keeper,
             writer,
             keys,
@@ -220,6 +272,12 @@ impl Begun {
             }
             .run(),
         );
+        let inbox = Arc::clone(&shared.inbox);
+        tasks.spawn(reseal(
+            Arc::clone(&keys),
+            Arc::clone(&context.shards),
+            inbox,
+        ));
         let asker = Asker::new(keys, Arc::clone(&replicas), Arc::clone(metrics));
         let pods = Api::<Pod>::namespaced(shared.client.clone(), &shared.namespace);
         let labels = shared.settings.replicas.clone();
@@ -237,9 +295,16 @@ impl Begun {
         tasks.spawn(async move { writer.run().await });
         // All that there is anything to know of has a turn.
         shared.inbox.extend(context.world.realms());
-        shared.inbox.extend(context.shards.realms());
-        queue::run(&shared.inbox, |realm| {
-            domain::turn(realm, Arc::clone(&context))
+        shared.inbox.extend(sinks.known.subjects());
+        shared.inbox.extend(context.shards.subjects());
+        queue::run(&shared.inbox, |subject| {
+            let (context, sinks) = (Arc::clone(&context), Arc::clone(&sinks));
+            async move {
+                match subject {
+                    Subject::Domain(realm) => domain::turn(realm, context).await,
+                    Subject::Sink(name) => sink::turn(name, sinks).await,
+                }
+            }
         })
         .await;
     }

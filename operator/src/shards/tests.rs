@@ -12,6 +12,18 @@ fn entry(name: &str) -> Domain {
     Domain::new(realm.parse().expect("realm"), host.parse().expect("host"))
 }
 
+fn subject(domain: &Domain) -> Subject {
+    Subject::Domain(domain.realm.clone())
+}
+
+fn sink(name: &str) -> Sink {
+    serde_json::from_value(json!({
+        "version": 1, "realm": format!("shop/{name}"), "generation": 1, "url": "https://a.example/",
+        "secrets": ["key"], "kinds": ["opened"], "verdicts": ["human"], "cluster": {"uid": "u"},
+    }))
+    .expect("a sink")
+}
+
 /// The object that a draft becomes, as the API server answers.
 fn object(shards: &Shards, draft: &Draft, uid: &str, generation: i64) -> ConfigShard {
     let entries = draft.entries.iter();
@@ -20,6 +32,11 @@ fn object(shards: &Shards, draft: &Draft, uid: &str, generation: i64) -> ConfigS
         index: draft.index,
         count: shards.count(),
         entries: entries
+            .map(|e| serde_json::from_str(e).expect("json"))
+            .collect(),
+        sinks: draft
+            .sinks
+            .iter()
             .map(|e| serde_json::from_str(e).expect("json"))
             .collect(),
     };
@@ -47,11 +64,13 @@ fn an_entry_waits_until_it_is_written_and_is_named_then() {
     let shards = Shards::new(1);
     let a = entry("a");
     shards.put(&a).expect("room");
-    assert_eq!(shards.standing(&a.realm), Standing::Waiting);
+    assert_eq!(shards.standing(&subject(&a)), Standing::Waiting);
     let draft = shards.drafts(&HashSet::new()).pop().expect("dirty");
     let named = shards.written(&draft, &object(&shards, &draft, "u1", 1));
-    assert_eq!(Vec::from_iter(named), std::slice::from_ref(&a.realm));
-    assert!(matches!(shards.standing(&a.realm), Standing::Written(state) if state.generation == 1));
+    assert_eq!(Vec::from_iter(named), [subject(&a)]);
+    assert!(
+        matches!(shards.standing(&subject(&a)), Standing::Written(state) if state.generation == 1)
+    );
 }
 
 #[test]
@@ -64,7 +83,7 @@ fn what_changed_while_it_was_written_is_written_again() {
     shards.put(&a).expect("room");
     let named = shards.written(&draft, &object(&shards, &draft, "u1", 1));
     assert!(named.is_empty() && !shards.is_settled(&HashSet::new()));
-    assert_eq!(shards.standing(&a.realm), Standing::Waiting);
+    assert_eq!(shards.standing(&subject(&a)), Standing::Waiting);
 }
 
 #[test]
@@ -80,7 +99,7 @@ fn an_entry_counts_from_the_state_that_first_had_it() {
     shards.put(&entry("b")).expect("room");
     let draft = shards.drafts(&HashSet::new()).pop().expect("dirty");
     shards.written(&draft, &object(&shards, &draft, "u1", 2));
-    let generation = |name: &str| match shards.standing(&entry(name).realm) {
+    let generation = |name: &str| match shards.standing(&subject(&entry(name))) {
         Standing::Written(state) => state.generation,
         other => panic!("{other:?}"),
     };
@@ -119,7 +138,7 @@ fn a_shard_that_was_deleted_is_made_anew_with_the_same_content() {
     let draft = shards.drafts(&HashSet::new()).pop().expect("dirty");
     assert!(draft.resource_version.is_none());
     assert_eq!(draft.entries.len(), 2);
-    assert_eq!(shards.standing(&entry("a").realm), Standing::Waiting);
+    assert_eq!(shards.standing(&subject(&entry("a"))), Standing::Waiting);
 }
 
 #[test]
@@ -152,10 +171,10 @@ fn a_full_shard_turns_away_the_newcomer_alone() {
         if shards.put(&entry("last")) == Err(Full) {
             break;
         }
-        shards.remove(&entry("last").realm);
+        shards.remove(&subject(&entry("last")));
     }
     while shards
-        .put(&entry(&format!("m{}", shards.realms().len())))
+        .put(&entry(&format!("m{}", shards.subjects().len())))
         .is_ok()
     {}
     assert_eq!(shards.put(&entry("newcomer-of-a-longer-name")), Err(Full));
@@ -191,8 +210,33 @@ fn a_host_is_free_once_it_is_written_that_it_is_given_up() {
         (shards.holder(&host), shards.holder(&other)),
         (Some(a.clone()), None)
     );
-    shards.remove(&a);
+    shards.remove(&Subject::Domain(a.clone()));
     assert_eq!(shards.holder(&host), Some(a));
     write(3);
     assert_eq!(shards.holder(&host), None);
+}
+
+#[test]
+fn a_sink_of_a_domains_name_is_another_entry() {
+    let shards = written(&["a"]);
+    let name: Realm = "shop/a".parse().expect("realm");
+    shards.put_sink(&sink("a")).expect("room");
+    let draft = shards.drafts(&HashSet::new()).pop().expect("dirty");
+    assert_eq!((draft.entries.len(), draft.sinks.len()), (1, 1));
+    let stands = object(&shards, &draft, "u1", 2);
+    let named = shards.written(&draft, &stands);
+    assert_eq!(Vec::from_iter(named), [Subject::Sink(name.clone())]);
+    assert_eq!((shards.sinks(), shards.sink(&name)), (1, Some(sink("a"))));
+    // An own write that is seen again is no drift, and what is taken up at a
+    // term's start is written no more.
+    assert!(!shards.seen(&stands));
+    let later = Shards::new(1);
+    later.adopt(&stands);
+    assert!(later.is_settled(&HashSet::new()) && later.sinks() == 1);
+    // One that somebody takes out is.
+    let mut foreign = object(&shards, &draft, "u1", 3);
+    foreign.spec.sinks.clear();
+    assert!(shards.seen(&foreign));
+    shards.remove(&Subject::Sink(name.clone()));
+    assert_eq!((shards.sinks(), shards.entry(&name)), (0, Some(entry("a"))));
 }

@@ -15,7 +15,7 @@ use futures_util::stream::{self, FuturesUnordered};
 use kube::api::{Api, Patch, PatchParams};
 use mailtrail_crds::shard::{SHARD_VERSION, shard_name};
 use mailtrail_crds::{ConfigShard, ConfigShardSpec};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{Draft, Shards};
@@ -158,19 +158,12 @@ impl Writer {
     }
 
     fn object(&self, draft: &Draft) -> Result<ConfigShard, Error> {
-        let mut entries = Vec::with_capacity(draft.entries.len());
-        for json in &draft.entries {
-            let entry = serde_json::from_str(json).map_err(|source| Error::Invalid {
-                what: "ConfigShard",
-                message: source.to_string(),
-            })?;
-            entries.push(entry);
-        }
         let spec = ConfigShardSpec {
             version: SHARD_VERSION,
             index: draft.index,
             count: self.shards.count(),
-            entries,
+            entries: parsed(&draft.entries)?,
+            sinks: parsed(&draft.sinks)?,
         };
         let mut object = ConfigShard::new(&shard_name(draft.index), spec);
         object.metadata.resource_version = draft.resource_version.clone();
@@ -234,6 +227,16 @@ impl Writer {
     }
 }
 
+fn parsed(entries: &[Box<str>]) -> Result<Vec<Value>, Error> {
+    let parse = |json| {
+        serde_json::from_str(json).map_err(|source| Error::Invalid {
+            what: "ConfigShard",
+            message: source.to_string(),
+        })
+    };
+    entries.iter().map(AsRef::as_ref).map(parse).collect()
+}
+
 /// Changes that are gathered.
 struct Gathering {
     since: Instant,
@@ -261,7 +264,8 @@ async fn until_then(until: Option<Instant>) {
 
 impl Draft {
     fn bytes(&self) -> usize {
-        self.entries.iter().map(|entry| entry.len()).sum()
+        let entries = self.entries.iter().chain(&self.sinks);
+        entries.map(|entry| entry.len()).sum()
     }
 }
 

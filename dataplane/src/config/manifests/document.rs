@@ -134,7 +134,7 @@ impl Reading<'_> {
         in_a_namespace(&mut sink.metadata.namespace);
         let places = 0..sink.spec.domains.len();
         let domain_at = |at| self.place(node.locate(&format!("spec.domains[{at}]")));
-        match sink_entry(&sink) {
+        match sink_entry(&sink, None) {
             Ok(entry) => self.set.sink(DeclaredSink {
                 at: self.place(node.locate("metadata.name")),
                 domains_at: places.map(domain_at).collect(),

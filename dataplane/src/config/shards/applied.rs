@@ -27,6 +27,8 @@ pub struct AppliedShard {
     pub confirmed: bool,
     /// Entries that are not served as they stand there.
     pub refused: Arc<[Refused]>,
+    /// Sinks that are not delivered to as they stand there.
+    pub refused_sinks: Arc<[Refused]>,
 }
 
 impl Applied {
@@ -72,6 +74,12 @@ impl Applied {
         self.shards.get(&index).map_or(&[], |shard| &shard.refused)
     }
 
+    /// Which sinks of a shard are refused.
+    pub fn refused_sinks(&self, index: u16) -> &[Refused] {
+        let shard = self.shards.get(&index);
+        shard.map_or(&[], |shard| &shard.refused_sinks)
+    }
+
     /// All shards by their number.
     pub fn shards(&self) -> &BTreeMap<u16, AppliedShard> {
         &self.shards
@@ -79,6 +87,7 @@ impl Applied {
 
     /// How many entries are refused in all.
     pub fn refused_entries(&self) -> usize {
-        self.shards.values().map(|shard| shard.refused.len()).sum()
+        let refused = |shard: &AppliedShard| shard.refused.len() + shard.refused_sinks.len();
+        self.shards.values().map(refused).sum()
     }
 }

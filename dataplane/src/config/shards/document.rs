@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use mailtrail_core::ack::{Refused, ShardState};
 use mailtrail_core::config::{Domain, ENTRY_MAX_BYTES, ENTRY_VERSION};
+use mailtrail_core::sink::{SINK_ENTRY_MAX_BYTES, SINK_VERSION, Sink};
 use mailtrail_crds::shard::{SHARD_ENTRIES_MAX, SHARD_VERSION, SHARDS_MAX, shard_name};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Longest rule that a refusal tells, in characters: a parser may repeat what it
@@ -20,10 +22,14 @@ pub struct Document {
     pub count: u16,
     /// Its entries, or why one cannot be read.
     pub entries: Vec<Entry>,
+    /// Its sinks, or why one cannot be read.
+    pub sinks: Vec<SinkEntry>,
 }
 
 /// An entry, or why it cannot be read.
 pub type Entry = Result<Arc<Domain>, Refused>;
+/// The same of a sink.
+pub type SinkEntry = Result<Arc<Sink>, Refused>;
 
 /// Why an object is no shard that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,8 +55,11 @@ pub enum DocumentError {
         index: u16,
     },
     /// More than [`SHARD_ENTRIES_MAX`].
-    #[error("spec.entries has more than {SHARD_ENTRIES_MAX} entries")]
-    TooMany,
+    #[error("spec.{0} has more than {SHARD_ENTRIES_MAX} entries")]
+    TooMany(&'static str),
+    /// Something else.
+    #[error("spec.{0} must be a list")]
+    List(&'static str),
 }
 
 /// What stands beside the spec.
@@ -92,14 +101,8 @@ pub fn read(about: About<'_>, mut spec: Value) -> Result<Document, DocumentError
     if about.name != shard_name(index) {
         return Err(DocumentError::Name { index });
     }
-    let entries = match spec.get_mut("entries").map(Value::take) {
-        None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(entries)) if entries.len() > SHARD_ENTRIES_MAX => {
-            return Err(DocumentError::TooMany);
-        }
-        Some(Value::Array(entries)) => entries,
-        Some(_) => return Err(DocumentError::Field("entries must be a list")),
-    };
+    let entries = list(&mut spec, "entries")?;
+    let sinks = list(&mut spec, "sinks")?;
     Ok(Document {
         at: ShardState {
             index,
@@ -108,10 +111,46 @@ pub fn read(about: About<'_>, mut spec: Value) -> Result<Document, DocumentError
         },
         count,
         entries: entries.into_iter().map(entry).collect(),
+        sinks: sinks.into_iter().map(sink).collect(),
     })
 }
 
+/// A list of the spec; none where it is not there.
+fn list(spec: &mut Value, field: &'static str) -> Result<Vec<Value>, DocumentError> {
+    match spec.get_mut(field).map(Value::take) {
+        None | Some(Value::Null) => Ok(Vec::new()),
+        Some(Value::Array(entries)) if entries.len() > SHARD_ENTRIES_MAX => {
+            Err(DocumentError::TooMany(field))
+        }
+        Some(Value::Array(entries)) => Ok(entries),
+        Some(_) => Err(DocumentError::List(field)),
+    }
+}
+
 fn entry(value: Value) -> Entry {
+    parsed(value, ENTRY_VERSION, ENTRY_MAX_BYTES)
+}
+
+fn sink(value: Value) -> SinkEntry {
+    let sink: Arc<Sink> = parsed(value, SINK_VERSION, SINK_ENTRY_MAX_BYTES)?;
+    match sink.cluster {
+        Some(_) => Ok(sink),
+        // It would be looked for in a folder of secrets, by a name that another
+        // machine's owner gave.
+        None => Err(Refused {
+            realm: Some(sink.realm.clone()),
+            generation: sink.generation,
+            rule: "must have what the operator has found out (cluster)".to_owned(),
+        }),
+    }
+}
+
+/// One entry, by its own version and bounds.
+fn parsed<T: DeserializeOwned>(
+    value: Value,
+    version: u32,
+    max_bytes: usize,
+) -> Result<Arc<T>, Refused> {
     let refused = |value: &Value, rule: String| Refused {
         realm: value
             .get("realm")
@@ -123,31 +162,29 @@ fn entry(value: Value) -> Entry {
             .unwrap_or_default(),
         rule: rule.chars().take(RULE_MAX_CHARS).collect(),
     };
-    if let Some(rule) = not_ours(&value) {
+    if let Some(rule) = not_ours(&value, version, max_bytes) {
         return Err(refused(&value, rule));
     }
-    match <Domain as serde::Deserialize>::deserialize(&value) {
-        Ok(domain) => Ok(Arc::new(domain)),
+    match T::deserialize(&value) {
+        Ok(entry) => Ok(Arc::new(entry)),
         Err(error) => Err(refused(&value, format!("is no entry: {error}"))),
     }
 }
 
 /// What is wrong with an entry before its fields are looked at.
-fn not_ours(value: &Value) -> Option<String> {
+fn not_ours(value: &Value, version: u32, max_bytes: usize) -> Option<String> {
     let bytes = match value {
         Value::Object(_) => value.to_string().len(),
         _ => return Some("must be an object".to_owned()),
     };
-    if bytes > ENTRY_MAX_BYTES {
+    if bytes > max_bytes {
         return Some(format!(
-            "has {bytes} bytes as JSON; {ENTRY_MAX_BYTES} are allowed"
+            "has {bytes} bytes as JSON; {max_bytes} are allowed"
         ));
     }
     match value.get("version").and_then(Value::as_u64) {
-        Some(version) if version == u64::from(ENTRY_VERSION) => None,
-        Some(version) => Some(format!(
-            "is of version {version}; this program reads {ENTRY_VERSION}"
-        )),
+        Some(of) if of == u64::from(version) => None,
+        Some(of) => Some(format!("is of version {of}; this program reads {version}")),
         None => Some("must have a version".to_owned()),
     }
 }

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailtrail_core::ack::Refused;
+use mailtrail_core::sink::InCluster;
+use mailtrail_core::sink::sealed::OpenError;
 use mailtrail_crds::shard::{SHARDS_MAX, shard_name};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -117,7 +120,7 @@ impl Follower {
             match seen {
                 Seen::Shard(document) => {
                     self.told.remove(&shard_name(document.at.index));
-                    documents.push(document);
+                    documents.push(self.checked(document));
                 }
                 Seen::Unreadable { name, why } => self.tell(name, why),
                 Seen::Gone { name } => tracing::warn!(
@@ -134,6 +137,34 @@ impl Follower {
             changed.miscounted.extend(more.miscounted);
         }
         self.conclude(changed);
+    }
+
+    /// Refuses sinks whose secrets are not theirs. A key that is not known yet
+    /// may come, and is no reason to.
+    fn checked(&self, mut document: Document) -> Document {
+        let keys = self.live.keys();
+        for entry in &mut document.sinks {
+            let Ok(sink) = entry else { continue };
+            let Some(InCluster {
+                uid,
+                sealed: Some(sealed),
+                ..
+            }) = &sink.cluster
+            else {
+                continue;
+            };
+            match sealed.open(keys.keyring(), &sink.realm, uid) {
+                Ok(_) | Err(OpenError::UnknownKey(_) | OpenError::Revoked(_)) => {}
+                Err(error @ (OpenError::Malformed | OpenError::Forged)) => {
+                    *entry = Err(Refused {
+                        realm: Some(sink.realm.clone()),
+                        generation: sink.generation,
+                        rule: error.to_string(),
+                    });
+                }
+            }
+        }
+        document
     }
 
     fn conclude(&mut self, changed: Changed) {
@@ -162,6 +193,7 @@ impl Follower {
             .set(count(applied.shards().len()));
         let refused = applied.refused_entries();
         self.metrics.shards.entries_refused.set(count(refused));
+        self.live.replace_sinks(self.shards.sinks());
         self.live.replace_shards(snapshot, applied);
     }
 

@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mailtrail_core::config::Domain;
+use mailtrail_core::sink::Sink;
 use mailtrail_crds::shard::{SHARD_MAX_BYTES, SHARD_VERSION, SHARDS_MAX};
 use serde::Serialize;
 use serde_json::Value;
@@ -58,6 +59,9 @@ struct Written<'a> {
     index: u16,
     count: u16,
     entries: Vec<&'a Domain>,
+    /// Their secrets are sealed here, too.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sinks: Vec<&'a Sink>,
 }
 
 // === KeptShards ===
@@ -136,7 +140,12 @@ impl KeptShards {
     }
 
     fn write_one(&self, shard: &ServedShard) -> io::Result<()> {
-        let ServedShard { at, count, entries } = shard;
+        let ServedShard {
+            at,
+            count,
+            entries,
+            sinks,
+        } = shard;
         let path = self.path(at.index);
         let beside = path.with_extension("json.new");
         let mut file = BufWriter::new(File::create(&beside)?);
@@ -147,6 +156,7 @@ impl KeptShards {
             index: at.index,
             count: *count,
             entries: entries.iter().map(AsRef::as_ref).collect(),
+            sinks: sinks.iter().map(AsRef::as_ref).collect(),
         };
         serde_json::to_writer(&mut file, &written)?;
         file.flush()?;
@@ -177,13 +187,10 @@ fn parse(path: &Path) -> io::Result<ServedShard> {
             .unwrap_or_default(),
     };
     let document = document::read(about, value).map_err(|error| invalid(error.to_string()))?;
-    let (mut entries, mut unreadable) = (Vec::new(), 0);
-    for entry in document.entries {
-        match entry {
-            Ok(entry) => entries.push(entry),
-            Err(_) => unreadable += 1,
-        }
-    }
+    let all = document.entries.len() + document.sinks.len();
+    let entries: Vec<_> = document.entries.into_iter().flatten().collect();
+    let sinks: Vec<_> = document.sinks.into_iter().flatten().collect();
+    let unreadable = all - entries.len() - sinks.len();
     if unreadable > 0 {
         tracing::error!(
             file = %path.display(), unreadable,
@@ -194,6 +201,7 @@ fn parse(path: &Path) -> io::Result<ServedShard> {
         at: document.at,
         count: document.count,
         entries,
+        sinks,
     })
 }
 

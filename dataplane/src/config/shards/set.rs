@@ -6,10 +6,12 @@ use std::sync::Arc;
 use mailtrail_core::ack::{Refused, ShardState};
 use mailtrail_core::config::{Domain, Snapshot};
 use mailtrail_core::id::Realm;
+use mailtrail_core::sink;
 
 use super::applied::{Applied, AppliedShard};
 use super::document::Document;
 use super::resolve::{Candidate, Resolved, resolve};
+use super::sinks::Sinks;
 
 /// Which of two states of a shard is the later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +37,7 @@ pub struct Shards {
     served: Snapshot,
     /// From which shard a realm that is served comes.
     owners: HashMap<Realm, u16>,
+    sinks: Sinks,
 }
 
 #[derive(Debug, Default)]
@@ -60,6 +63,8 @@ pub struct ServedShard {
     pub count: u16,
     /// The entries as they are served.
     pub entries: Vec<Arc<Domain>>,
+    /// The sinks as they are delivered to.
+    pub sinks: Vec<Arc<sink::Sink>>,
 }
 
 /// What became of documents.
@@ -82,6 +87,7 @@ impl Shards {
             shards: BTreeMap::new(),
             served: Snapshot::default(),
             owners: HashMap::new(),
+            sinks: Sinks::default(),
         }
     }
 
@@ -146,9 +152,18 @@ impl Shards {
         self.served.clone()
     }
 
+    /// The sinks that are delivered to.
+    pub fn sinks(&self) -> sink::Sinks {
+        self.sinks.served()
+    }
+
     /// What is applied, to be told.
     pub fn applied(&self) -> Applied {
-        let shard = |(index, shard): (&u16, &Shard)| (*index, shard.applied());
+        let shard = |(index, shard): (&u16, &Shard)| {
+            let mut applied = shard.applied();
+            applied.refused_sinks = self.sinks.refused(*index);
+            (*index, applied)
+        };
         Applied {
             count: self.count,
             shards: self.shards.iter().map(shard).collect(),
@@ -166,6 +181,7 @@ impl Shards {
             },
             count: self.count?,
             entries: shard.served.values().cloned().collect(),
+            sinks: self.sinks.of(index),
         })
     }
 
@@ -186,7 +202,10 @@ impl Shards {
     /// Takes a shard's state in: what it no longer names goes; what it names
     /// waits to be served.
     fn take(&mut self, document: Document) {
-        let Document { at, entries, .. } = document;
+        let Document {
+            at, entries, sinks, ..
+        } = document;
+        self.sinks.take(at.index, sinks);
         let shard = self.shards.entry(at.index).or_default();
         shard.uid = at.uid.into();
         shard.generation = at.generation;
@@ -227,6 +246,7 @@ impl Shards {
 
     /// Serves of what waits, in all shards, as much as goes.
     fn settle(&mut self, changed: &mut Changed) {
+        self.sinks.settle();
         let mut candidates = Vec::new();
         for (index, shard) in &mut self.shards {
             let waiting = shard.waiting.drain(..);
@@ -265,6 +285,7 @@ impl Shard {
             generation: self.generation,
             confirmed: self.live,
             refused: self.unreadable.iter().cloned().chain(waiting).collect(),
+            refused_sinks: Arc::default(),
         }
     }
 }
@@ -275,6 +296,7 @@ impl ServedShard {
             at: self.at,
             count: self.count,
             entries: self.entries.into_iter().map(Ok).collect(),
+            sinks: self.sinks.into_iter().map(Ok).collect(),
         }
     }
 }

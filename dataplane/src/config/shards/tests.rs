@@ -2,6 +2,7 @@ mod documents;
 mod follow;
 mod hosts;
 mod kept;
+mod sinks;
 mod states;
 
 use std::sync::Arc;

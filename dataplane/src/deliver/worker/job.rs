@@ -30,8 +30,8 @@ pub(super) struct Common {
     secrets: Mutex<Option<Believed>>,
 }
 
-/// Secrets with their names, and when they were read.
-type Believed = (Instant, Vec<String>, Vec<Secret>);
+/// Secrets with the sink that they are of, and when they were read.
+type Believed = (Instant, Arc<Sink>, Vec<Secret>);
 
 /// An attempt that is to be made.
 pub(super) struct Job {
@@ -130,11 +130,7 @@ impl Job {
         };
         let post = self.post(id, &told, &secrets);
         let Parts { client, .. } = &*self.parts;
-        Ended::Tried(
-            client
-                .attempt(&self.sink.url, &self.common.kept, &post)
-                .await,
-        )
+        Ended::Tried(client.attempt(&self.sink, &self.common.kept, &post).await)
     }
 
     async fn told(&self, events: Vec<Event>) -> std::io::Result<Vec<Told>> {
@@ -180,20 +176,19 @@ impl Job {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        if let Some((at, names, secrets)) = known
+        if let Some((at, of, secrets)) = known
             && at.elapsed() < SECRETS_BELIEVED
-            && names == self.sink.secrets
+            && Arc::ptr_eq(&of, &self.sink)
         {
             return Ok(secrets);
         }
         let secrets = self.parts.secrets.of(&self.sink).await?;
-        let names = self.sink.secrets.clone();
         let mut known = self
             .common
             .secrets
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        *known = Some((Instant::now(), names, secrets.clone()));
+        *known = Some((Instant::now(), Arc::clone(&self.sink), secrets.clone()));
         Ok(secrets)
     }
 }

@@ -10,19 +10,23 @@ use tokio::sync::watch;
 use super::*;
 use crate::config::{ConfigMetrics, Live, Look as _, Looked};
 
-struct World {
+pub(super) struct World {
     _data: TempDir,
-    live: Arc<Live>,
+    pub(super) live: Arc<Live>,
     metrics: ConfigMetrics,
     feed: Feed,
     _stop: watch::Sender<bool>,
 }
 
-fn following() -> World {
-    let data = TempDir::new().expect("a folder");
+pub(super) fn keyring() -> Keyring {
     let mut random = [7; 35];
     random[3] = 1;
-    let keys = Keys::new(Keyring::generate(random).expect("a good key"));
+    Keyring::generate(random).expect("a good key")
+}
+
+pub(super) fn following() -> World {
+    let data = TempDir::new().expect("a folder");
+    let keys = Keys::new(keyring());
     let live = Arc::new(Live::new(Snapshot::default(), keys));
     let metrics = ConfigMetrics::new(&mut Registry::default());
     let kept = KeptShards::in_folder(data.path());
@@ -40,11 +44,11 @@ fn following() -> World {
 }
 
 impl World {
-    async fn sees(&self, seen: Seen) {
+    pub(super) async fn sees(&self, seen: Seen) {
         self.feed.send(seen).await.expect("followed");
     }
 
-    async fn until(&self, done: impl Fn(&Applied) -> bool) -> Arc<Applied> {
+    pub(super) async fn until(&self, done: impl Fn(&Applied) -> bool) -> Arc<Applied> {
         let mut applied = self.live.applied();
         let applied = applied.wait_for(|a| a.as_deref().is_some_and(&done)).await;
         applied.expect("followed").clone().expect("applied")

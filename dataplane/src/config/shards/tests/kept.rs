@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::config::ConfigMetrics;
 
-async fn keep(folder: &Path, shards: &Shards) -> ConfigMetrics {
+pub(super) async fn keep(folder: &Path, shards: &Shards) -> ConfigMetrics {
     let metrics = ConfigMetrics::new(&mut Registry::default());
     let keeper = Keeper::new(KeptShards::in_folder(folder), metrics.clone());
     keeper.keep((0..COUNT).filter_map(|index| shards.served(index)));
@@ -18,7 +18,7 @@ async fn keep(folder: &Path, shards: &Shards) -> ConfigMetrics {
     metrics
 }
 
-fn restored(folder: &Path) -> Shards {
+pub(super) fn restored(folder: &Path) -> Shards {
     let mut shards = Shards::new(Order::Generation);
     shards.restore(KeptShards::in_folder(folder).read());
     shards

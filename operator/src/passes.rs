@@ -4,9 +4,8 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use mailtrail_core::id::Realm;
-
 use crate::queue::Inbox;
+use crate::subject::Subject;
 
 /// Statuses that are written at a time.
 pub const STATUSES_AT_A_TIME: usize = 4;
@@ -19,12 +18,12 @@ pub struct Passes {
     line: Mutex<Line>,
 }
 
-/// Bounded by the number of realms.
+/// Bounded by the number of domains and sinks.
 #[derive(Debug)]
 struct Line {
     free: usize,
-    waiting: VecDeque<Realm>,
-    waits: HashSet<Realm>,
+    waiting: VecDeque<Subject>,
+    waits: HashSet<Subject>,
 }
 
 /// Allows to write one status; given back when it is dropped.
@@ -46,11 +45,11 @@ impl Passes {
     }
 
     /// A pass, or a place in the line.
-    pub fn get(&self, realm: &Realm) -> Option<Pass<'_>> {
+    pub fn get(&self, subject: &Subject) -> Option<Pass<'_>> {
         let mut line = self.lock();
         if line.free == 0 {
-            if line.waits.insert(realm.clone()) {
-                line.waiting.push_back(realm.clone());
+            if line.waits.insert(subject.clone()) {
+                line.waiting.push_back(subject.clone());
             }
             return None;
         }
@@ -65,10 +64,10 @@ impl Passes {
         if line.free == 0 {
             return;
         }
-        if let Some(realm) = line.waiting.pop_front() {
-            line.waits.remove(&realm);
+        if let Some(subject) = line.waiting.pop_front() {
+            line.waits.remove(&subject);
             drop(line);
-            self.inbox.push(realm);
+            self.inbox.push(subject);
         }
     }
 
@@ -88,8 +87,8 @@ impl Drop for Pass<'_> {
 mod tests {
     use super::*;
 
-    fn realm(name: &str) -> Realm {
-        format!("shop/{name}").parse().expect("a realm")
+    fn realm(name: &str) -> Subject {
+        Subject::Domain(format!("shop/{name}").parse().expect("a realm"))
     }
 
     #[test]
