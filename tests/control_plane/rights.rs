@@ -76,6 +76,10 @@ fn the_operator_may_do_in_all_namespaces_what_its_manifest_explains_and_no_more(
         };
         check("trackingdomains.mailtrail.dev", &READ);
         check("trackingdomains/status.mailtrail.dev", &["update", "patch"]);
+        check("eventsinks.mailtrail.dev", &READ);
+        check("eventsinks/status.mailtrail.dev", &["update", "patch"]);
+        check("services", &["list", "watch"]);
+        check("endpointslices.discovery.k8s.io", &["list", "watch"]);
         check("hostclaims.mailtrail.dev", &ALL_BUT_DELETECOLLECTION);
         check("namespaces", &READ);
         check("events.events.k8s.io", &["create", "patch"]);
@@ -90,10 +94,13 @@ fn the_operator_may_do_in_all_namespaces_what_its_manifest_explains_and_no_more(
             &format!("{definitions} trackingdomains.mailtrail.dev"),
             &["get"],
         );
+        check(&format!("{definitions} eventsinks.mailtrail.dev"), &["get"]);
         for nothing in [
             "configshards.mailtrail.dev",
             "secrets",
             "secrets mailtrail-keyring",
+            "services/proxy",
+            "endpoints",
             "pods",
             "leases.coordination.k8s.io",
             "leases.coordination.k8s.io mailtrail-operator",
@@ -173,6 +180,8 @@ fn the_data_plane_may_read_its_configuration_and_ask_who_calls_and_no_more() {
             "secrets mailtrail-keyring",
             "pods",
             "trackingdomains.mailtrail.dev",
+            "eventsinks.mailtrail.dev",
+            "services",
             "hostclaims.mailtrail.dev",
             "leases.coordination.k8s.io",
             "events.events.k8s.io",

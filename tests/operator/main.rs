@@ -8,6 +8,7 @@ mod leases;
 mod lost;
 mod person;
 mod shards;
+mod sinks;
 mod verification;
 
 use std::time::Duration;

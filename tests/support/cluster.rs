@@ -12,7 +12,7 @@ pub use ask::Reply;
 pub use install::Namespace;
 pub use mirror::Mirror;
 pub use pod::{FakePod, PodSpec};
-pub use replica::{Install, Replica, domain_path};
+pub use replica::{Install, Replica, domain_path, sink_path};
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

@@ -18,7 +18,7 @@ mod tls;
 pub use answer::{Answer, follow};
 pub use cluster::{
     ControlPlane, FakePod, Install, Mirror, Namespace, PATIENCE, PodSpec, Replica, Reply,
-    domain_path, helm_program,
+    domain_path, helm_program, sink_path,
 };
 pub use dns::{Dns, Dug};
 pub use look::{Looked, look_into};

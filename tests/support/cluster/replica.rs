@@ -91,10 +91,12 @@ impl<'a> Install<'a> {
 
     /// One whose keyring comes this much later than the Secret changes.
     pub fn replica_behind(&self, delay: Duration) -> Replica<'a> {
-        let replica = self.replica_unready(delay, &[]);
-        replica.program().until("ready", Program::is_ready);
-        replica.pod.set_ready(true);
-        replica
+        self.replica_unready(delay, &[]).until_ready()
+    }
+
+    /// One with further flags.
+    pub fn replica_with(&self, more: &[(&str, &str)]) -> Replica<'a> {
+        self.replica_unready(Duration::ZERO, more).until_ready()
     }
 
     /// One that runs and is not ready, with further flags.
@@ -148,7 +150,11 @@ impl<'a> Install<'a> {
     /// A condition of a domain: status and reason, where it speaks of the
     /// newest generation.
     pub fn condition(&self, namespace: &str, name: &str, type_: &str) -> Option<(String, String)> {
-        let object = self.plane.find_json(&domain_path(namespace, name))?;
+        self.condition_at(&domain_path(namespace, name), type_)
+    }
+
+    fn condition_at(&self, path: &str, type_: &str) -> Option<(String, String)> {
+        let object = self.plane.find_json(path)?;
         let conditions = object["status"]["conditions"].as_array()?;
         let condition = conditions.iter().find(|c| c["type"] == type_)?;
         if condition["observedGeneration"] != object["metadata"]["generation"] {
@@ -163,16 +169,28 @@ impl<'a> Install<'a> {
     /// # Panics
     /// If it has not in time; the object is in the message.
     pub fn wait_reason(&self, namespace: &str, name: &str, type_: &str, reason: &str) {
+        self.wait_reason_at(&domain_path(namespace, name), type_, reason);
+    }
+
+    /// The same of an event sink.
+    ///
+    /// # Panics
+    /// If it has not in time; the object is in the message.
+    pub fn wait_sink(&self, namespace: &str, name: &str, type_: &str, reason: &str) {
+        self.wait_reason_at(&sink_path(namespace, name), type_, reason);
+    }
+
+    fn wait_reason_at(&self, path: &str, type_: &str, reason: &str) {
         let begun = std::time::Instant::now();
         loop {
-            let found = self.condition(namespace, name, type_);
+            let found = self.condition_at(path, type_);
             if found.as_ref().is_some_and(|(_, found)| found == reason) {
                 return;
             }
             assert!(
                 begun.elapsed() < PATIENCE,
-                "{type_} of {namespace}/{name} is {found:?}, not {reason}: {:#}",
-                self.plane.get_json(&domain_path(namespace, name))["status"]
+                "{type_} of {path} is {found:?}, not {reason}: {:#}",
+                self.plane.get_json(path)["status"]
             );
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -185,15 +203,43 @@ impl<'a> Install<'a> {
 
     /// The entry that replicas are told of a domain, where there is one.
     pub fn entry(&self, namespace: &str, name: &str) -> Option<Value> {
+        self.entry_of("entries", namespace, name)
+    }
+
+    /// The entry that replicas are told of an event sink, where there is one.
+    pub fn sink_entry(&self, namespace: &str, name: &str) -> Option<Value> {
+        self.entry_of("sinks", namespace, name)
+    }
+
+    fn entry_of(&self, list: &str, namespace: &str, name: &str) -> Option<Value> {
         let realm = format!("{namespace}/{name}");
         let shards = self.plane.get_json(&self.namespace.path("configshards"));
         let shards = shards["items"].as_array()?.iter();
-        let mut entries = shards.flat_map(|shard| shard["spec"]["entries"].as_array().cloned());
+        let mut entries = shards.flat_map(|shard| shard["spec"][list].as_array().cloned());
         entries.find_map(|entries| entries.into_iter().find(|e| e["realm"] == realm.as_str()))
+    }
+
+    /// Applies an EventSink of this install.
+    pub fn apply_sink(&self, namespace: &str, name: &str, spec: &Value) {
+        let mut spec = spec.clone();
+        spec["className"] = json!(self.class());
+        let object = json!({
+            "apiVersion": "mailtrail.dev/v1alpha1",
+            "kind": "EventSink",
+            "metadata": {"namespace": namespace, "name": name},
+            "spec": spec,
+        });
+        self.plane.apply(&object.to_string());
     }
 }
 
-impl Replica<'_> {
+impl<'a> Replica<'a> {
+    fn until_ready(self) -> Replica<'a> {
+        self.program().until("ready", Program::is_ready);
+        self.pod.set_ready(true);
+        self
+    }
+
     /// The program.
     ///
     /// # Panics
@@ -222,6 +268,11 @@ impl Replica<'_> {
 /// Path of a TrackingDomain.
 pub fn domain_path(namespace: &str, name: &str) -> String {
     format!("/apis/mailtrail.dev/v1alpha1/namespaces/{namespace}/trackingdomains/{name}")
+}
+
+/// Path of an EventSink.
+pub fn sink_path(namespace: &str, name: &str) -> String {
+    format!("/apis/mailtrail.dev/v1alpha1/namespaces/{namespace}/eventsinks/{name}")
 }
 
 /// A loopback address that no other pod of any test process has: a pod's address
