@@ -63,7 +63,7 @@ bench: ## Measures against peers started in the same run
 
 bench-scale: cluster ## Measures an install of 10,000 domains on a real API server (half an hour)
 	$(CARGO) build --release --workspace --bins
-	$(CARGO) run --release --quiet --package mailtrail-tests --bin bench-scale
+	MAILTRAIL_PATIENCE_SECONDS=300 $(CARGO) run --release --quiet --package mailtrail-tests --bin bench-scale
 
 crds: ## Writes the CRDs' YAML anew from their types
 	$(CARGO) run --quiet --package mailtrail-crds --bin crdgen crds/yaml

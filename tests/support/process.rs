@@ -11,6 +11,14 @@ use serde_json::Value;
 /// Longest wait for a program to say its addresses, be ready, or end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The same for what a program is to come to; `MAILTRAIL_PATIENCE_SECONDS` says
+/// otherwise, where there is more to come to than in a test.
+fn patience() -> Duration {
+    let said = std::env::var("MAILTRAIL_PATIENCE_SECONDS").ok();
+    let seconds = said.and_then(|text| text.parse().ok());
+    seconds.map_or(PATIENCE, Duration::from_secs)
+}
+
 /// A program of ours that runs.
 pub(crate) struct Process {
     /// Waited for from several places.
@@ -82,11 +90,11 @@ impl Process {
 
     /// Waits until `done` holds; what was said is in the message if it does not.
     pub(crate) fn until(&self, what: &str, mut done: impl FnMut() -> bool) {
-        let begun = Instant::now();
+        let (begun, patience) = (Instant::now(), patience());
         while !done() {
             let waited = begun.elapsed();
             assert!(
-                !self.has_ended() && waited < PATIENCE,
+                !self.has_ended() && waited < patience,
                 "{what}: not so after {waited:?}\n{}",
                 self.log()
             );
