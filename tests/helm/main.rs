@@ -7,5 +7,7 @@ mod images;
 mod monitoring;
 mod node;
 mod refused;
+mod replicas;
 mod same;
+mod shop;
 mod whole;

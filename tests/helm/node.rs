@@ -1,18 +1,15 @@
 //! The chart on a real node: what the README says, word for word, and what an
 //! install survives. One node for all of it, one step after the other.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mailtrail_tests::{Node, root};
 use serde_json::Value;
 
+use crate::shop::{client_pod, fetched, listed, rewrite};
+
 /// Longest wait for pods to come and go.
 const PATIENCE: Duration = Duration::from_secs(90);
-/// A pod of the shop's that calls the API and comes as a reader.
-const CLIENT: &str = include_str!("client.yaml");
-/// Its curl. Where a Service leads follows a moment after a pod is ready, so it
-/// tries again where nobody answers, as every sender does.
-const CURL: &str = "curl -sS --retry 10 --retry-delay 1 --retry-connrefused --max-time 10";
 
 #[test]
 fn an_install_on_a_node_does_what_the_readme_says_and_outlives_its_releases() {
@@ -71,8 +68,7 @@ fn the_readme(node: &Node) {
 
 /// A mail of the client's, opened and clicked.
 fn tracked_mail(node: &Node) -> Mail {
-    node.sh(&format!("kubectl apply -f - <<'END'\n{CLIENT}\nEND"));
-    node.sh("kubectl wait -n shop pod/client --for=condition=Ready --timeout=60s");
+    client_pod(node);
     let answer = rewrite(node, "mailtrail-system", "shop/links", "m-1");
     let text = |path: &str| {
         answer
@@ -87,7 +83,7 @@ fn tracked_mail(node: &Node) -> Mail {
     };
     assert_eq!(fetched(node, "mailtrail-system", &mail.pixel), "200 ");
     leads_home(node, "mailtrail-system", &mail);
-    mail.events = listed(node, 2);
+    mail.events = listed(node, "m-1", 2);
     mail
 }
 
@@ -113,7 +109,7 @@ fn killed(node: &Node, mail: &mut Mail) {
     leads_home(node, "mailtrail-system", mail);
     node.kill("mailtrail-system", "mailtrail-dataplane-0");
     comes_back(node, "restartCount", "1");
-    let events = listed(node, 3);
+    let events = listed(node, "m-1", 3);
     assert_eq!(events[..2], mail.events, "what was listed has changed");
     mail.events = events;
 
@@ -121,7 +117,11 @@ fn killed(node: &Node, mail: &mut Mail) {
         "kubectl delete pod -n mailtrail-system mailtrail-dataplane-0 --grace-period=0 --force",
     );
     comes_back(node, "started", "true");
-    assert_eq!(listed(node, 3), mail.events, "what was listed has changed");
+    assert_eq!(
+        listed(node, "m-1", 3),
+        mail.events,
+        "what was listed has changed"
+    );
 }
 
 fn uninstalled(node: &Node) {
@@ -154,7 +154,11 @@ fn installed_again(node: &Node, mail: &Mail) {
     node.sh("helm install other charts/mailtrail --namespace mailtrail-system --take-ownership --wait --timeout 2m");
     comes_back(node, "started", "true");
     node.sh("kubectl wait -n shop td/links --for=condition=Programmed --timeout=60s");
-    assert_eq!(listed(node, 3), mail.events, "what was listed has changed");
+    assert_eq!(
+        listed(node, "m-1", 3),
+        mail.events,
+        "what was listed has changed"
+    );
     leads_home(node, "mailtrail-system", mail);
     // The account's rights came with the shop, not with the release.
     rewrite(node, "mailtrail-system", "shop/links", "m-2");
@@ -185,7 +189,7 @@ fn two_side_by_side(node: &Node, mail: &Mail) {
     leads_home(node, "mailtrail-system", mail);
 }
 
-// === What the client sees ===
+// === What becomes of it ===
 
 /// Waits until the replica is ready, and a field of its container's status so.
 fn comes_back(node: &Node, field: &str, value: &str) {
@@ -197,58 +201,7 @@ fn comes_back(node: &Node, field: &str, value: &str) {
     node.until(&lines, PATIENCE);
 }
 
-fn client(node: &Node, lines: &str) -> String {
-    node.sh(&format!("kubectl exec -n shop client -- sh -euc '{lines}'"))
-}
-
-/// A mail with one link, rewritten, tracked.
-fn rewrite(node: &Node, install: &str, domain: &str, message: &str) -> Value {
-    let mail = format!(
-        r#"{{"domain": "{domain}", "message_id": "{message}", "recipient": "r-1", "html": "<body><a href=\"https://example.com/offer\">Look</a></body>"}}"#
-    );
-    let answer = client(
-        node,
-        &format!(
-            "{CURL} --fail-with-body -H \"Authorization: Bearer $(cat /token/token)\" http://mailtrail-api.{install}:8081/v1/rewrite --json '\\''{mail}'\\''"
-        ),
-    );
-    let answer: Value = serde_json::from_str(&answer).expect("JSON");
-    assert_eq!(answer["report"]["links"][0]["tracked"], true, "{answer}");
-    answer
-}
-
-/// Status and place of a redirect, as a reader gets them by the Service.
-fn fetched(node: &Node, install: &str, url: &str) -> String {
-    let url = url.replacen("https", "http", 1);
-    let said = "%{http_code} %{redirect_url}";
-    client(
-        node,
-        &format!(
-            "{CURL} -o /dev/null -w \"{said}\" --connect-to ::mailtrail-public.{install}:80 {url}"
-        ),
-    )
-}
-
 fn leads_home(node: &Node, install: &str, mail: &Mail) {
     let answer = fetched(node, install, &mail.link);
     assert_eq!(answer, "302 https://example.com/offer");
-}
-
-/// The mail's events, once there are so many.
-fn listed(node: &Node, count: usize) -> Vec<Value> {
-    let lines = format!(
-        "{CURL} --fail-with-body -H \"Authorization: Bearer $(cat /token/token)\" \"http://mailtrail-api.mailtrail-system:8081/v1/domains/shop/links/events?message_id=m-1\""
-    );
-    let begun = Instant::now();
-    loop {
-        let mut page: Value = serde_json::from_str(&client(node, &lines)).expect("JSON");
-        let Value::Array(events) = page["events"].take() else {
-            panic!("no list: {page}")
-        };
-        if events.len() == count {
-            return events;
-        }
-        assert!(begun.elapsed() < PATIENCE, "{count} awaited: {events:#?}");
-        std::thread::sleep(Duration::from_secs(1));
-    }
 }

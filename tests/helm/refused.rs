@@ -63,6 +63,28 @@ fn same_keys(schema: &Value, values: &Value, path: &str) {
 fn what_cannot_be_is_refused_by_the_field_and_the_rule() {
     for (set, named) in [
         ("dataplane.replicas=2", "dataplane.replicas: more than 1"),
+        (
+            "dataplane.autoscaling.enabled=true",
+            "dataplane.autoscaling.enabled: needs postgres.url",
+        ),
+        (
+            "postgres.spoolMax=1GiB",
+            "postgres.spoolMax: is for postgres.url alone",
+        ),
+        (
+            "postgres.passwordSecret.name=a",
+            "postgres.passwordSecret.name: is for postgres.url alone",
+        ),
+        (
+            "postgres.url=postgres://h/n,dataplane.journalMax=1GiB",
+            "dataplane.journalMax: is for a store of one's own",
+        ),
+        (
+            "postgres.url=postgres://h/n,dataplane.autoscaling.enabled=true,dataplane.autoscaling.minReplicas=9",
+            "dataplane.autoscaling: minReplicas is more than maxReplicas",
+        ),
+        // A password would stand in every pod's arguments.
+        ("postgres.url=postgres://m:secret@h/n", "/postgres/url"),
         ("dataplane.replicas=0", "/dataplane/replicas"),
         ("operator.replicas=0", "/operator/replicas"),
         ("operator.shards=5000", "/operator/shards"),

@@ -81,6 +81,19 @@ fn the_readme_is_made_from_the_values_comments_and_every_value_has_one() {
     assert_eq!(rows.find(|row| row.ends_with("|  |")), None);
 }
 
+/// With another template every replica would restart, and with one left nobody
+/// would answer meanwhile.
+#[test]
+fn to_scale_is_not_to_restart() {
+    let template = |replicas: &str| {
+        let url = "postgres.url=postgres://m@h/n";
+        let count = format!("dataplane.replicas={replicas}");
+        let objects = objects(&rendered(&["--set", url, "--set", &count]));
+        object(&objects, "StatefulSet", "mailtrail-dataplane")["spec"]["template"].clone()
+    };
+    assert_eq!(template("1"), template("3"));
+}
+
 /// kube-score: what is left out, and why, stands here.
 #[test]
 fn a_second_linter_finds_nothing() {

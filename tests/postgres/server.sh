@@ -2,8 +2,10 @@
 # A throw-away PostgreSQL on loopback for tests: server.sh hold. Prints `PORT PID FOLDER` once ready and stays until its standard input ends; then the
 # server ends and FOLDER goes, so whatever ends the caller, nothing is left. A line `start` on standard input starts it again where it was
 # ended, on the same port; the answer is its new process id. FOLDER has ca.crt, password, log. It runs as nobody where this is root, since
-# PostgreSQL refuses root. Its host connections need the password of the user mailtrail, with TLS or without.
+# PostgreSQL refuses root. Its host connections need the password of the user mailtrail, with TLS or without. LISTEN names another address than that of
+# loopback, for tests with a network of their own.
 set -euo pipefail
+listen=${LISTEN:-127.0.0.1}
 [ "${1:-}" = hold ] || { echo "usage: server.sh hold" >&2; exit 2; }
 # In a session of its own: Ctrl-C in the caller's terminal must not reach the server before the caller has ended.
 read -r _ _ _ _ _ session _ < "/proc/$$/stat"
@@ -27,7 +29,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.
   -addext basicConstraints=critical,CA:TRUE 2>/dev/null
 openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=postgres 2>/dev/null
 openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out server.crt -days 2 \
-  -extfile <(echo subjectAltName=DNS:localhost,IP:127.0.0.1) 2>/dev/null
+  -extfile <(echo subjectAltName=DNS:localhost,IP:$listen) 2>/dev/null
 chmod 600 server.key
 if [ ${#as[@]} -gt 0 ]; then chown nobody:nogroup server.key; fi
 
@@ -36,6 +38,7 @@ echo "geheim-$RANDOM$RANDOM" > password
 chmod 644 password
 "${as[@]}" "$BIN/initdb" --pgdata data --username mailtrail --pwfile password --auth-local trust --auth-host scram-sha-256 \
   --encoding UTF8 --locale C.UTF-8 --no-sync > initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
+if [ "$listen" != 127.0.0.1 ]; then echo "host all all all scram-sha-256" >> data/pg_hba.conf; fi
 listening() { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v p="$(printf %04X "$1")" '$4 == "0A" && substr($2, length($2) - 3) == p {found = 1} END {exit !found}'; }
 locks=${TMPDIR:-/tmp}/mailtrail-ports-$UID
 mkdir -p "$locks"
@@ -49,7 +52,7 @@ done
 # No machine ends here but processes: what the system holds is enough. Connections are told apart quickly from such as are gone.
 start() {
   "${as[@]}" setpriv --pdeathsig KILL -- bash -c '[ "$PPID" = "$0" ] && exec "$@"' $$ "$BIN/postgres" -D data -p "$port" \
-    -c listen_addresses=127.0.0.1 -c unix_socket_directories="$ST" -c fsync=off -c full_page_writes=off -c shared_buffers=64MB \
+    -c listen_addresses="$listen" -c unix_socket_directories="$ST" -c fsync=off -c full_page_writes=off -c shared_buffers=64MB \
     -c max_connections=60 -c ssl=on -c ssl_cert_file="$ST/server.crt" -c ssl_key_file="$ST/server.key" \
     -c logging_collector=off -c log_min_messages=warning < /dev/null >> log 2>&1 &
   server=$!

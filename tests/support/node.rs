@@ -4,8 +4,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::Postgres;
+
+/// The node's address in its network, which pods reach.
+const ADDRESS: &str = "10.89.6.1";
 /// What `packages.sh` exits with where it can install nothing.
 const CANNOT_BE_INSTALLED: i32 = 3;
 
@@ -42,7 +47,9 @@ impl Node {
     /// If it does not start.
     pub fn start() -> Self {
         let programs = crate::cluster::programs(&["node"]);
-        let name = format!("mailtrail-node-{}", std::process::id());
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("mt-node-{}-{number}", std::process::id());
         let state = std::env::temp_dir().join(&name);
         let mut holder = Command::new(script("cluster.sh"))
             .arg("node")
@@ -75,6 +82,20 @@ impl Node {
     /// A volume on the node for a claim.
     pub fn volume(&self, namespace: &str, claim: &str) {
         self.cluster("volume", &[namespace, claim]);
+    }
+
+    /// A PostgreSQL in the node's network, which pods reach.
+    pub fn postgres(&self) -> Postgres {
+        let mut command = Command::new(script("cluster.sh"));
+        command.arg("in").arg(&self.state).arg(Postgres::script());
+        command.env("LISTEN", ADDRESS);
+        Postgres::start_by(command)
+    }
+
+    /// The URL of a database there.
+    pub fn url(&self, server: &Postgres, database: &str) -> String {
+        let port = server.port();
+        format!("postgres://mailtrail@{ADDRESS}:{port}/{database}")
     }
 
     /// Kills the first process of a pod's first container at once (SIGKILL).

@@ -40,7 +40,17 @@ impl Postgres {
     /// # Panics
     /// If it does not start: `make test` installs it on Debian.
     pub fn start() -> Self {
-        let mut child = Command::new(crate::root().join("tests/postgres/server.sh"))
+        Self::start_by(Command::new(Self::script()))
+    }
+
+    /// What starts one.
+    pub(crate) fn script() -> PathBuf {
+        crate::root().join("tests/postgres/server.sh")
+    }
+
+    /// Starts one by a command that runs the script.
+    pub(crate) fn start_by(mut command: Command) -> Self {
+        let mut child = command
             .arg("hold")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -171,6 +181,11 @@ impl Drop for Postgres {
 }
 
 impl Database<'_> {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Its URL, without a password.
     pub fn url(&self) -> String {
         format!(

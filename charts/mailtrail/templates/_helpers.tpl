@@ -89,9 +89,32 @@ topologySpreadConstraints:
 {{- end }}
 {{- end }}
 
+{{/* How many replicas of the data plane there are at most, and whether there are ever two. */}}
+{{- define "mailtrail.mostReplicas" -}}
+{{ ternary .Values.dataplane.autoscaling.maxReplicas .Values.dataplane.replicas .Values.dataplane.autoscaling.enabled }}
+{{- end }}
+
 {{/* What cannot be installed, in words. */}}
 {{- define "mailtrail.check" -}}
-{{- if gt (int .Values.dataplane.replicas) 1 }}
-{{- fail "dataplane.replicas: more than 1 would keep, and answer from, events of their own each; several replicas need a database that they share" }}
+{{- $scaling := .Values.dataplane.autoscaling }}
+{{- if .Values.postgres.url }}
+  {{- if .Values.dataplane.journalMax }}
+    {{- fail "dataplane.journalMax: is for a store of one's own; with postgres.url it is postgres.spoolMax" }}
+  {{- end }}
+  {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) }}
+    {{- fail "dataplane.autoscaling: minReplicas is more than maxReplicas" }}
+  {{- end }}
+{{- else }}
+  {{- if gt (int .Values.dataplane.replicas) 1 }}
+    {{- fail "dataplane.replicas: more than 1 need postgres.url, a database that they share; without it each would keep, and answer from, events of its own" }}
+  {{- end }}
+  {{- if $scaling.enabled }}
+    {{- fail "dataplane.autoscaling.enabled: needs postgres.url, a database that the replicas share" }}
+  {{- end }}
+  {{- range $name, $value := dict "passwordSecret.name" .Values.postgres.passwordSecret.name "caConfigMap" .Values.postgres.caConfigMap "spoolMax" .Values.postgres.spoolMax }}
+    {{- if $value }}
+      {{- fail (printf "postgres.%s: is for postgres.url alone" $name) }}
+    {{- end }}
+  {{- end }}
 {{- end }}
 {{- end }}
