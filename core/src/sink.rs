@@ -78,6 +78,9 @@ pub struct Sink {
 pub struct InCluster {
     /// UID of the resource: secrets are sealed for it.
     pub uid: String,
+    /// Since when its namespace is there, in seconds since 1970: what happened
+    /// before is of another that had its name.
+    pub since: i64,
     /// Its secrets, in its order; absent where something that the sink refers to
     /// is missing. Then it rests: its events wait.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -147,7 +150,8 @@ pub enum EndpointError {
 impl Sink {
     /// Whether an event is to be delivered here.
     pub fn takes(&self, event: &Event) -> bool {
-        self.takes_domain(event.domain.as_str())
+        self.may_know(event)
+            && self.takes_domain(event.domain.as_str())
             && self.kinds.contains(&event.kind)
             && self.verdicts.contains(&event.client.verdict)
             && (!self.first_only || event.first)
@@ -159,6 +163,13 @@ impl Sink {
     pub fn rests(&self) -> bool {
         let cluster = self.cluster.as_ref();
         self.suspend || cluster.is_some_and(|cluster| cluster.sealed.is_none())
+    }
+
+    /// Whether an event, of a domain of its namespace, is its namespace's: not of
+    /// one before that had the name.
+    pub fn may_know(&self, event: &Event) -> bool {
+        let since = self.cluster.as_ref().map(|cluster| cluster.since);
+        since.is_none_or(|since| event.time.as_second() >= since)
     }
 
     /// Whether events of a domain may be delivered here: of its own namespace

@@ -15,6 +15,7 @@ pub mod service;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{Api, Client, ResourceExt as _};
 use mailtrail_core::id::Realm;
@@ -145,16 +146,40 @@ async fn reconcile(name: &Realm, context: &Context) -> Result<Next, Error> {
         told,
         delivering,
     };
-    let Some(applied) = apply(&there, context)? else {
+    let since = since(&there, context).await?;
+    let Some(applied) = apply(&there, since, context)? else {
         // Named once it is known.
         return Ok(Next::Wait);
     };
     report::report(&there, applied, context).await
 }
 
+/// Since when a sink's namespace is there. Of an object that has an entry that is
+/// known; otherwise the API server is asked, since a watch may still tell of a
+/// former namespace.
+async fn since(there: &There, context: &Context) -> Result<i64, Error> {
+    let served = context
+        .shards
+        .sink(&there.name)
+        .and_then(|sink| sink.cluster);
+    let uid = there.sink.metadata.uid.as_deref();
+    if let Some(served) = served.filter(|served| Some(served.uid.as_str()) == uid) {
+        return Ok(served.since);
+    }
+    let api: Api<Namespace> = Api::all(context.client.clone());
+    let namespace = api.get_metadata(there.name.namespace());
+    let created = within("Namespace", namespace)
+        .await?
+        .metadata
+        .creation_timestamp;
+    created
+        .map(|created| created.0.as_second())
+        .ok_or(Error::NotYet("since when the namespace is there"))
+}
+
 /// Decides what becomes of a sink, and has it written; nothing while something
 /// that it refers to is not known yet.
-fn apply(there: &There, context: &Context) -> Result<Option<Applied>, Error> {
+fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>, Error> {
     let rejected = |fault: Fault| {
         Ok(Some(Applied {
             accepted: Err(fault),
@@ -180,7 +205,7 @@ fn apply(there: &There, context: &Context) -> Result<Option<Applied>, Error> {
         return Ok(None);
     };
     let keyring = context.keys.get().ok_or(Error::NotYet("the keyring"))?;
-    match entry(there, refs.as_ref().ok(), &keyring) {
+    match entry(there, since, refs.as_ref().ok(), &keyring) {
         Ok(entry) => match context.shards.put_sink(&entry) {
             Ok(()) => Ok(Some(Applied {
                 accepted: Ok(()),
@@ -234,13 +259,19 @@ fn refs(
 }
 
 /// The entry of a sink, which rests where what it refers to is missing. Pure.
-fn entry(there: &There, refs: Option<&Refs>, keyring: &Keyring) -> Result<core::Sink, EntryError> {
+fn entry(
+    there: &There,
+    since: i64,
+    refs: Option<&Refs>,
+    keyring: &Keyring,
+) -> Result<core::Sink, EntryError> {
     let uid = there.sink.metadata.uid.clone().unwrap_or_default();
     // The schema has 1 to 4 secrets: sealing takes as many.
     let sealed = refs.and_then(|refs| Sealed::seal(keyring, &there.name, &uid, &refs.secrets).ok());
     let cluster = InCluster {
         sealed,
         service: refs.and_then(|refs| refs.service),
+        since,
         uid,
     };
     sink_entry(&there.sink, Some(cluster))

@@ -29,6 +29,7 @@ fn longest() -> EventSink {
 fn found_out() -> InCluster {
     InCluster {
         uid: "7c0e9a4e-0000-4000-8000-000000000001".to_owned(),
+        since: i64::from(u32::MAX),
         sealed: None,
         service: "[fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535"
             .parse()

@@ -647,9 +647,15 @@ impl<'a> Working<'a> {
     async fn dead_letters(&self, limit: usize) -> Vec<(Dead, Vec<Event>)> {
         let mut letters = Vec::new();
         for dead in self.state.dead.iter().take(limit) {
-            // What cannot be read now is listed without its events.
+            // What cannot be read now is listed without its events; what is of a
+            // former namespace is not listed.
             let events = self.worker.parts.outbox.at(&dead.places).await;
-            letters.push((dead.clone(), events.unwrap_or_default()));
+            let mut events = events.unwrap_or_default();
+            let is_known = events.iter().all(|event| self.worker.sink.may_know(event));
+            events.retain(|event| self.worker.sink.may_know(event));
+            if is_known || !events.is_empty() {
+                letters.push((dead.clone(), events));
+            }
         }
         letters
     }

@@ -1,15 +1,18 @@
 //! Sinks as an operator hands them on: sealed secrets, Services, and what rests.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mailtrail_core::ack::How;
+use mailtrail_core::event::Event;
 use mailtrail_core::id::Realm;
 use mailtrail_core::sink::sealed::Sealed;
 use mailtrail_core::sink::{InCluster, Sink, secret};
 use mailtrail_dataplane::deliver::sign::{Secret, signatures};
+use mailtrail_dataplane::deliver::state::Rules;
 
 use crate::receiver::{Receiver, Reply};
-use crate::world::{OTHER_SECRET, SECRET, Setup, World, ids, keyring, orders, sink};
+use crate::world::{OTHER_SECRET, SECRET, Setup, World, ids, keyring, open, orders, sink};
 
 const UID: &str = "7c0e9a4e-0000-4000-8000-000000000001";
 
@@ -24,6 +27,7 @@ fn found(sink: Sink, sealed: Option<Sealed>, service: Option<&Receiver>) -> Sink
     Sink {
         cluster: Some(InCluster {
             uid: UID.to_owned(),
+            since: 0,
             sealed,
             service: service.map(Receiver::address),
         }),
@@ -115,6 +119,58 @@ fn a_sink_whose_references_are_missing_rests_and_its_events_wait() {
     world.declare(&[found(orders(&receiver), sealed(SECRET), None)]);
     receiver.until(3);
     assert_eq!(ids(&receiver), settled);
+}
+
+/// Roles and names of sinks go by namespaces' names.
+#[test]
+fn a_sink_in_a_namespace_made_anew_is_told_nothing_of_the_former() {
+    let receiver = Receiver::answering(|_, _| Reply::Status(500));
+    let rules = Rules {
+        waits: Vec::new(),
+        ..Rules::default()
+    };
+    let former = found(orders(&receiver), sealed(SECRET), None);
+    let setup = Setup {
+        rules,
+        ..Setup::default()
+    };
+    let world = World::with(setup, std::slice::from_ref(&former));
+    let now = jiff::Timestamp::now();
+    let at = |seconds: i64, message: &str| Event {
+        time: now - Duration::from_secs(100) + Duration::from_secs(seconds.unsigned_abs()),
+        ..open("shop/links", message)
+    };
+    world.settle(&at(0, "m-former"));
+    world.until("it is given up", || world.view("shop/orders").dead == 1);
+    // Its namespace is made anew, and a sink of that name in it.
+    let mut anew = former.clone();
+    if let Some(cluster) = &mut anew.cluster {
+        cluster.since = now.as_second() - 50;
+    }
+    world.declare(&[anew]);
+    receiver.answer(|_, _| Reply::Status(204));
+    let count = receiver.count();
+    let realm: Realm = "shop/orders".parse().expect("a realm");
+    let letters = world.ask(world.handle.dead_letters(&realm, 10));
+    assert!(letters.expect("letters").is_empty());
+    let _ = world.ask(world.handle.replay_dead(&realm)).expect("asked");
+    let all = (0, u64::MAX >> 1);
+    world
+        .ask(world.handle.replay(&realm, all.0, all.1))
+        .expect("asked");
+    world.settle(&at(60, "m-new"));
+    world.until("both replays are done", || {
+        let view = world.view("shop/orders");
+        view.replays == 0 && view.retries == 0
+    });
+    receiver.until(count + 1);
+    std::thread::sleep(Duration::from_millis(300));
+    let received = receiver.received();
+    let messages: BTreeSet<_> = received[count..]
+        .iter()
+        .map(|r| r.json()["data"]["message_id"].to_string())
+        .collect();
+    assert_eq!(messages, BTreeSet::from(["\"m-new\"".to_owned()]));
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn subject(domain: &Domain) -> Subject {
 fn sink(name: &str) -> Sink {
     serde_json::from_value(json!({
         "version": 1, "realm": format!("shop/{name}"), "generation": 1, "url": "https://a.example/",
-        "secrets": ["key"], "kinds": ["opened"], "verdicts": ["human"], "cluster": {"uid": "u"},
+        "secrets": ["key"], "kinds": ["opened"], "verdicts": ["human"], "cluster": {"uid": "u", "since": 0},
     }))
     .expect("a sink")
 }

@@ -90,10 +90,12 @@ impl Job {
         self.send(&format!("test_{}", event.id), vec![event]).await
     }
 
-    /// Those events that may leave; none where that is not known.
+    /// Those events that may leave; none where that is not known. A namespace made
+    /// anew is told nothing of the former, whatever stands in the state that was
+    /// kept of its sink.
     fn permitted(&self, events: Vec<Event>) -> Option<Vec<Event>> {
         let mut may = Vec::with_capacity(events.len());
-        for event in events {
+        for event in events.into_iter().filter(|event| self.sink.may_know(event)) {
             match self.parts.outbox.may_go(&event) {
                 MayGo::Yes => may.push(event),
                 MayGo::No => {

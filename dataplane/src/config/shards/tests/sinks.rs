@@ -18,7 +18,7 @@ fn sink(realm: &str, receiver: &str) -> Value {
     json!({
         "version": 1, "realm": realm, "generation": 1, "url": format!("https://{receiver}/"),
         "secrets": ["key"], "kinds": ["opened"], "verdicts": ["human"],
-        "cluster": {"uid": "u", "sealed": sealed},
+        "cluster": {"uid": "u", "since": 0, "sealed": sealed},
     })
 }
 
