@@ -101,13 +101,14 @@ impl<'a> Shop<'a> {
         self.waits("Programmed", "Programmed");
     }
 
-    /// Rewrites a mail and follows its link.
-    fn click(&self, program: &Program, message: &str) {
+    /// Rewrites a mail and follows its link, which it gives.
+    fn click(&self, program: &Program, message: &str) -> String {
         let domain = format!("{}/links", self.name());
         let answer = program.post_as(&self.token, "/v1/rewrite", &mail(&domain, message));
         assert_eq!(answer.status, 200, "{}", answer.text());
         let link = tracked_link(&answer.json()).expect("clicks are on");
         assert!(leads_home(program, &link));
+        link
     }
 
     fn wait_programmed(&self) {
@@ -206,6 +207,8 @@ fn a_sink_is_applied_let_read_its_secret_and_told_of_what_happened_meanwhile_too
     for word in ["orders", "StandardWebhooks", "True", "Ready"] {
         assert!(listed.contains(word), "{word}: {listed}");
     }
+    let since = shop.entry().expect("an entry")["cluster"]["since"].as_i64();
+    assert!(since > Some(1_700_000_000), "{since:?}");
     let sinks = metric(&operator, "sinks");
     assert!(sinks >= Some(1), "{sinks:?}");
     is_hidden(&shop, &operator, &replica, SECRET);
@@ -339,6 +342,27 @@ fn a_receiver_that_fails_is_told_in_the_status_and_when_it_answers_again() {
     receiver.answer(|_, _| ReceiverReply::Status(410));
     shop.click(replica.program(), "m-3");
     shop.waits("Delivering", "ReceiverGone");
+}
+
+#[test]
+fn a_replica_that_starts_without_the_api_server_delivers_on() {
+    let plane = ControlPlane::own();
+    plane.crds();
+    let install = Install::new(&plane, "away");
+    let _operator = install.operator();
+    let mut replica = install.replica_with(&ALLOW);
+    let shop = Shop::new(&plane, &install);
+    let receiver = Receiver::start();
+    shop.delivered_to(&receiver);
+    let link = shop.click(replica.program(), "m-1");
+    receiver.until(1);
+    // What is served is kept within a second.
+    std::thread::sleep(Duration::from_secs(2));
+    plane.pause_api();
+    replica.restart();
+    assert!(leads_home(replica.program(), &link));
+    assert!(is_signed(&receiver.until(2)[1], SECRET));
+    plane.resume_api();
 }
 
 /// Makes or changes a Service named `receiver`.
