@@ -13,6 +13,8 @@ use crate::{metric, status_writes};
 
 /// The lease of these tests.
 const LEASE: Duration = Duration::from_secs(3);
+/// How late something may be seen from outside.
+const LOOKED_AT_WITHIN: Duration = Duration::from_secs(1);
 /// How long after a lease has expired another's first write may come: one look
 /// at the lease, the beginning of a term, and a busy machine.
 const BEGINNING: Duration = Duration::from_millis(1_500);
@@ -242,7 +244,9 @@ fn without_the_api_server_leading_ends_and_the_process_lives_and_goes_on() {
     plane.pause_api();
     let begun = Instant::now();
     first.until("it does not lead any more", |first| !leads(first));
-    assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
+    // It is looked from outside, on a machine that does other things as well.
+    let took = begun.elapsed();
+    assert!(took < LEASE + LOOKED_AT_WITHIN, "{took:?}");
     std::thread::sleep(LEASE);
     for operator in [&first, &second] {
         assert!(!leads(operator) && operator.get("/live").status == 200);

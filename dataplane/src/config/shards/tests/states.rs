@@ -157,8 +157,11 @@ fn of_ten_thousand_domains_one_change_is_cheap() {
         read(about, spec).expect("a shard")
     };
     let mut shards = Shards::new(Order::Generation);
-    shards.apply((0..SHARDS).map(|index| document(index, 1, 45)).collect());
+    let all: Vec<_> = (0..SHARDS).map(|index| document(index, 1, 45)).collect();
+    let begun = std::time::Instant::now();
+    shards.apply(all);
     shards.listed();
+    let whole = begun.elapsed();
     assert_eq!(shards.snapshot().len(), 10_240);
     let changes: Vec<_> = (0..50).map(|index| document(index, 2, 30)).collect();
     let begun = std::time::Instant::now();
@@ -166,8 +169,9 @@ fn of_ten_thousand_domains_one_change_is_cheap() {
         shards.apply(vec![change]);
         assert_eq!(shards.applied().shards().len(), 256);
     }
-    // Fifty changes a second, each of all 40 entries of a shard, must leave
-    // nearly all of that second; unoptimised and on a busy machine, too.
+    // Each is of one shard of 256: were all domains gone through for each, fifty
+    // would take fifty times as long as all at once. Within one run, so that a busy
+    // machine is one for both.
     let took = begun.elapsed();
-    assert!(took < std::time::Duration::from_millis(500), "{took:?}");
+    assert!(took < whole * 10, "{took:?}, and all at once {whole:?}");
 }
