@@ -114,7 +114,8 @@ impl Writer {
         let mut batch = self.shared.queue.gather(patience, spare);
         self.shared.metrics.queued.set(batch.records as i64);
         let kept = self.write(&mut batch).or_else(|error| {
-            tracing::warn!(%error, "journal: a batch was refused, trying a new segment");
+            let bytes = batch.frames.len();
+            tracing::warn!(%error, bytes, records = batch.records, "journal: a batch was refused, trying a new segment");
             self.write(&mut batch)
         });
         match kept {
