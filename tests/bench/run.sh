@@ -7,3 +7,4 @@ cargo bench --quiet --package mailtrail-dataplane --bench rewrite
 tests/bench/pixel.sh
 tests/bench/memory.sh
 tests/bench/store.sh
+tests/bench/postgres.sh
