@@ -239,6 +239,13 @@ impl ControlPlane {
         self.wait_for("kubectl finds our kinds", PATIENCE, |plane| {
             plane.kubectl(&kinds).lines().count() == all
         });
+        // The document of their fields is another, and comes later still.
+        self.wait_for("kubectl explains our kinds", PATIENCE, |plane| {
+            let explained = |kind: &str| plane.kubectl_tried(&["explain", kind], "");
+            let kinds = plane.kubectl(&kinds);
+            let mut each = kinds.lines().map(explained);
+            each.all(|explained| explained.status.success())
+        });
     }
 
     /// Applies manifests, server-side.
