@@ -21,6 +21,7 @@ pub mod replicas;
 pub mod run;
 pub mod shards;
 pub mod sink;
+mod status;
 pub mod subject;
 pub mod tell;
 pub mod verify;

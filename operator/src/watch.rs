@@ -233,7 +233,7 @@ impl Sink<TrackingDomain> for Domains {
     const WHAT: &'static str = "TrackingDomain";
 
     fn key(meta: &ObjectMeta) -> Option<Realm> {
-        Realm::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()
+        world::realm_of(meta)
     }
 
     fn apply(&self, domain: TrackingDomain) {

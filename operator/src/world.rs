@@ -63,10 +63,9 @@ pub struct Concern {
     pub wanted: HashMap<Host, Arc<HostClaim>>,
 }
 
-/// The realm of an object.
-pub fn realm_of(domain: &TrackingDomain) -> Option<Realm> {
-    let namespace = domain.metadata.namespace.as_deref()?;
-    Realm::new(namespace, domain.metadata.name.as_deref()?).ok()
+/// The `namespace/name` of an object.
+pub fn realm_of(metadata: &ObjectMeta) -> Option<Realm> {
+    Realm::new(metadata.namespace.as_deref()?, metadata.name.as_deref()?).ok()
 }
 
 /// The host that a claim is of: its name.
@@ -175,7 +174,7 @@ impl World {
     /// over: watches may lag behind our own writes.
     pub fn domain(&self, mut domain: TrackingDomain) {
         strip(&mut domain.metadata);
-        let Some(realm) = realm_of(&domain) else {
+        let Some(realm) = realm_of(&domain.metadata) else {
             return;
         };
         let mut known = self.lock();

@@ -11,7 +11,7 @@ use crate::condition::{self, Finding, Reason, Told, Type};
 use crate::queue::Inbox;
 use crate::subject::Subject;
 use crate::watch;
-use crate::world::{is_older, strip};
+use crate::world::{is_older, realm_of, strip};
 
 /// EventSinks, and what their statuses say. Whoever changes is named.
 #[derive(Debug)]
@@ -68,7 +68,7 @@ impl Known {
     /// over: the watch may lag behind our own writes.
     pub fn sink(&self, mut sink: EventSink) {
         strip(&mut sink.metadata);
-        let Some(name) = name_of(&sink.metadata) else {
+        let Some(name) = realm_of(&sink.metadata) else {
             return;
         };
         let mut sinks = self.lock();
@@ -116,10 +116,6 @@ impl Known {
     }
 }
 
-fn name_of(meta: &ObjectMeta) -> Option<Realm> {
-    Realm::new(meta.namespace.as_deref()?, meta.name.as_deref()?).ok()
-}
-
 /// Where the watch's objects go.
 pub(crate) struct Watched {
     pub(crate) known: Arc<Known>,
@@ -132,7 +128,7 @@ impl watch::Sink<EventSink> for Watched {
     const WHAT: &'static str = "EventSink";
 
     fn key(meta: &ObjectMeta) -> Option<Realm> {
-        name_of(meta)
+        realm_of(meta)
     }
 
     fn apply(&self, sink: EventSink) {

@@ -1,26 +1,16 @@
 //! The last step of a sink's turn: the status, where it is not what it was, and
 //! Kubernetes Events of what has turned.
 
-use std::time::{Duration, Instant};
-
 use jiff::Timestamp;
-use kube::api::Patch;
-use kube::{Api, Resource as _};
 use mailtrail_core::ack::{Delivery, How};
-use mailtrail_crds::EventSink;
 use mailtrail_crds::sink::EventSinkStatus;
-use serde_json::json;
 
 use super::{Applied, Context, There};
 use crate::condition::{self, Finding, Is, Reason, Type};
-use crate::domain::report::programmed;
-use crate::error::{Error, within};
-use crate::object;
+use crate::error::Error;
 use crate::queue::Next;
+use crate::status::{LOOK_AGAIN, Writer, Written, programmed, still_given};
 use crate::subject::Subject;
-
-/// How often the status of a change that does not arrive is looked at again.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Reports.
 pub(super) async fn report(
@@ -39,20 +29,11 @@ pub(super) async fn report(
             "replicas go on with what was accepted before, if anything was",
         ),
     };
-    let generation = there.sink.metadata.generation.unwrap_or(0);
-    let is_pending = programmed.reason == Reason::Pending;
-    if is_pending {
-        let known = told.and_then(|told| told.find(Type::Programmed));
-        let known = known.is_some_and(|known| {
-            known.is == Is::True && known.generation == there.sink.metadata.generation
-        });
-        let now = Instant::now();
-        if let Some(left) = context.grace.left(&subject, generation, known, now) {
-            return Ok(Next::After(left));
-        }
-    } else {
-        context.grace.over(&subject);
+    let generation = there.sink.metadata.generation;
+    if let Some(left) = still_given(&context.grace, &subject, generation, &programmed, told) {
+        return Ok(Next::After(left));
     }
+    let is_pending = programmed.reason == Reason::Pending;
     let delivery = context.replicas.delivery(&there.name);
     let before = there.delivering.as_deref();
     let delivering = delivering(&applied, there.sink.spec.suspend, delivery, before);
@@ -182,54 +163,36 @@ fn since(ms: Option<u64>) -> String {
         .unwrap_or_default()
 }
 
-/// Writes the status unless it says all that already; not done where others are
-/// before it, and the sink is named when they are.
+/// Writes the status; says whether it says all that now. Where others are before
+/// it the sink is named when they are done.
 async fn write(
     subject: &Subject,
     there: &There,
     findings: &[Finding],
     context: &Context,
 ) -> Result<bool, Error> {
-    let before = there.told.as_deref();
-    let generation = there.sink.metadata.generation.unwrap_or(0);
-    let conditions = condition::conditions(before, generation, findings, (context.clock)());
-    if before.is_some_and(|before| before.says(generation, &conditions)) {
-        return Ok(true);
-    }
-    let Some(_pass) = context.passes.get(subject) else {
-        return Ok(false);
+    let writer = Writer {
+        client: &context.client,
+        passes: &context.passes,
+        teller: &context.teller,
+        fence: &context.fence,
+        metrics: &context.metrics,
+        clock: context.clock,
     };
-    let status = EventSinkStatus {
+    let status = |generation, conditions| EventSinkStatus {
         observed_generation: Some(generation),
         conditions,
     };
-    let written = patch(&there.sink, &status, context).await?;
-    context.known.sink(written);
-    for transition in condition::transitions(before, findings) {
-        context.teller.tell(there.sink.object_ref(&()), transition);
+    let (sink, before) = (&*there.sink, there.told.as_deref());
+    match writer
+        .write(subject, sink, before, findings, status)
+        .await?
+    {
+        Written::Now(sink) => context.known.sink(*sink),
+        Written::Already => {}
+        Written::NotYet => return Ok(false),
     }
     Ok(true)
-}
-
-async fn patch(
-    sink: &EventSink,
-    status: &EventSinkStatus,
-    context: &Context,
-) -> Result<EventSink, Error> {
-    context.fence.check()?;
-    let metadata = &sink.metadata;
-    let namespace = metadata.namespace.as_deref().unwrap_or_default();
-    let api: Api<EventSink> = Api::namespaced(context.client.clone(), namespace);
-    let patch = json!({
-        "metadata": {"resourceVersion": metadata.resource_version, "uid": metadata.uid},
-        "status": status,
-    });
-    let name = metadata.name.as_deref().unwrap_or_default();
-    let (params, patch) = (object::patch(), Patch::Merge(&patch));
-    let written = api.patch_status(name, &params, &patch);
-    let written = within("the status of an EventSink", written).await?;
-    context.metrics.status_writes.inc();
-    Ok(written)
 }
 
 #[cfg(test)]
