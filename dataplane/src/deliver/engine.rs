@@ -8,6 +8,7 @@ use mailtrail_core::id::Realm;
 use mailtrail_core::sink::{Sink, Sinks};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::handle::{self, COMMANDS_MAX};
 use super::worker::{End, Worker};
@@ -17,6 +18,9 @@ use super::{GONE_KEPT, Handle, Parts, SINKS_MAX};
 const SUM_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for what is kept of sinks that are gone.
 const FORGET_EVERY: Duration = Duration::from_secs(60 * 60);
+/// When the first time: not before all that is declared is known here, where
+/// another replica may deliver for it.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 
 /// What is told to a worker: what the sink says by now, or that it is to end.
 type Told = watch::Sender<Result<Arc<Sink>, End>>;
@@ -36,7 +40,7 @@ pub async fn run(
     };
     tokio::pin!(stop);
     let mut sum = tokio::time::interval(SUM_EVERY);
-    let mut forget = tokio::time::interval(FORGET_EVERY);
+    let mut forget = tokio::time::interval_at(Instant::now() + FORGET_AFTER, FORGET_EVERY);
     let declared = sinks.borrow_and_update().clone();
     engine.follow(&declared);
     loop {
