@@ -76,7 +76,7 @@ use crate::store::{
     MessageSummary, QueryError, Retention, SettleMetrics, StatsQuery, SummaryQuery, Withdrawn,
     withdrawals,
 };
-use link::Pool;
+use link::{Link, Pool};
 use list::{List, Why};
 use outbox::DatabaseOutbox;
 
@@ -273,16 +273,8 @@ impl Postgres {
             let written = shared.put_on_list(who, Why::Erased).await;
             written.map_err(|_| EraseError::NotSuppressed(NotKept))?;
             purge::purge(shared).await?;
-            let erasing = async {
-                let mut lent = shared.pool.lend().await?;
-                let erased = erase::erase(&mut lent.link, realm, recipient).await?;
-                lent.give_back();
-                Ok::<_, Fault>(erased)
-            };
-            let erased: Result<_, Fault> = timeout(ERASE_TIME, erasing)
-                .await
-                .map_err(Fault::from)
-                .flatten();
+            let erasing = async |link: &mut Link| erase::erase(link, realm, recipient).await;
+            let erased = shared.pool.ask(ERASE_TIME, erasing).await;
             Ok(erased.inspect_err(|fault| shared.metrics.count(fault))?)
         })
     }
@@ -300,19 +292,14 @@ impl Postgres {
         }
         let shared = &self.shared;
         let retained = self.handle.block_on(async {
-            let retaining = async {
-                let mut lent = shared.pool.lend().await?;
-                retain::retain(&mut lent.link, retention, now_ms).await?;
-                lent.give_back();
-                Ok::<_, Fault>(())
-            };
+            let retaining = async |link: &mut Link| retain::retain(link, retention, now_ms).await;
             let stop = async {
                 while !stopped.load(Ordering::SeqCst) {
                     tokio::time::sleep(STOP_POLL).await;
                 }
             };
             tokio::select! {
-                retained = timeout(RETAIN_TIME, retaining) => retained?,
+                retained = shared.pool.ask(RETAIN_TIME, retaining) => retained.map(drop),
                 // What is left goes after the next start.
                 () = stop => Ok(()),
             }
@@ -381,14 +368,9 @@ impl Shared {
     }
 
     async fn put_on_list(&self, who: Uuid, why: Why) -> Result<(), Fault> {
-        let writing = async {
-            let mut lent = self.pool.lend().await?;
-            list::write(&mut lent.link, &[who], why).await?;
-            lent.give_back();
-            Ok::<_, Fault>(())
-        };
-        let written = timeout(WITHDRAW_TIME, writing).await;
-        written.map_err(Fault::from).flatten().inspect_err(|fault| {
+        let writing = async |link: &mut Link| list::write(link, &[who], why).await;
+        let written = self.pool.ask(WITHDRAW_TIME, writing).await;
+        written.inspect_err(|fault| {
             self.metrics.count(fault);
             tracing::warn!(%fault, "PostgreSQL: a withdrawal could not be kept");
         })

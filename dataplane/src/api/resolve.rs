@@ -19,6 +19,7 @@ use super::examples;
 use super::openapi::{Bodies, Common, DomainPath, ResolveNotFound};
 use super::problem::{Code, Problem};
 use super::rewrite::print;
+use super::scope;
 use super::settings::RESOLVE_URL_MAX_BYTES;
 
 /// A tracking URL.
@@ -132,9 +133,7 @@ fn open(domain: &Domain, keys: &Keys, url: &Url) -> Result<Resolved, Problem> {
     let claim = keys
         .open(&domain.realm, own.kind, own.token)
         .map_err(|error| Problem::field("url", format!("has a token that {error}")))?;
-    // The hour of sending is all that a token knows.
-    let hour_ended = claim.mail.sent.unix_seconds() + 3600;
-    if hour_ended <= domain.since {
+    if !scope::may_know(domain, &claim.mail) {
         return Err(Problem::new(Code::OtherDomain));
     }
     Ok(Resolved::new(own.kind, &claim))

@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 use mailtrail_core::config::Domain;
+use mailtrail_core::token::Mail;
 
 use super::Shared;
 use super::problem::{Code, Problem};
@@ -15,7 +16,7 @@ use crate::store::{
 };
 
 /// Seconds of an hour.
-const HOUR_SECONDS: i64 = 3600;
+pub(super) const HOUR_SECONDS: i64 = 60 * 60;
 
 /// What is held of one domain.
 pub(super) struct Scope<'a> {
@@ -66,6 +67,12 @@ impl Scope<'_> {
 pub(super) fn since(domain: &Domain) -> Option<Timestamp> {
     let since = (domain.since > 0).then_some(domain.since)?;
     Timestamp::from_second(since).ok()
+}
+
+/// Whether a mail is of a time that a domain's namespace may know of. Of its
+/// sending a token knows the hour alone.
+pub(super) fn may_know(domain: &Domain, mail: &Mail) -> bool {
+    mail.sent.unix_seconds() + HOUR_SECONDS > domain.since
 }
 
 impl Shared {

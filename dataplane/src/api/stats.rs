@@ -24,17 +24,15 @@ use super::problem::Problem;
 use super::query::Query;
 use super::rewrite::print;
 use super::schema::{HitTotals, TagParam};
+use super::scope::{self, HOUR_SECONDS};
 use super::settings::{STATS_DEFAULT_HOURS, STATS_MAX_DAYS, STATS_MAX_HOURS, STATS_READ_MAX};
 use super::times::time;
-use super::{App, examples, scope};
+use super::{App, examples};
 use crate::store::{
     EventFilter, EventQuery, HourCounts, MessageQuery, PAGE_MAX_MESSAGES, StatsQuery,
 };
 use calendar::{Calendar, Step};
 use tally::{GroupBy, Tally};
-
-/// Seconds of an hour.
-const HOUR_SECONDS: i64 = 60 * 60;
 
 /// How much happened.
 #[derive(Debug, Serialize, ToSchema)]

@@ -111,6 +111,22 @@ impl Pool {
         })
     }
 
+    /// Asks something over one of them, within a bounded time; where it answers
+    /// others may use it.
+    pub(super) async fn ask<T>(
+        &self,
+        time: Duration,
+        question: impl AsyncFnOnce(&mut Link) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let asking = async {
+            let mut lent = self.lend().await?;
+            let answer = question(&mut lent.link).await?;
+            lent.give_back();
+            Ok(answer)
+        };
+        timeout(time, asking).await.map_err(Fault::from).flatten()
+    }
+
     /// Ends those that nobody uses: the server may have ended them, unsaid.
     pub(super) fn renew(&self) {
         self.spare().clear();

@@ -31,7 +31,6 @@ use super::fault::Fault;
 use super::link::Lent;
 use crate::deliver::outbox::{Answer, Claim, MayGo, Outbox, PAGE_MAX_EVENTS, Page, Saved, Wanted};
 use crate::deliver::state::{Place, STATE_VERSION, State};
-use crate::store::Withdrawn;
 
 /// How long a claim holds; it is made anew three times in that.
 const CLAIM_TIME: Duration = Duration::from_secs(15);
@@ -233,11 +232,7 @@ impl Outbox for DatabaseOutbox {
         let Some(recipient) = &event.recipient else {
             return MayGo::Yes;
         };
-        match self.shared.list.check(&event.domain, recipient) {
-            Withdrawn::Yes => MayGo::No,
-            Withdrawn::NotLoaded => MayGo::NotKnown,
-            Withdrawn::No | Withdrawn::Incomplete => MayGo::Yes,
-        }
+        self.shared.list.check(&event.domain, recipient).into()
     }
 
     fn news(&self) -> watch::Receiver<u64> {

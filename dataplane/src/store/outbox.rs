@@ -218,16 +218,22 @@ impl Outbox for Embedded {
         let Some(recipient) = &event.recipient else {
             return MayGo::Yes;
         };
-        match self.store.withdrawn(&event.domain, recipient) {
-            Withdrawn::Yes => MayGo::No,
-            Withdrawn::NotLoaded => MayGo::NotKnown,
-            // What was recorded before some of the list was lost is listed, too.
-            Withdrawn::No | Withdrawn::Incomplete => MayGo::Yes,
-        }
+        self.store.withdrawn(&event.domain, recipient).into()
     }
 
     fn news(&self) -> watch::Receiver<u64> {
         self.news.clone()
+    }
+}
+
+impl From<Withdrawn> for MayGo {
+    fn from(withdrawn: Withdrawn) -> Self {
+        match withdrawn {
+            Withdrawn::Yes => Self::No,
+            Withdrawn::NotLoaded => Self::NotKnown,
+            // What was recorded before some of the list was lost is listed, too.
+            Withdrawn::No | Withdrawn::Incomplete => Self::Yes,
+        }
     }
 }
 

@@ -141,15 +141,12 @@ async fn find_firsts(
 }
 
 fn first_key(key: &aws_lc_rs::hmac::Key, event: &Event) -> Uuid {
-    let kind: &[u8] = match event.kind {
-        EventKind::Opened => b"opened",
-        EventKind::Clicked => b"clicked",
-    };
     let position = event.link.as_ref().map_or(0, |link| link.position.0);
     let position = position.to_string();
     let parts = [event.domain.as_str(), event.message_id.as_str(), &position];
     let recipient = event.recipient.as_ref().map(|recipient| recipient.as_str());
-    keyed(key, kind, &parts, recipient)
+    let kind = event_row::kind_name(event.kind);
+    keyed(key, kind.as_bytes(), &parts, recipient)
 }
 
 /// Takes so many numbers; gives the first. The row is held until the events are
