@@ -4,10 +4,11 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
 
-use mailtrail_tests::{Flags, Program, follow, root};
+use mailtrail_tests::{Flags, Program, root};
 use serde_json::json;
+
+use crate::load::click_often;
 
 /// Size of a file system with room for a few segments' beginnings.
 const SMALL: &str = "size=12m";
@@ -48,20 +49,6 @@ fn fill(path: &Path) {
     while file.write_all(&[1]).is_ok() {}
 }
 
-/// Clicks so often, with many readers; every click must lead home.
-fn click(program: &Program, url: &str, times: usize) {
-    let public = program.public();
-    thread::scope(|scope| {
-        for _ in 0..READERS {
-            scope.spawn(|| {
-                for _ in 0..times / READERS {
-                    assert_eq!(follow(public, url).expect("an answer").status, 302);
-                }
-            });
-        }
-    });
-}
-
 fn not_kept(program: &Program) -> usize {
     let metrics = program.get(program.admin(), "/metrics").text();
     let mut lines = metrics.lines();
@@ -85,11 +72,11 @@ fn on_a_full_disk_links_and_pixels_go_on_what_is_lost_is_counted_and_recording_r
     let report = program.rewrite(&mail)["report"].clone();
     let link = report["links"][0]["url"].as_str().expect("a link");
     let pixel = report["pixel"]["url"].as_str().expect("a pixel");
-    click(&program, link, READERS);
+    click_often(&program, link, READERS, READERS);
 
     let ballast = folder.path().join("ballast");
     fill(&ballast);
-    click(&program, link, CLICKS);
+    click_often(&program, link, CLICKS, READERS);
     assert!(not_kept(&program) > 0, "the disk was not full");
     assert_eq!(program.follow(pixel).status, 200);
     assert_eq!(program.get(program.admin(), "/live").status, 200);
@@ -99,7 +86,7 @@ fn on_a_full_disk_links_and_pixels_go_on_what_is_lost_is_counted_and_recording_r
     // It tries again within a second.
     program.until("recording goes on", |program| {
         let before = not_kept(program);
-        click(program, link, READERS);
+        click_often(program, link, READERS, READERS);
         clicks += READERS;
         not_kept(program) == before
     });
@@ -126,7 +113,7 @@ fn a_start_on_a_full_disk_without_an_index_reads_settles_stops_and_goes_on_with_
     let program = flags.start();
     let report = program.rewrite(&mail)["report"].clone();
     let link = report["links"][0]["url"].as_str().expect("a link");
-    click(&program, link, READERS);
+    click_often(&program, link, READERS, READERS);
     assert!(program.stop().success());
 
     fs::remove_dir_all(data.join("index")).expect("removed");
@@ -149,7 +136,7 @@ fn a_start_on_a_full_disk_without_an_index_reads_settles_stops_and_goes_on_with_
     fs::remove_file(&ballast).expect("removed");
     let before = program.events("demo/links").len();
     program.until("recording goes on", |program| {
-        click(program, link, READERS);
+        click_often(program, link, READERS, READERS);
         program.events("demo/links").len() > before
     });
     assert!(program.stop().success());

@@ -103,6 +103,21 @@ pub(crate) fn click_until(
     answered.into_iter().map(|(_, id)| id).collect()
 }
 
+/// Clicks one link so often, with so many readers at once; every click must lead
+/// home.
+pub(crate) fn click_often(program: &Program, url: &str, times: usize, readers: usize) {
+    let public = program.public();
+    thread::scope(|scope| {
+        for _ in 0..readers {
+            scope.spawn(|| {
+                for _ in 0..times / readers {
+                    assert_eq!(follow(public, url).expect("an answer").status, 302);
+                }
+            });
+        }
+    });
+}
+
 /// Waits until the expected events are settled; each is there once, by a person,
 /// and one of each mail is the first.
 pub(crate) fn assert_all_there_once(program: &Program, expected: &[String]) {

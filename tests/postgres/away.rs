@@ -4,9 +4,9 @@
 use std::thread;
 use std::time::Duration;
 
-use mailtrail_tests::{Postgres, Program, follow};
+use mailtrail_tests::{Postgres, Program};
 
-use crate::load::{assert_all_there_once, click_until, links};
+use crate::load::{assert_all_there_once, click_often, click_until, links};
 use crate::world::{DOMAIN, Replica, click, mail, metric, until_shipped};
 
 /// A round of clicks, and what was answered.
@@ -103,7 +103,7 @@ fn at_its_bound_the_spool_drops_what_comes_counts_it_and_goes_on_afterwards() {
     let mut clicks = 1;
     let not_kept = |program: &Program| metric(program, "mailtrail_events_not_kept_total") as usize;
     while not_kept(&program) < 100 {
-        click_often(&program, &urls[0], 500);
+        click_often(&program, &urls[0], 500, 10);
         clicks += 500;
         assert!(clicks < 50_000, "the spool has no bound");
     }
@@ -126,21 +126,6 @@ fn at_its_bound_the_spool_drops_what_comes_counts_it_and_goes_on_afterwards() {
     });
     program.until("each click is listed, or counted as dropped", |program| {
         program.events(DOMAIN).len() + not_kept(program) == clicks
-    });
-}
-
-/// Clicks so often, with some readers at once.
-fn click_often(program: &Program, url: &str, times: usize) {
-    const READERS: usize = 10;
-    let public = program.public();
-    thread::scope(|scope| {
-        for _ in 0..READERS {
-            scope.spawn(|| {
-                for _ in 0..times / READERS {
-                    assert_eq!(follow(public, url).expect("an answer").status, 302);
-                }
-            });
-        }
     });
 }
 
