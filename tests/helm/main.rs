@@ -6,6 +6,7 @@ mod dry_run;
 mod images;
 mod monitoring;
 mod node;
+mod pages;
 mod refused;
 mod replicas;
 mod same;
