@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::EventKind;
 use crate::id::{Host, Realm};
 use crate::target::Target;
 use buckets::Buckets;
@@ -83,6 +84,9 @@ pub struct Opens {
     /// Where the pixel goes.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pixel: PixelPlacement,
+    /// What is recorded of opens, where the domain's setting is not theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Recorded>,
 }
 
 /// Where in a mail the pixel goes.
@@ -119,6 +123,9 @@ pub struct Clicks {
     pub never_track_hosts: Vec<HostPattern>,
     /// Most links tracked in one mail.
     pub links_max: u32,
+    /// What is recorded of clicks, where the domain's setting is not theirs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Recorded>,
 }
 
 impl Default for Clicks {
@@ -130,6 +137,7 @@ impl Default for Clicks {
             sensitive: LinkChoice::Leave,
             never_track_hosts: Vec::new(),
             links_max: LINKS_MAX_DEFAULT,
+            record: None,
         }
     }
 }
@@ -151,17 +159,33 @@ pub struct HostPattern {
     below: bool,
 }
 
-/// What an event may hold of the reader's address and user agent. Family, OS
-/// and device class are always kept: they name nobody.
+/// What is recorded of hits, the most first: a later one is the stricter.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub enum Recorded {
+    /// An event, which names the message and its reader.
+    #[default]
+    Identified,
+    /// That there was one, in this hour: it is counted, and told of nobody.
+    Anonymous,
+}
+
+/// What is recorded of hits, and what an event may hold of the reader's address
+/// and user agent. Family, OS and device class stand in every event: they name
+/// nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Privacy {
     /// The client's address.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub address: AddressDetail,
     /// The user agent's text.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub user_agent: UserAgentDetail,
+    /// What is recorded of hits, where the toggle does not say it itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub record: Recorded,
 }
 
 /// How much of a client's address an event holds.
@@ -324,6 +348,15 @@ impl Domain {
         self.state == DomainState::Active && self.opens.enabled
     }
 
+    /// What is recorded of hits of a kind, where they are.
+    pub fn recorded(&self, kind: EventKind) -> Recorded {
+        let own = match kind {
+            EventKind::Opened => self.opens.record,
+            EventKind::Clicked => self.clicks.record,
+        };
+        own.unwrap_or(self.privacy.record)
+    }
+
     /// Whether a hit of a link is recorded now.
     pub fn records_clicks(&self) -> bool {
         self.state == DomainState::Active && self.clicks.enabled
@@ -437,6 +470,29 @@ mod tests {
             serde_json::from_str::<Domain>(&json).expect("an entry"),
             entry
         );
+    }
+
+    #[test]
+    fn an_entry_from_before_privacy_modes_records_events() {
+        let mut entry = domain("shop/links", "links.shop.example");
+        entry.privacy.address = AddressDetail::Full;
+        let json = serde_json::to_string(&entry).expect("json");
+        assert!(!json.contains("record"), "{json}");
+        let read: Domain = serde_json::from_str(&json).expect("an entry");
+        for kind in [EventKind::Opened, EventKind::Clicked] {
+            assert_eq!(read.recorded(kind), Recorded::Identified);
+        }
+    }
+
+    #[test]
+    fn a_toggle_says_otherwise_than_its_domain() {
+        let mut entry = domain("shop/links", "links.shop.example");
+        entry.privacy.record = Recorded::Anonymous;
+        entry.clicks.record = Some(Recorded::Identified);
+        let json = serde_json::to_string(&entry).expect("json");
+        let read: Domain = serde_json::from_str(&json).expect("an entry");
+        assert_eq!(read.recorded(EventKind::Opened), Recorded::Anonymous);
+        assert_eq!(read.recorded(EventKind::Clicked), Recorded::Identified);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::config::Recorded;
 use crate::id::{Host, LinkPosition, MessageId, Realm, Recipient};
 use crate::target::Target;
 
@@ -55,6 +56,9 @@ pub struct Unsettled {
     pub signs: Vec<String>,
     /// When the mail was sent, to the hour: nothing of it happened earlier.
     pub mail_sent: Timestamp,
+    /// What the domain said at the hit is to be recorded; when it settles, less
+    /// may be.
+    pub recorded: Recorded,
 }
 
 /// What happened.

@@ -38,6 +38,7 @@ use crate::{rules, schema};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::aliases_are_other_hosts())]
 #[x_kube(validation = rules::fits_one_entry())]
+#[x_kube(validation = rules::details_need_events())]
 pub struct TrackingDomainSpec {
     /// Which installation of Mailtrail serves this domain: the one that runs
     /// with the same class. Installations side by side in one cluster have
@@ -72,9 +73,9 @@ pub struct TrackingDomainSpec {
     #[serde(default)]
     pub clicks: Clicks,
 
-    /// What an event may hold of the reader's address and user agent. The
-    /// family, operating system and kind of device are always kept: they name
-    /// nobody.
+    /// What is recorded of opens and clicks, and what an event may hold of the
+    /// reader's address and user agent. The family, operating system and kind
+    /// of device stand in every event: they name nobody.
     #[serde(default)]
     pub privacy: Privacy,
 
@@ -130,6 +131,12 @@ pub struct Opens {
     /// together they count as one open.
     #[serde(default)]
     pub pixel: Pixel,
+
+    /// What is recorded of opens, as privacy.record says it for opens and
+    /// clicks together; where this is set it counts for opens instead of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::recorded")]
+    pub record: Option<Recorded>,
 }
 
 /// Where the pixel goes.
@@ -189,6 +196,12 @@ pub struct Clicks {
     #[serde(default = "default_max_links")]
     #[schemars(schema_with = "schema::max_links")]
     pub max_links: i32,
+
+    /// What is recorded of clicks, as privacy.record says it for opens and
+    /// clicks together; where this is set it counts for clicks instead of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::recorded")]
+    pub record: Option<Recorded>,
 }
 
 /// What becomes of links of one kind.
@@ -201,7 +214,7 @@ pub enum LinkChoice {
     Track,
 }
 
-/// What an event may hold of the reader.
+/// What is recorded, and what an event may hold of the reader.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Privacy {
@@ -215,6 +228,26 @@ pub struct Privacy {
     /// family, operating system and kind of device read from it. Full: its text.
     #[serde(default)]
     pub user_agent: UserAgentDetail,
+
+    /// What is recorded of opens and clicks that are enabled. Identified (the
+    /// default): an event, which names the message and its reader. Anonymous:
+    /// they are counted, by hour, as of people or machines, and that is all:
+    /// no event, message, reader or link is told of, in the API or to event
+    /// sinks. A change takes effect for opens and clicks of mails already sent,
+    /// too; what was recorded before stays until its retention ends. Nothing at
+    /// all is recorded where enabled is false.
+    #[serde(default)]
+    pub record: Recorded,
+}
+
+/// What is recorded of an open or a click.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Recorded {
+    /// An event, which names the message and its reader.
+    #[default]
+    Identified,
+    /// It is counted, and told of nobody.
+    Anonymous,
 }
 
 /// How much of an address is kept.
@@ -299,6 +332,7 @@ impl Default for Clicks {
             sensitive: LinkChoice::default(),
             never_track_hosts: Vec::new(),
             max_links: default_max_links(),
+            record: None,
         }
     }
 }

@@ -11,8 +11,8 @@ use mailtrail_core::target::Target;
 
 use crate::claim::Lasting;
 use crate::domain::{
-    AddressDetail, AndroidApp, Apps, Clicks, LinkChoice, Opens, Pixel, Privacy, TrackingDomain,
-    TrackingDomainSpec, UserAgentDetail, Verification,
+    AddressDetail, AndroidApp, Apps, Clicks, LinkChoice, Opens, Pixel, Privacy, Recorded,
+    TrackingDomain, TrackingDomainSpec, UserAgentDetail, Verification,
 };
 use crate::duration::retention_days;
 
@@ -124,6 +124,7 @@ fn of_spec(
     }
     let retention_days =
         retention_days(retention).map_err(|error| field("spec.retention", error))?;
+    let recording = Recording::of(opens.record, clicks.record, privacy.record);
     Ok(core::Domain {
         version: core::ENTRY_VERSION,
         realm,
@@ -133,17 +134,43 @@ fn of_spec(
         since: facts.since,
         state: core::DomainState::Active,
         verified: facts.verified || *verification == Verification::None,
-        opens: of_opens(*opens),
-        clicks: of_clicks(clicks)?,
-        privacy: of_privacy(*privacy),
+        opens: of_opens(*opens, recording.opens),
+        clicks: of_clicks(clicks, recording.clicks)?,
+        privacy: of_privacy(*privacy, recording.domain),
         retention_days,
         fallback: fallback.as_deref().map(of_fallback).transpose()?,
         apps: of_apps(apps),
     })
 }
 
-fn of_opens(opens: Opens) -> core::Opens {
-    let Opens { enabled, pixel } = opens;
+/// What is recorded, in as few words as say it.
+struct Recording {
+    domain: core::Recorded,
+    opens: Option<core::Recorded>,
+    clicks: Option<core::Recorded>,
+}
+
+impl Recording {
+    fn of(opens: Option<Recorded>, clicks: Option<Recorded>, domain: Recorded) -> Self {
+        let opens = of_recorded(opens.unwrap_or(domain));
+        let clicks = of_recorded(clicks.unwrap_or(domain));
+        // The least of both is the default, which takes no bytes.
+        let domain = opens.min(clicks);
+        let own = |toggle| (toggle != domain).then_some(toggle);
+        Self {
+            domain,
+            opens: own(opens),
+            clicks: own(clicks),
+        }
+    }
+}
+
+fn of_opens(opens: Opens, record: Option<core::Recorded>) -> core::Opens {
+    let Opens {
+        enabled,
+        pixel,
+        record: _, // with that of clicks and of the domain
+    } = opens;
     core::Opens {
         enabled,
         pixel: match pixel {
@@ -152,10 +179,11 @@ fn of_opens(opens: Opens) -> core::Opens {
             Pixel::Bottom => core::PixelPlacement::Bottom,
             Pixel::Both => core::PixelPlacement::Both,
         },
+        record,
     }
 }
 
-fn of_clicks(clicks: &Clicks) -> Result<core::Clicks, EntryError> {
+fn of_clicks(clicks: &Clicks, record: Option<core::Recorded>) -> Result<core::Clicks, EntryError> {
     let Clicks {
         enabled,
         plain_text,
@@ -163,6 +191,7 @@ fn of_clicks(clicks: &Clicks) -> Result<core::Clicks, EntryError> {
         sensitive,
         never_track_hosts,
         max_links,
+        record: _, // with that of opens and of the domain
     } = clicks;
     Ok(core::Clicks {
         enabled: *enabled,
@@ -172,6 +201,7 @@ fn of_clicks(clicks: &Clicks) -> Result<core::Clicks, EntryError> {
         never_track_hosts: parse_all("spec.clicks.neverTrackHosts", never_track_hosts)?,
         links_max: u32::try_from(*max_links)
             .map_err(|_| field("spec.clicks.maxLinks", "must not be negative"))?,
+        record,
     })
 }
 
@@ -182,10 +212,11 @@ fn of_choice(choice: LinkChoice) -> core::LinkChoice {
     }
 }
 
-fn of_privacy(privacy: Privacy) -> core::Privacy {
+fn of_privacy(privacy: Privacy, record: core::Recorded) -> core::Privacy {
     let Privacy {
         address,
         user_agent,
+        record: _, // with that of opens and clicks
     } = privacy;
     core::Privacy {
         address: match address {
@@ -197,6 +228,14 @@ fn of_privacy(privacy: Privacy) -> core::Privacy {
             UserAgentDetail::Omit => core::UserAgentDetail::Omit,
             UserAgentDetail::Full => core::UserAgentDetail::Full,
         },
+        record,
+    }
+}
+
+fn of_recorded(recorded: Recorded) -> core::Recorded {
+    match recorded {
+        Recorded::Identified => core::Recorded::Identified,
+        Recorded::Anonymous => core::Recorded::Anonymous,
     }
 }
 

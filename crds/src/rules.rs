@@ -22,6 +22,9 @@ pub(crate) const ANDROID_EXTRA_BYTES: usize = 40;
 /// What a fingerprint takes: 32 pairs, 31 colons, quotes and comma.
 pub(crate) const FINGERPRINT_BYTES: usize = 95 + ITEM_EXTRA_BYTES;
 
+/// What is recorded of a toggle, where it is not what the domain says.
+pub(crate) const RECORD_BYTES: usize = 24;
+
 const _: () = assert!(TEXTS_MAX_BYTES < ENTRY_MAX_BYTES);
 
 /// One or more labels (RFC 1123: letters, digits, inner hyphens, 63 at most).
@@ -171,15 +174,40 @@ pub(crate) fn fits_one_entry() -> Rule {
     rule(
         format!(
             "self.host.size() + (has(self.fallback) ? self.fallback.size() : 0) + {} + {android} \
-             <= {TEXTS_MAX_BYTES}",
-            lists.join(" + ")
+             + ({} || {} ? {RECORD_BYTES} : 0) <= {TEXTS_MAX_BYTES}",
+            lists.join(" + "),
+            has("opens.record"),
+            has("clicks.record"),
         ),
         format!(
             "host, aliases, neverTrackHosts, fallback and apps must fit one configuration entry: \
              {TEXTS_MAX_BYTES} characters in all, each list item counting {ITEM_EXTRA_BYTES} more, \
-             an Android app {ANDROID_EXTRA_BYTES} and each of its fingerprints {FINGERPRINT_BYTES}"
+             an Android app {ANDROID_EXTRA_BYTES} and each of its fingerprints {FINGERPRINT_BYTES}, \
+             opens.record and clicks.record together {RECORD_BYTES}"
         ),
     )
+}
+
+/// What is never kept is not asked for.
+pub(crate) fn details_need_events() -> Rule {
+    let identified = |toggle: &str| {
+        format!(
+            "({} ? self.{toggle}.record : has(self.privacy.record) ? self.privacy.record : \
+             'Identified') == 'Identified'",
+            has(&format!("{toggle}.record"))
+        )
+    };
+    rule(
+        format!(
+            "!has(self.privacy) || (!has(self.privacy.address) || self.privacy.address == 'Omit') \
+             && (!has(self.privacy.userAgent) || self.privacy.userAgent == 'Omit') || {} || {}",
+            identified("opens"),
+            identified("clicks")
+        ),
+        "privacy.address and privacy.userAgent must be Omit where neither opens nor clicks are \
+         recorded as Identified: no event would hold them",
+    )
+    .field_path(".privacy")
 }
 
 // === Object ===

@@ -78,6 +78,11 @@ pub(crate) fn fallback(_: &mut SchemaGenerator) -> Schema {
     text(1, FALLBACK_MAX_CHARS, &rules::fallback())
 }
 
+/// A choice that may be left out, which an `Option` would call nullable.
+pub(crate) fn recorded(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Identified", "Anonymous"]})
+}
+
 pub(crate) fn apple_apps(_: &mut SchemaGenerator) -> Schema {
     set(APPS_MAX, text(1, APPLE_MAX_CHARS, &rules::apple_app()))
 }

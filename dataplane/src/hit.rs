@@ -86,6 +86,7 @@ pub fn event(
         event,
         signs,
         mail_sent: sent(claim),
+        recorded: domain.recorded(kind),
     }
 }
 

@@ -73,8 +73,8 @@ use crate::store::folder::Folder;
 use crate::store::journal::{Journal, JournalMetrics, Limits, NotKept, Pending};
 use crate::store::{
     EraseError, Erased, EventPage, EventQuery, HourCounts, MessagePage, MessageQuery,
-    MessageSummary, QueryError, Retention, SettleMetrics, StatsQuery, SummaryQuery, Withdrawn,
-    withdrawals,
+    MessageSummary, Modes, QueryError, Retention, SettleMetrics, StatsQuery, SummaryQuery,
+    Withdrawn, withdrawals,
 };
 use link::{Link, Pool};
 use list::{List, Why};
@@ -140,6 +140,7 @@ struct Shared {
     hits: Arc<Journal>,
     messages: Arc<Journal>,
     list: List,
+    modes: Modes,
     pool: Pool,
     metrics: PostgresMetrics,
     settle_metrics: SettleMetrics,
@@ -180,7 +181,7 @@ impl Postgres {
     /// Starts to ship and to settle, whether the database is there or not.
     pub(crate) fn open(
         settings: Settings,
-        (settle, rules): (Duration, Option<Arc<LiveRules>>),
+        (settle, rules, modes): (Duration, Option<Arc<LiveRules>>, Modes),
         (folder, hits, messages): (&Arc<Folder>, &Arc<Journal>, &Arc<Journal>),
         metrics: &Metrics,
     ) -> Result<Self, StartError> {
@@ -206,6 +207,7 @@ impl Postgres {
             hits: Arc::clone(hits),
             messages: Arc::clone(messages),
             list: List::default(),
+            modes,
             metrics: metrics.postgres.clone(),
             settle_metrics: metrics.settle.clone(),
             journals: [metrics.hits.clone(), metrics.journal.clone()],

@@ -40,6 +40,7 @@ pub mod inspect;
 pub(crate) mod join;
 pub mod journal;
 mod list;
+mod modes;
 mod narrow;
 mod newest;
 mod opening;
@@ -82,8 +83,8 @@ use settle::Settle;
 use withdrawals::Withdrawals;
 
 pub use budget::READ_MAX_BYTES;
-pub(crate) use counts::hour_of;
-pub use counts::{HitCounts, HourCounts, StatsQuery};
+pub use counts::{HitCounts, HourCounts, Split, StatsQuery};
+pub(crate) use counts::{hour_ms, hour_of};
 pub use cursor::Cursor;
 pub(crate) use cursor::{Listed, Position};
 pub use erase::{EraseError, Erased};
@@ -91,6 +92,7 @@ pub use filter::EventFilter;
 pub use folder::OpenError;
 pub use journal::{NotKept, Pending};
 pub use list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
+pub use modes::Modes;
 pub use outbox::Embedded;
 pub use retain::{Retaining, Retention};
 pub use search::{MessagePage, MessageQuery, PAGE_MAX_MESSAGES};
@@ -123,6 +125,8 @@ pub struct Settings {
     /// The rules that hits are judged by when they settle; without, what was said
     /// at once stands.
     pub rules: Option<Arc<LiveRules>>,
+    /// What is recorded of hits that settle.
+    pub modes: Modes,
     /// The database that all is shipped to, where there is one.
     pub postgres: Option<postgres::Settings>,
 }
@@ -135,6 +139,7 @@ impl Settings {
             journal_max_bytes: None,
             settle: SETTLE_DEFAULT,
             rules: None,
+            modes: Modes::default(),
             postgres: None,
         }
     }
@@ -189,6 +194,7 @@ enum Behind {
 /// What the embedded store has beside its journals.
 struct Here {
     settle: Settle,
+    modes: Modes,
     index: Arc<Index>,
     repeats: Repeats,
     withdrawals: Withdrawals,
@@ -289,21 +295,55 @@ impl Store {
     /// none. Looks for an earlier one, which may wait for the disk: call it off
     /// the runtime.
     pub fn append_message(&self, message: &MessageRecord) -> Pending {
-        let time_ms = u64::try_from(message.rewritten_at.as_millisecond()).unwrap_or(0);
-        let journal = &*self.inner.journal;
-        let append = |again| match record::encode_message(message, again) {
-            Some(payload) => journal.append(&self.messages, record::MESSAGE, time_ms, &payload),
-            None => journal.refuse(record::MESSAGE),
-        };
         let keep = || match &self.inner.behind {
             Behind::Here(here) => {
-                let (repeats, index) = (&here.repeats, &here.index);
-                repeats.append(message, (journal, index), append)
+                let (repeats, journal) = (&here.repeats, &*self.inner.journal);
+                repeats.append(message, (journal, &here.index), |again, _| {
+                    self.append_record(message, record::encode_message(message, again))
+                })
             }
             // Whether it repeats one of another replica is known there.
-            Behind::Postgres(_) => append(false),
+            Behind::Postgres(_) => {
+                self.append_record(message, record::encode_message(message, false))
+            }
         };
         self.unless_barred(&message.domain, message.recipient.as_ref(), keep)
+    }
+
+    /// Keeps of a message that it was sent, and nothing that names it or its
+    /// reader; else the same.
+    pub fn append_sent(&self, message: &MessageRecord) -> Pending {
+        let keep = || match &self.inner.behind {
+            Behind::Here(here) => {
+                let (repeats, journal) = (&here.repeats, &*self.inner.journal);
+                repeats.append(message, (journal, &here.index), |again, mail| {
+                    let sent = record::encode_sent(&record::Sent {
+                        domain: message.domain.as_str(),
+                        mail: mail.0,
+                        rewritten_at: message.rewritten_at,
+                        sent_at: message.sent_at,
+                        test: message.test,
+                        again,
+                    });
+                    let time_ms = time_ms(message);
+                    journal.append(&self.messages, record::SENT, time_ms, &sent)
+                })
+            }
+            // By what mails are told from each other is known there.
+            Behind::Postgres(_) => self.append_record(message, record::encode_sent_alone(message)),
+        };
+        self.unless_barred(&message.domain, message.recipient.as_ref(), keep)
+    }
+
+    fn append_record(&self, message: &MessageRecord, payload: Option<Vec<u8>>) -> Pending {
+        let journal = &self.inner.journal;
+        match payload {
+            Some(payload) => {
+                let time_ms = time_ms(message);
+                journal.append(&self.messages, record::MESSAGE, time_ms, &payload)
+            }
+            None => journal.refuse(record::MESSAGE),
+        }
     }
 
     /// Keeps a recipient's withdrawal from a domain. It counts at once.
@@ -393,9 +433,7 @@ impl Store {
         };
         // Read before the list is: what settles meanwhile is found there.
         let unsettled = match query.provisional {
-            true => self.ask(here, |sources| {
-                provisional::unsettled(sources, query, &here.settle, &here.withdrawals)
-            })?,
+            true => self.ask(here, |sources| provisional::unsettled(sources, query, here))?,
             false => Vec::new(),
         };
         let page = self.ask(here, |sources| list::events(sources, query))?;
@@ -483,6 +521,10 @@ impl Store {
             kept
         }
     }
+}
+
+fn time_ms(message: &MessageRecord) -> u64 {
+    u64::try_from(message.rewritten_at.as_millisecond()).unwrap_or(0)
 }
 
 /// The time, in milliseconds since 1970.

@@ -6,6 +6,7 @@ mod full_disk;
 mod journal;
 mod load;
 mod power_cut;
+mod privacy;
 mod running;
 mod sinks;
 mod tidy;

@@ -36,7 +36,7 @@ impl Folder {
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -55,7 +55,7 @@ impl Folder {
         fs::write(self.path("manifests").join(format!("{name}.yaml")), text).expect("written");
     }
 
-    fn flags(&self) -> Flags {
+    pub(crate) fn flags(&self) -> Flags {
         let secrets = self.path("secrets").display().to_string();
         Flags::new(self.path("manifests"), self.path("data"))
             .with("--sink-secrets", secrets)

@@ -4,6 +4,7 @@ mod away;
 mod cursors;
 #[path = "../it/load.rs"]
 mod load;
+mod private;
 mod retained;
 mod rights;
 mod same;

@@ -33,6 +33,16 @@ impl Replica {
         }
     }
 
+    /// With manifests of its own, and a keyring.
+    pub(crate) fn declared_by(database: &Database<'_>, manifests: &Path, folder: TempDir) -> Self {
+        let flags = database.behind(Flags::new(manifests, folder.path()));
+        Self {
+            folder,
+            flags,
+            declared: None,
+        }
+    }
+
     /// The same, delivering to sinks: a name and a URL each.
     pub(crate) fn delivering(database: &Database<'_>, sinks: &[(&str, String)]) -> Self {
         let declared = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,7 @@
 use super::*;
-use crate::rules::{ANDROID_EXTRA_BYTES, FINGERPRINT_BYTES, ITEM_EXTRA_BYTES, TEXTS_MAX_BYTES};
+use crate::rules::{
+    ANDROID_EXTRA_BYTES, FINGERPRINT_BYTES, ITEM_EXTRA_BYTES, RECORD_BYTES, TEXTS_MAX_BYTES,
+};
 
 const FINGERPRINT: &str = "AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA:AA";
 
@@ -8,12 +10,12 @@ fn longest() -> TrackingDomain {
     let spec = serde_json::json!({
         "host": "a.b",
         "aliases": ["c.d"],
-        "opens": {"enabled": false, "pixel": "Bottom"},
+        "opens": {"enabled": false, "pixel": "Bottom", "record": "Anonymous"},
         "clicks": {
             "enabled": false, "plainText": "Track", "textIsUrl": "Track", "sensitive": "Track",
-            "neverTrackHosts": ["e.f"], "maxLinks": 10000,
+            "neverTrackHosts": ["e.f"], "maxLinks": 10000, "record": "Identified",
         },
-        "privacy": {"address": "Truncate", "userAgent": "Full"},
+        "privacy": {"address": "Truncate", "userAgent": "Full", "record": "Anonymous"},
         "retention": "3650d",
         "fallback": "http://g.h",
         "apps": {
@@ -51,6 +53,10 @@ fn counted(spec: &TrackingDomainSpec) -> usize {
                     + app.sha256_fingerprints.len() * FINGERPRINT_BYTES
             })
             .sum::<usize>()
+        + match (spec.opens.record, spec.clicks.record) {
+            (None, None) => 0,
+            _ => RECORD_BYTES,
+        }
 }
 
 fn host_of(chars: usize) -> String {
@@ -141,6 +147,42 @@ fn errors_name_the_field() {
     );
     refused(|d| d.spec.clicks.max_links = -1, "spec.clicks.maxLinks: ");
     refused(|d| d.metadata.namespace = None, "metadata: ");
+}
+
+#[test]
+fn what_is_recorded_is_said_in_as_few_words_as_say_it() {
+    use mailtrail_core::event::EventKind::{Clicked, Opened};
+    let recorded = |opens: Option<Recorded>, clicks: Option<Recorded>, domain: Recorded| {
+        let mut spec = longest();
+        spec.spec.opens.record = opens;
+        spec.spec.clicks.record = clicks;
+        spec.spec.privacy.record = domain;
+        let entry = entry(&spec, Facts::default()).expect("entry");
+        let words = serde_json::to_string(&entry).expect("json");
+        (
+            entry.recorded(Opened),
+            entry.recorded(Clicked),
+            words.matches("record").count(),
+        )
+    };
+    use Recorded::{Anonymous, Identified};
+    let (all, none) = (core::Recorded::Identified, core::Recorded::Anonymous);
+    for (opens, clicks, domain, expected) in [
+        (None, None, Identified, (all, all, 0)),
+        (None, None, Anonymous, (none, none, 1)),
+        (
+            Some(Anonymous),
+            Some(Anonymous),
+            Identified,
+            (none, none, 1),
+        ),
+        (Some(Anonymous), None, Identified, (none, all, 1)),
+        (Some(Identified), None, Anonymous, (all, none, 1)),
+        (None, Some(Identified), Anonymous, (none, all, 1)),
+        (Some(Identified), Some(Identified), Anonymous, (all, all, 0)),
+    ] {
+        assert_eq!(recorded(opens, clicks, domain), expected);
+    }
 }
 
 #[test]

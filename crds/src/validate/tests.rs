@@ -198,7 +198,7 @@ fn defaults_are_filled_in_as_the_api_server_does() {
                 "enabled": false, "plainText": "Leave", "textIsUrl": "Leave", "sensitive": "Leave",
                 "maxLinks": 10000,
             },
-            "privacy": {"address": "Omit", "userAgent": "Omit"},
+            "privacy": {"address": "Omit", "userAgent": "Omit", "record": "Identified"},
             "retention": "45d", "verification": "Required", "deletionPolicy": "Retire",
         })
     );

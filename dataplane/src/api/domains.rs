@@ -7,8 +7,10 @@ use data_encoding::BASE64URL_NOPAD;
 use mailtrail_core::config::{
     AddressDetail as CoreAddressDetail, Clicks as CoreClicks, Domain as CoreDomain,
     DomainState as CoreState, LinkChoice as CoreChoice, Opens as CoreOpens,
-    PixelPlacement as CorePlacement, Privacy as CorePrivacy, UserAgentDetail as CoreAgentDetail,
+    PixelPlacement as CorePlacement, Privacy as CorePrivacy, Recorded as CoreRecorded,
+    UserAgentDetail as CoreAgentDetail,
 };
+use mailtrail_core::event::EventKind;
 use mailtrail_core::id::Realm;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -71,6 +73,19 @@ pub(super) struct Opens {
     pub enabled: bool,
     /// Where the pixel goes.
     pub pixel: PixelPlacement,
+    /// What is recorded of opens where they are tracked.
+    pub record: Recorded,
+}
+
+words! {
+    /// An event, which names the message and its reader, or a number of hits that
+    /// tells of nobody.
+    Recorded of CoreRecorded {
+        /// An event.
+        Identified,
+        /// A number.
+        Anonymous,
+    }
 }
 
 words! {
@@ -103,6 +118,8 @@ pub(super) struct Clicks {
     pub never_track_hosts: Vec<String>,
     /// Most links tracked in one mail.
     pub links_max: u32,
+    /// What is recorded of clicks where they are tracked.
+    pub record: Recorded,
 }
 
 words! {
@@ -300,8 +317,8 @@ impl From<&CoreDomain> for Domain {
             other_hosts: other_hosts.iter().map(ToString::to_string).collect(),
             state: (*state).into(),
             verified: *verified,
-            opens: opens.into(),
-            clicks: clicks.into(),
+            opens: Opens::new(opens, domain.recorded(EventKind::Opened)),
+            clicks: Clicks::new(clicks, domain.recorded(EventKind::Clicked)),
             privacy: privacy.into(),
             retention_days: *retention_days,
             generation: *generation,
@@ -309,18 +326,24 @@ impl From<&CoreDomain> for Domain {
     }
 }
 
-impl From<&CoreOpens> for Opens {
-    fn from(opens: &CoreOpens) -> Self {
-        let CoreOpens { enabled, pixel } = *opens;
+impl Opens {
+    fn new(opens: &CoreOpens, recorded: CoreRecorded) -> Self {
+        // What it says of recording is said together with the domain.
+        let CoreOpens {
+            enabled,
+            pixel,
+            record: _,
+        } = *opens;
         Self {
             enabled,
             pixel: pixel.into(),
+            record: recorded.into(),
         }
     }
 }
 
-impl From<&CoreClicks> for Clicks {
-    fn from(clicks: &CoreClicks) -> Self {
+impl Clicks {
+    fn new(clicks: &CoreClicks, recorded: CoreRecorded) -> Self {
         let CoreClicks {
             enabled,
             plain_text,
@@ -328,6 +351,7 @@ impl From<&CoreClicks> for Clicks {
             sensitive,
             never_track_hosts,
             links_max,
+            record: _,
         } = clicks;
         Self {
             enabled: *enabled,
@@ -336,6 +360,7 @@ impl From<&CoreClicks> for Clicks {
             sensitive: (*sensitive).into(),
             never_track_hosts: never_track_hosts.iter().map(ToString::to_string).collect(),
             links_max: *links_max,
+            record: recorded.into(),
         }
     }
 }
@@ -345,6 +370,7 @@ impl From<&CorePrivacy> for Privacy {
         let CorePrivacy {
             address,
             user_agent,
+            record: _,
         } = *privacy;
         Self {
             address: address.into(),

@@ -69,8 +69,8 @@ pub(super) fn domain() -> Value {
         "other_hosts": ["go.shop.example"],
         "state": "active",
         "verified": true,
-        "opens": {"enabled": true, "pixel": "auto"},
-        "clicks": {"enabled": true, "plain_text": false, "url_text": "leave", "sensitive": "leave", "never_track_hosts": ["*.bank.example"], "links_max": 10000},
+        "opens": {"enabled": true, "pixel": "auto", "record": "identified"},
+        "clicks": {"enabled": true, "plain_text": false, "url_text": "leave", "sensitive": "leave", "never_track_hosts": ["*.bank.example"], "links_max": 10000, "record": "identified"},
         "privacy": {"address": "omit", "user_agent": "omit"},
         "retention_days": 45,
         "generation": 3

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use mailtrail_core::config::{Domain, DomainState, Snapshot};
+use mailtrail_core::config::{Domain, DomainState, Recorded, Snapshot};
+use mailtrail_core::event::EventKind;
 use mailtrail_core::link::UrlBase;
 use mailtrail_core::message::{MessageRecord, RecordedLink};
 use mailtrail_core::token::{Hour, Keys, Mail};
@@ -181,8 +182,12 @@ impl Plan {
             Withdrawn::No => {}
         }
         let (store, record) = (context.store.clone(), self.message_record(links, report));
+        let recorded = self.recorded();
         let kept = async {
-            let appended = tokio::task::spawn_blocking(move || store.append_message(&record));
+            let appended = tokio::task::spawn_blocking(move || match recorded {
+                Recorded::Identified => store.append_message(&record),
+                Recorded::Anonymous => store.append_sent(&record),
+            });
             appended.await.map_err(|_| NotKept)?.await
         };
         let why = match tokio::time::timeout(context.settings.record_time, kept).await {
@@ -195,6 +200,17 @@ impl Plan {
         };
         context.metrics.api.messages_not_recorded.inc();
         not_recorded(why)
+    }
+
+    /// What is kept of the mail itself: as much as of what is tracked in it;
+    /// where nothing is, what the domain says.
+    fn recorded(&self) -> Recorded {
+        let tracking = effective(&self.domain, self.asked.tracking);
+        let opens = tracking.opens.then_some(EventKind::Opened);
+        let clicks = tracking.clicks.then_some(EventKind::Clicked);
+        let kinds = opens.into_iter().chain(clicks);
+        let least = kinds.map(|kind| self.domain.recorded(kind)).min();
+        least.unwrap_or(self.domain.privacy.record)
     }
 
     fn message_record(&self, links: Vec<RecordedLink>, report: &Report) -> MessageRecord {

@@ -74,7 +74,8 @@ pub(super) struct Counts {
     pub opened: HitTotals,
     /// Links followed.
     pub clicked: HitTotals,
-    /// First clicks per first open, by people: null without an open.
+    /// First clicks per first open, by people: null without an open, and where
+    /// either is not known.
     #[schema(required)]
     pub click_to_open: Option<f64>,
 }
@@ -171,7 +172,10 @@ pub(super) struct StatsParams {
 ///
 /// How many mails were sent, and how many hits they had by people, machines and
 /// unknown, in each hour or day in which anything happened. Test mails are not
-/// counted, and hits only once they are settled. With a message, a tag, a group,
+/// counted, and hits only once they are settled. Where a domain records opens or
+/// clicks as `Anonymous`, they are counted by hours of UTC: in the hour or day in
+/// which theirs begins, as of no message, link or tag, and it is not known which
+/// are a first. With a message, a tag, a group,
 /// or a time zone whose hours are not those of UTC, events and messages are
 /// counted one by one: at most a million, ask for less time where there are more.
 #[utoipa::path(
@@ -256,6 +260,9 @@ impl Wanted {
                 .await?;
             self.count_messages(app, domain, &mut tally, &mut left)
                 .await?;
+            if is_whole {
+                self.count_anonymous(app, domain, &mut tally).await?;
+            }
         }
         Ok(tally.finish())
     }
@@ -266,17 +273,47 @@ impl Wanted {
         domain: &Domain,
         tally: &mut Tally,
     ) -> Result<(), Problem> {
+        for (begin, counts) in self.hours(app, domain).await? {
+            tally.hour(begin, &counts);
+        }
+        Ok(())
+    }
+
+    /// Of what is anonymous nothing but its hour of UTC is known: it is in the
+    /// stretch in which that begins, and in no group.
+    async fn count_anonymous(
+        &self,
+        app: &App,
+        domain: &Domain,
+        tally: &mut Tally,
+    ) -> Result<(), Problem> {
+        for (begin, counts) in self.hours(app, domain).await? {
+            let alone = counts.anonymous_alone();
+            if begin >= self.from && alone != HourCounts::default() {
+                tally.hour(begin, &alone);
+            }
+        }
+        Ok(())
+    }
+
+    /// What happened in the hours of UTC that begin in the time that is asked
+    /// for, and in that within which it begins.
+    async fn hours(
+        &self,
+        app: &App,
+        domain: &Domain,
+    ) -> Result<Vec<(Timestamp, HourCounts)>, Problem> {
         let wanted = StatsQuery {
             domain: domain.realm.clone(),
             from: hour(self.from),
-            to: hour(self.to),
+            to: hour_behind(self.to),
         };
         let hours = app.read(domain, move |scope| scope.stats(&wanted)).await?;
-        for (hour, counts) in &hours {
-            let begin = Timestamp::from_second(i64::from(*hour) * HOUR_SECONDS);
-            tally.hour(begin.unwrap_or_default(), counts);
-        }
-        Ok(())
+        let begin = |hour| Timestamp::from_second(i64::from(hour) * HOUR_SECONDS);
+        let timed = hours
+            .into_iter()
+            .map(|(hour, counts)| (begin(hour).unwrap_or_default(), counts));
+        Ok(timed.collect())
     }
 
     async fn count_events(
@@ -413,6 +450,12 @@ fn hour(time: Timestamp) -> u32 {
     u32::try_from(time.as_second().div_euclid(HOUR_SECONDS)).unwrap_or(0)
 }
 
+/// The first hour that begins at a time or later.
+fn hour_behind(time: Timestamp) -> u32 {
+    let second = time.as_second().saturating_add(HOUR_SECONDS - 1);
+    u32::try_from(second.div_euclid(HOUR_SECONDS)).unwrap_or(0)
+}
+
 fn spend(left: &mut usize, read: usize) -> Result<(), Problem> {
     match left.checked_sub(read) {
         Some(rest) => {
@@ -433,13 +476,17 @@ impl From<HourCounts> for Counts {
             opened,
             clicked,
         } = counts;
+        let (opened, clicked) = (HitTotals::from(opened), HitTotals::from(clicked));
         // Counts are far below the 2^53 that an f64 holds exactly.
-        let rate = |clicked: u64, opened: u64| clicked as f64 / opened as f64;
+        let rate = |opened: u64, clicked: u64| clicked as f64 / opened as f64;
+        let opens = opened.first.filter(|first| *first > 0);
         Self {
             sent,
-            opened: opened.into(),
-            clicked: clicked.into(),
-            click_to_open: (opened.first > 0).then(|| rate(clicked.first, opened.first)),
+            click_to_open: opens
+                .zip(clicked.first)
+                .map(|(opens, clicks)| rate(opens, clicks)),
+            opened,
+            clicked,
         }
     }
 }

@@ -96,13 +96,17 @@ async fn drop_domains(
 /// What was counted, and known by hashes, of what is gone.
 async fn forget(client: &mut Client, retention: &Retention, now_ms: u64) -> Result<(), Fault> {
     let change = client.transaction().await?;
-    let oldest = first_id(begin_of_day(now_ms.saturating_sub(retention.longest_ms())));
+    let oldest_ms = begin_of_day(now_ms.saturating_sub(retention.longest_ms()));
+    let oldest = first_id(oldest_ms);
     for known in [
         "DELETE FROM mailtrail.firsts WHERE event < $1",
         "DELETE FROM mailtrail.mails WHERE message < $1",
     ] {
         change.execute(known, &[&oldest]).await?;
     }
+    let oldest_hour = hour_of(oldest_ms as i64) as i32;
+    let counted = "DELETE FROM mailtrail.counted WHERE hour < $1";
+    change.execute(counted, &[&oldest_hour]).await?;
     for table in ["hit_counts", "sent_counts"] {
         forget_counts(&change, table, retention, now_ms).await?;
     }

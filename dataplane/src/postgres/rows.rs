@@ -3,14 +3,16 @@
 use std::collections::HashSet;
 
 use aws_lc_rs::{digest, hmac};
+use jiff::Timestamp;
+use mailtrail_core::id::{MessageId, Realm, Recipient};
 use mailtrail_core::message::MessageRecord;
 use uuid::Uuid;
 
 use super::copy::Rows;
 use super::schema::first_id;
 use super::spool::Record;
-use crate::store::record;
 use crate::store::withdrawals::hash;
+use crate::store::{HourCounts, record};
 
 /// What the rows of hits are.
 pub(super) const HITS: &str =
@@ -40,11 +42,35 @@ pub(super) struct MessageRow {
     json: String,
 }
 
+/// A mail of which nothing is kept but that it was sent.
+pub(super) struct MailRow {
+    /// The id of the row that its message record would have.
+    pub(super) id: Uuid,
+    pub(super) who: Option<Uuid>,
+    pub(super) key: Uuid,
+    pub(super) domain: String,
+    pub(super) rewritten_at: Timestamp,
+    pub(super) sent_at: Option<Timestamp>,
+    pub(super) test: bool,
+    /// Whether an earlier record of it counted, before there was a database.
+    pub(super) again: bool,
+}
+
+/// Hits that were counted before there was a database, and are told of nobody.
+pub(super) struct CountedRow {
+    pub(super) id: Uuid,
+    pub(super) domain: String,
+    pub(super) hour: u32,
+    pub(super) counts: HourCounts,
+}
+
 /// What is in a batch.
 #[derive(Default)]
 pub(super) struct Sorted {
     pub(super) hits: Vec<HitRow>,
     pub(super) messages: Vec<MessageRow>,
+    pub(super) mails: Vec<MailRow>,
+    pub(super) counted: Vec<CountedRow>,
     /// Records that cannot be read.
     pub(super) unreadable: u64,
 }
@@ -55,7 +81,12 @@ impl Sorted {
         let mut sorted = Self::default();
         for record in records {
             let read = match record.kind {
-                record::MESSAGE => message(&record, key).map(|row| sorted.messages.push(row)),
+                record::MESSAGE => match record::is_sent_alone(&record.payload) {
+                    Ok(true) => sent_alone(&record, key).map(|row| sorted.mails.push(row)),
+                    _ => message(&record, key).map(|row| sorted.messages.push(row)),
+                },
+                record::SENT => sent(&record, key).map(|row| sorted.mails.push(row)),
+                record::COUNTED => counted(&record).map(|row| sorted.counted.push(row)),
                 _ => hit(record, key).map(|row| sorted.hits.push(row)),
             };
             sorted.unreadable += u64::from(read.is_err());
@@ -64,13 +95,15 @@ impl Sorted {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.hits.len() + self.messages.len()
+        self.hits.len() + self.messages.len() + self.mails.len()
     }
 
     /// Whom the rows name, each once.
     pub(super) fn whos(&self) -> Vec<Uuid> {
         let hits = self.hits.iter().filter_map(|row| row.who);
-        let all = hits.chain(self.messages.iter().filter_map(|row| row.who));
+        let all = hits
+            .chain(self.messages.iter().filter_map(|row| row.who))
+            .chain(self.mails.iter().filter_map(|row| row.who));
         all.collect::<HashSet<_>>().into_iter().collect()
     }
 
@@ -148,15 +181,89 @@ fn message(record: &Record, key: &hmac::Key) -> Result<MessageRow, record::Unrea
     Ok(MessageRow {
         id: message_id(record, &message),
         who: recipient.map(|recipient| Uuid::from_bytes(hash(key, domain, recipient))),
-        key: keyed(
+        key: mail_key(
             key,
-            b"mail",
-            &[domain, message.message_id.as_str()],
-            recipient,
+            &message.domain,
+            &message.message_id,
+            message.recipient.as_ref(),
         ),
         message,
         json,
     })
+}
+
+fn sent_alone(record: &Record, key: &hmac::Key) -> Result<MailRow, record::Unreadable> {
+    let MessageRow {
+        id: _,
+        who,
+        key,
+        message,
+        json: _,
+    } = message(record, key)?;
+    Ok(MailRow {
+        // The other one holds some bits of a hash of the whole record.
+        id: mail_id(key, message.rewritten_at),
+        who,
+        key,
+        domain: message.domain.as_str().to_owned(),
+        rewritten_at: message.rewritten_at,
+        sent_at: message.sent_at,
+        test: message.test,
+        again: false,
+    })
+}
+
+/// Its message and reader are not known any more, only what told it from others
+/// before there was a database: rewritten again, it counts again.
+fn sent(record: &Record, key: &hmac::Key) -> Result<MailRow, record::Unreadable> {
+    let sent = record::decode_sent(&record.payload)?;
+    let key = keyed(key, b"hash", &[sent.domain, &sent.mail.to_string()], None);
+    Ok(MailRow {
+        id: mail_id(key, sent.rewritten_at),
+        who: None,
+        key,
+        domain: sent.domain.to_owned(),
+        rewritten_at: sent.rewritten_at,
+        sent_at: sent.sent_at,
+        test: sent.test,
+        again: sent.again,
+    })
+}
+
+fn mail_id(key: Uuid, at: Timestamp) -> Uuid {
+    let ms = u64::try_from(at.as_millisecond()).unwrap_or(0);
+    // 62 bits of the key, below version and variant.
+    let random: u128 = key.as_u128() & (u128::MAX >> 66);
+    Uuid::from_u128(first_id(ms).as_u128() | 0x7 << 76 | 0b10 << 62 | random)
+}
+
+fn counted(record: &Record) -> Result<CountedRow, record::Unreadable> {
+    let counted = record::decode_counted(&record.payload)?;
+    let mut counts = HourCounts::default();
+    counts.opened.count_anonymous(counted.opened);
+    counts.clicked.count_anonymous(counted.clicked);
+    Ok(CountedRow {
+        id: counted.id,
+        domain: counted.domain.to_owned(),
+        hour: counted.hour,
+        counts,
+    })
+}
+
+/// What a mail to a reader is told by from other mails.
+pub(super) fn mail_key(
+    key: &hmac::Key,
+    domain: &Realm,
+    message: &MessageId,
+    recipient: Option<&Recipient>,
+) -> Uuid {
+    let recipient = recipient.map(Recipient::as_str);
+    keyed(
+        key,
+        b"mail",
+        &[domain.as_str(), message.as_str()],
+        recipient,
+    )
 }
 
 /// The same for the same record of a spool, wherever it is shipped from; in the

@@ -26,6 +26,8 @@
 //!   row goes and the event's comes in one transaction.
 //! - `first` is decided by a table with one row for each (message, reader, type,
 //!   position), in the order of numbers.
+//! - What is told of nobody is counted, once, in the transaction in which its
+//!   hit's row goes; no row of it comes but a hash of the hit's id.
 //! - What is held in memory is bounded ([`HELD_MAX`]) and can be read again:
 //!   after any fault it is.
 
@@ -47,7 +49,7 @@ use super::wait::Waits;
 use crate::judge::LiveRules;
 use board::{Board, Found};
 
-pub(super) use write::{Sign, add_counts, counts_of};
+pub(super) use write::{Counts, HITS, Sign, add_counts, counts_of};
 
 /// How often it is looked for what is due.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -179,7 +181,7 @@ impl Leader<'_> {
         let is_whole = due.len() == BATCH_MAX;
         let Settler { shared, rules, .. } = self.settler;
         let rules = rules.as_ref().map(|rules| rules.load());
-        let judged = judge::judge(&self.link, rules.as_deref(), due).await?;
+        let judged = judge::judge(&self.link, shared, rules.as_deref(), due).await?;
         write::write(&mut self.link, shared, judged).await?;
         Ok(full || is_whole)
     }

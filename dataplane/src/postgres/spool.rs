@@ -16,7 +16,7 @@ pub(super) const BATCH_RECORDS: usize = 8192;
 const BATCH_BYTES: usize = 4 << 20;
 /// How often the segment that is written is ended although it is not full, so
 /// that what is shipped does not stay on this disk.
-const ROLL_EVERY: Duration = Duration::from_secs(600);
+const ROLL_EVERY: Duration = Duration::from_secs(30);
 
 /// A journal on its way to the database.
 pub(super) struct Spool {
@@ -100,7 +100,11 @@ impl Spool {
                 full = true;
                 return ControlFlow::Break(());
             }
-            if matches!(head.kind, record::HIT | record::EVENT | record::MESSAGE) {
+            let is_shipped = matches!(
+                head.kind,
+                record::HIT | record::EVENT | record::MESSAGE | record::SENT | record::COUNTED
+            );
+            if is_shipped {
                 bytes += payload.len();
                 records.push(Record {
                     kind: head.kind,
@@ -161,7 +165,8 @@ impl Spool {
         });
         if holds {
             self.journal.closed()?.finish()?;
-            let mark = record::encode_settled(self.place.seq);
+            // It says of no hit that it is settled: that is known there.
+            let mark = record::encode_settled(0);
             // Where it is refused, the next record begins the segment.
             drop(
                 self.journal

@@ -17,7 +17,7 @@ use crate::judge::{LiveRules, Rules};
 use crate::keyring;
 use crate::metrics::Metrics;
 use crate::postgres::{self, Address};
-use crate::store::{self, Store};
+use crate::store::{self, Modes, Store};
 
 /// How often it is asked whether the list of withdrawals is loaded.
 const LOADED_POLL: Duration = Duration::from_millis(10);
@@ -30,6 +30,8 @@ pub(super) struct Base {
     pub(super) rules: Arc<LiveRules>,
     pub(super) rules_baseline: Option<RulesBaseline>,
     pub(super) store: Store,
+    /// What the store records, as the domains will say.
+    pub(super) modes: Modes,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Arc<Readiness>,
     /// Whether events were kept here by an earlier start.
@@ -46,11 +48,13 @@ pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
         None => (Rules::shipped(), None),
     };
     let rules = Arc::new(LiveRules::new(rules));
+    let modes = Modes::default();
     let store = Store::open(
         store::Settings {
             settle: settings.settle,
             journal_max_bytes: settings.journal_max_bytes,
             rules: Some(Arc::clone(&rules)),
+            modes: modes.clone(),
             postgres: settings.postgres.as_ref().map(database).transpose()?,
             ..store::Settings::at(settings.data_dir.clone())
         },
@@ -60,6 +64,7 @@ pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
         rules,
         rules_baseline,
         store,
+        modes,
         metrics,
         readiness: Arc::default(),
         used_before,
@@ -92,6 +97,7 @@ pub(super) fn share(
         domains: source::open(settings, &base, &live)?,
         rules: base.rules_baseline,
     };
+    base.modes.follow(Arc::clone(&live));
     let shared = Shared {
         live,
         rules: base.rules,

@@ -2,9 +2,10 @@
 //! segment, so that a question adds up some small tables and reads no events.
 //!
 //! Test mails are not counted. A mail counts as sent in the hour of its first
-//! rewrite that was recorded ([`super::repeats`]). Of a domain and hour a run keeps 48 bytes, sorted: the domain's
-//! hash (u64), hours since 1970 (u32), and nine numbers (u32 each): sent, and
-//! people, machines, unknown, first of opens, then of clicks; all big-endian.
+//! rewrite that was recorded ([`super::repeats`]). Of a domain and hour a run keeps 72 bytes, sorted: the domain's
+//! hash (u64), hours since 1970 (u32), and 15 numbers (u32 each): sent, and of
+//! opens, then of clicks, people, machines, unknown, first, and how many of the
+//! first three are told of nobody; all big-endian.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
@@ -19,14 +20,16 @@ use super::filter::may_be_in;
 use super::index::{KeyHash, Lookup};
 use super::journal::{FRAMES_START, Part};
 use super::list::{Sources, unavailable};
-use super::record::{self, EventFacts, MessageKey};
+use super::record::{self, Counted, EventFacts, MessageKey, Sent};
 
 /// Milliseconds of an hour.
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Bytes of an entry.
-const ENTRY_BYTES: usize = 48;
+const ENTRY_BYTES: usize = 72;
 /// Numbers of an entry.
-const NUMBERS: usize = 9;
+const NUMBERS: usize = 1 + HITS;
+/// Those of hits.
+const HITS: usize = 14;
 
 /// Hits of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,8 +40,22 @@ pub struct HitCounts {
     pub machines: u64,
     /// By who is not known.
     pub unknown: u64,
-    /// Those by people that were the first of their message, reader and link.
+    /// Those by people that were the first of their message, reader and link,
+    /// as far as these are known: of anonymous ones they are not.
     pub first: u64,
+    /// How many of all of them are told of nobody.
+    pub anonymous: Split,
+}
+
+/// Hits by who caused them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Split {
+    /// By people.
+    pub people: u64,
+    /// By machines.
+    pub machines: u64,
+    /// By who is not known.
+    pub unknown: u64,
 }
 
 /// What happened in an hour.
@@ -66,6 +83,57 @@ impl HitCounts {
 
     /// Counts a hit.
     pub fn count(&mut self, verdict: Verdict, first: bool) {
+        let mut hit = Split::default();
+        hit.count(verdict);
+        self.add_split(hit);
+        self.first += u64::from(first);
+    }
+
+    /// Counts hits that are told of nobody.
+    pub fn count_anonymous(&mut self, hits: Split) {
+        self.add_split(hits);
+        self.anonymous.add(hits);
+    }
+
+    fn add_split(&mut self, hits: Split) {
+        self.people += hits.people;
+        self.machines += hits.machines;
+        self.unknown += hits.unknown;
+    }
+
+    /// Those alone that are told of nobody.
+    fn anonymous_alone(&self) -> Self {
+        let mut alone = Self::default();
+        alone.count_anonymous(self.anonymous);
+        alone
+    }
+
+    fn numbers(&self) -> [u64; 7] {
+        let Self {
+            people,
+            machines,
+            unknown,
+            first,
+            anonymous,
+        } = *self;
+        let [a, b, c] = anonymous.numbers();
+        [people, machines, unknown, first, a, b, c]
+    }
+
+    fn of([people, machines, unknown, first, a, b, c]: [u64; 7]) -> Self {
+        Self {
+            people,
+            machines,
+            unknown,
+            first,
+            anonymous: Split::of([a, b, c]),
+        }
+    }
+}
+
+impl Split {
+    /// Counts a hit.
+    pub(crate) fn count(&mut self, verdict: Verdict) {
         if verdict.is_person() {
             self.people += 1;
         } else if verdict.is_machine() {
@@ -73,25 +141,34 @@ impl HitCounts {
         } else {
             self.unknown += 1;
         }
-        self.first += u64::from(first);
     }
 
-    fn numbers(&self) -> [u64; 4] {
+    /// All hits.
+    pub fn total(&self) -> u64 {
+        self.people + self.machines + self.unknown
+    }
+
+    fn add(&mut self, other: Self) {
+        let (mine, other) = (self.numbers(), other.numbers());
+        *self = Self::of(std::array::from_fn(|n| mine[n] + other[n]));
+    }
+
+    /// People, machines, unknown.
+    pub(crate) fn numbers(&self) -> [u64; 3] {
         let Self {
             people,
             machines,
             unknown,
-            first,
         } = *self;
-        [people, machines, unknown, first]
+        [people, machines, unknown]
     }
 
-    fn of([people, machines, unknown, first]: [u64; 4]) -> Self {
+    /// Of people, machines, unknown.
+    pub(crate) fn of([people, machines, unknown]: [u64; 3]) -> Self {
         Self {
             people,
             machines,
             unknown,
-            first,
         }
     }
 }
@@ -103,16 +180,42 @@ impl HourCounts {
         *self = Self::of(std::array::from_fn(|n| mine[n] + other[n]));
     }
 
-    fn numbers(&self) -> [u64; NUMBERS] {
-        let ([a, b, c, d], [e, f, g, h]) = (self.opened.numbers(), self.clicked.numbers());
-        [self.sent, a, b, c, d, e, f, g, h]
+    /// The hits alone that are told of nobody.
+    pub fn anonymous_alone(&self) -> Self {
+        Self {
+            sent: 0,
+            opened: self.opened.anonymous_alone(),
+            clicked: self.clicked.anonymous_alone(),
+        }
     }
 
-    fn of([sent, a, b, c, d, e, f, g, h]: [u64; NUMBERS]) -> Self {
+    /// All numbers of hits: of opens, then of clicks, people, machines, unknown,
+    /// first, and how many of the first three are told of nobody.
+    pub(crate) fn hits(&self) -> [u64; HITS] {
+        let [_, hits @ ..] = self.numbers();
+        hits
+    }
+
+    /// Of what [`HourCounts::hits`] gives.
+    pub(crate) fn of_hits(sent: u64, hits: [u64; HITS]) -> Self {
+        let mut numbers = [sent; NUMBERS];
+        numbers[1..].copy_from_slice(&hits);
+        Self::of(numbers)
+    }
+
+    fn numbers(&self) -> [u64; NUMBERS] {
+        let (opened, clicked) = (self.opened.numbers(), self.clicked.numbers());
+        let mut numbers = [self.sent; NUMBERS];
+        numbers[1..8].copy_from_slice(&opened);
+        numbers[8..].copy_from_slice(&clicked);
+        numbers
+    }
+
+    fn of([sent, a, b, c, d, e, f, g, h, i, j, k, l, m, n]: [u64; NUMBERS]) -> Self {
         Self {
             sent,
-            opened: HitCounts::of([a, b, c, d]),
-            clicked: HitCounts::of([e, f, g, h]),
+            opened: HitCounts::of([a, b, c, d, e, f, g]),
+            clicked: HitCounts::of([h, i, j, k, l, m, n]),
         }
     }
 }
@@ -131,12 +234,30 @@ impl DomainHours {
         hits.count(facts.verdict, facts.first);
     }
 
+    /// Counts hits that are told of nobody.
+    pub(super) fn count_counted(&mut self, domain: KeyHash, counted: &Counted<'_>) {
+        let hour = self.0.entry((domain, counted.hour)).or_default();
+        hour.opened.count_anonymous(counted.opened);
+        hour.clicked.count_anonymous(counted.clicked);
+    }
+
     /// Counts a message record.
     pub(super) fn count_message(&mut self, domain: KeyHash, key: &MessageKey) {
         if !key.test && !key.again {
-            let hour = hour_of(key.rewritten_at.as_millisecond());
-            self.0.entry((domain, hour)).or_default().sent += 1;
+            self.count_one_sent(domain, key.rewritten_at);
         }
+    }
+
+    /// Counts a mail of which nothing else is told.
+    pub(super) fn count_sent(&mut self, domain: KeyHash, sent: &Sent<'_>) {
+        if !sent.test && !sent.again {
+            self.count_one_sent(domain, sent.rewritten_at);
+        }
+    }
+
+    fn count_one_sent(&mut self, domain: KeyHash, rewritten_at: jiff::Timestamp) {
+        let hour = hour_of(rewritten_at.as_millisecond());
+        self.0.entry((domain, hour)).or_default().sent += 1;
     }
 
     /// The hours of a domain.
@@ -177,6 +298,11 @@ pub(super) fn decode(bytes: &[u8], domain: KeyHash) -> Vec<(u32, HourCounts)> {
             (word(0), HourCounts::of(numbers))
         })
         .collect()
+}
+
+/// The begin of an hour since 1970, in milliseconds.
+pub(crate) fn hour_ms(hour: u32) -> u64 {
+    u64::from(hour) * HOUR_MS.unsigned_abs()
 }
 
 /// Hours since 1970; what is before counts as then.
@@ -264,6 +390,20 @@ impl Adding<'_> {
                         && key.domain.as_str() == own
                     {
                         hours.count_message(domain, &key);
+                    }
+                }
+                record::COUNTED => {
+                    if let Ok(counted) = record::decode_counted(payload)
+                        && counted.domain == own
+                    {
+                        hours.count_counted(domain, &counted);
+                    }
+                }
+                record::SENT => {
+                    if let Ok(sent) = record::decode_sent(payload)
+                        && sent.domain == own
+                    {
+                        hours.count_sent(domain, &sent);
                     }
                 }
                 _ => {}

@@ -1,6 +1,7 @@
 //! Events by meaning, for tests.
 
 use jiff::Timestamp;
+use mailtrail_core::config::Recorded;
 use mailtrail_core::event::{Client, Event, EventKind, EventLink, Unsettled};
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::message::{MessageRecord, RecordedLink};
@@ -79,6 +80,7 @@ pub(crate) fn unsettled(event: Event) -> Unsettled {
         event,
         signs: Vec::new(),
         mail_sent: Timestamp::from_second(1_789_999_200).expect("a time"),
+        recorded: Recorded::Identified,
     }
 }
 

@@ -149,7 +149,11 @@ fn look(journal: &'static str, dir: &Path) -> io::Result<Check> {
             record::EVENT if record::decode_event(payload).is_ok() => &mut check.events,
             record::HIT if record::decode_hit(payload).is_ok() => &mut check.events,
             record::MESSAGE if record::decode_message(payload).is_ok() => &mut check.messages,
-            record::EVENT | record::HIT | record::MESSAGE => &mut check.undecodable,
+            record::SENT if record::decode_sent(payload).is_ok() => &mut check.messages,
+            record::COUNTED if record::decode_counted(payload).is_ok() => &mut check.others,
+            record::EVENT | record::HIT | record::MESSAGE | record::SENT | record::COUNTED => {
+                &mut check.undecodable
+            }
             _ => &mut check.others,
         };
         *count += 1;
@@ -213,6 +217,8 @@ pub fn read_segment(bytes: &[u8]) -> io::Result<SegmentRead> {
             record::EVENT => record::decode_event(payload).is_ok(),
             record::HIT => record::decode_hit(payload).is_ok(),
             record::MESSAGE => record::decode_message(payload).is_ok(),
+            record::SENT => record::decode_sent(payload).is_ok(),
+            record::COUNTED => record::decode_counted(payload).is_ok(),
             _ => true,
         };
         ControlFlow::Continue(())

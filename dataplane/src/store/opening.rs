@@ -68,6 +68,9 @@ impl Store {
         };
         let journal = open(JOURNAL, &metrics.journal).map_err(not_readable)?;
         let hits = open(HITS, &metrics.hits).map_err(not_readable)?;
+        if settings.postgres.is_some() && !folder.is_spool() {
+            settle::forget_settled(&hits, &journal).map_err(not_readable)?;
+        }
         let behind = match &settings.postgres {
             None => Behind::Here(
                 Here::open(disk, &settings, &folder, (&hits, &journal), metrics)
@@ -75,7 +78,11 @@ impl Store {
             ),
             Some(postgres) => Behind::Postgres(Postgres::open(
                 postgres.clone(),
-                (settings.settle, settings.rules.clone()),
+                (
+                    settings.settle,
+                    settings.rules.clone(),
+                    settings.modes.clone(),
+                ),
                 (&folder, &hits, &journal),
                 metrics,
             )?),
@@ -102,7 +109,7 @@ impl Here {
         metrics: &Metrics,
     ) -> io::Result<Self> {
         let resumed = settle::resume(&journal.reader(), settle::oldest_ms(&hits.reader()));
-        hits.skip_to(resumed.up_to);
+        hits.skip_to(resumed.highest());
         let withdrawals = Withdrawals::open(
             disk,
             Arc::clone(folder),
@@ -119,6 +126,7 @@ impl Here {
                 hits: Arc::clone(hits),
                 journal: Arc::clone(journal),
                 settle: settings.settle,
+                modes: settings.modes.clone(),
                 withdrawals: Some(withdrawals.clone()),
                 judging: settings.rules.clone().map(|rules| Judging {
                     rules,
@@ -132,6 +140,7 @@ impl Here {
         )?;
         Ok(Self {
             settle,
+            modes: settings.modes.clone(),
             index,
             repeats: Repeats::load(KeyHasher::new(&folder.key), journal),
             withdrawals,

@@ -5,29 +5,38 @@
 use std::collections::HashSet;
 use std::io;
 
+use mailtrail_core::config::Recorded;
 use mailtrail_core::event::Event;
 
 use super::list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError, Sources};
-use super::settle::Settle;
 use super::withdrawals::Withdrawals;
-use super::{Withdrawn, join};
+use super::{Here, Withdrawn, join};
 
 /// What is asked for of those that are not settled, oldest first, with the
 /// verdict that each has now.
 pub(super) fn unsettled(
     sources: Sources<'_>,
     query: &EventQuery,
-    settle: &Settle,
-    withdrawals: &Withdrawals,
+    here: &Here,
 ) -> Result<Vec<Event>, QueryError> {
     let EventQuery { domain, filter, .. } = query;
+    let Here {
+        settle,
+        withdrawals,
+        modes,
+        ..
+    } = here;
     // Those whose tags are others fall away later.
     let most = match filter.tags.is_empty() {
         true => limit(query),
         false => PAGE_MAX_EVENTS,
     };
-    let found = settle.provisional(domain, most, |event| {
-        filter.takes_but_for_tags(event) && may_be_shown(event, withdrawals)
+    let found = settle.provisional(domain, most, |hit| {
+        let mut hit = hit.clone();
+        modes.narrow(&mut hit);
+        hit.recorded == Recorded::Identified
+            && filter.takes_but_for_tags(&hit.event)
+            && may_be_shown(&hit.event, withdrawals)
     });
     let mut events = found.map_err(unavailable)?;
     join::tags_and_names(sources.reader, sources.lookup, &mut events).map_err(unavailable)?;

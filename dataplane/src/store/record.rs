@@ -11,12 +11,16 @@
 //! A message record is written once for each rewrite, which costs a hundred
 //! times more than its JSON.
 //!
-//! A hit is an event with what its verdict needs beside it ([`hit`]).
+//! A hit is an event with what its verdict needs beside it ([`hit`]). What is
+//! told of nobody has no message and no reader: how many hits there were
+//! ([`counted`]), and that a mail was sent ([`sent`]).
 //!
 //! A record of a kind that is not known is passed over and kept.
 
+mod counted;
 mod hit;
 mod read;
+mod sent;
 
 use std::collections::BTreeMap;
 
@@ -41,10 +45,20 @@ pub(crate) const SETTLED: u16 = 5;
 /// number is not given again; one byte that says nothing.
 pub(crate) const GONE: u16 = 6;
 
+/// How many hits of a domain and hour were counted and told of nobody, in the
+/// form of [`counted`].
+pub(crate) const COUNTED: u16 = 7;
+
+/// That a mail was sent, and nothing else of it, in the form of [`sent`].
+pub(crate) const SENT: u16 = 8;
+
+pub(crate) use counted::{Counted, decode_counted, encode_counted};
 pub(crate) use hit::{HitKey, decode_hit, encode_hit, peek_hit};
 pub(crate) use read::{
-    decode_event, decode_message, decode_settled, event_facts, peek_event, peek_id, peek_message,
+    decode_event, decode_message, decode_settled, event_facts, is_sent_alone, peek_event, peek_id,
+    peek_message,
 };
+pub(crate) use sent::{Sent, decode_sent, encode_sent};
 
 const DOMAIN: u8 = 1;
 const KIND: u8 = 2;
@@ -234,16 +248,36 @@ fn put_length(to: &mut Vec<u8>, mut length: usize) {
     to.push(length as u8);
 }
 
+/// A message record with what is noted of it.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    record: &'a MessageRecord,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    again: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sent_alone: bool,
+}
+
 /// The payload of a message record, and whether it repeats an earlier one.
 pub(crate) fn encode_message(record: &MessageRecord, again: bool) -> Option<Vec<u8>> {
-    #[derive(Serialize)]
-    struct Written<'a> {
-        #[serde(flatten)]
-        record: &'a MessageRecord,
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
-        again: bool,
-    }
-    serde_json::to_vec(&Written { record, again }).ok()
+    let written = Written {
+        record,
+        again,
+        sent_alone: false,
+    };
+    serde_json::to_vec(&written).ok()
+}
+
+/// The payload of a message record that waits for the database, which keeps of
+/// it that the mail was sent and nothing else.
+pub(crate) fn encode_sent_alone(record: &MessageRecord) -> Option<Vec<u8>> {
+    let written = Written {
+        record,
+        again: false,
+        sent_alone: true,
+    };
+    serde_json::to_vec(&written).ok()
 }
 
 /// The payload of a mark: all hits up to this number are settled.

@@ -32,8 +32,8 @@ use std::sync::{Mutex, PoisonError};
 use mailtrail_core::message::MessageRecord;
 
 use super::index::{Found, Index, KeyHash, KeyHasher};
-use super::journal::{FRAMES_START, Journal, Part, Pending};
-use super::record::{self, MessageKey};
+use super::journal::{FRAMES_START, FrameHead, Journal, Part, Pending};
+use super::record::{self, MessageKey, Sent};
 
 /// Most keys in each of the two maps: 20 MiB of memory at most.
 const HELD_MAX: usize = 1 << 19;
@@ -88,25 +88,26 @@ impl Repeats {
         &self,
         message: &MessageRecord,
         (journal, index): (&Journal, &Index),
-        append: impl FnOnce(bool) -> Pending,
+        append: impl FnOnce(bool, KeyHash) -> Pending,
     ) -> Pending {
-        if message.test {
-            return append(false);
-        }
         let recipient = message.recipient.as_ref();
         let key = self
             .hasher
             .message_records(&message.domain, &message.message_id, recipient);
+        if message.test {
+            return append(false, key);
+        }
         // Held meanwhile: of two at once the second finds the first.
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if held.has(key, journal) {
-            return append(true);
+            return append(true, key);
         }
         let is_in_older = is_in_older(message, key, held.asked_up_to, (journal, index));
-        let pending = append(is_in_older.unwrap_or_else(|error| {
+        let again = is_in_older.unwrap_or_else(|error| {
             tracing::warn!(%error, "messages: one may count as sent again");
             false
-        }));
+        });
+        let pending = append(again, key);
         // One that is refused at once was not recorded.
         if let Some(seq) = pending.seq() {
             held.put(key, seq, journal);
@@ -142,21 +143,32 @@ fn keys(part: Part<'_>, hasher: KeyHasher) -> io::Result<HashMap<KeyHash, u64>> 
     }
     // Reading never stops early, so the flow says nothing.
     let _ = part.each_from(&*part.file()?, FRAMES_START, |_, head, payload| {
-        if head.kind == record::MESSAGE
-            && let Ok(MessageKey {
-                domain,
-                message_id,
-                recipient,
-                test: false,
-                ..
-            }) = record::peek_message(payload)
-        {
-            let key = hasher.message_records(&domain, &message_id, recipient.as_ref());
+        if let Some(key) = key_of(head, payload, hasher) {
             keys.insert(key, head.seq);
         }
         ControlFlow::Continue(())
     })?;
     Ok(keys)
+}
+
+/// The key of a mail that may have counted.
+fn key_of(head: FrameHead, payload: &[u8], hasher: KeyHasher) -> Option<KeyHash> {
+    match head.kind {
+        record::MESSAGE => match record::peek_message(payload).ok()? {
+            MessageKey { test: true, .. } => None,
+            MessageKey {
+                domain,
+                message_id,
+                recipient,
+                ..
+            } => Some(hasher.message_records(&domain, &message_id, recipient.as_ref())),
+        },
+        record::SENT => match record::decode_sent(payload).ok()? {
+            Sent { test: true, .. } => None,
+            Sent { mail, .. } => Some(KeyHash(mail)),
+        },
+        _ => None,
+    }
 }
 
 /// Whether a segment up to this number has a record of the message, as far as
@@ -181,8 +193,15 @@ fn is_in_older(
             continue;
         }
         let flow = part.each_at(&*part.file()?, places, |_, head, payload| {
-            let same = head.kind == record::MESSAGE
-                && record::peek_message(payload).is_ok_and(|key| is_of(&key, message));
+            let same = match head.kind {
+                record::MESSAGE => {
+                    record::peek_message(payload).is_ok_and(|key| is_of(&key, message))
+                }
+                record::SENT => record::decode_sent(payload).is_ok_and(|sent| {
+                    !sent.test && sent.mail == key.0 && sent.domain == message.domain.as_str()
+                }),
+                _ => false,
+            };
             match same {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),

@@ -296,8 +296,8 @@ fn newest(closed: &Closed<'_>, part: Part<'_>) -> io::Result<Newest> {
     Ok(newest)
 }
 
-/// Gives the domain of an event or a message record; one that cannot be read
-/// has none, and goes with its segment.
+/// Gives the domain of an event, a message record or what was counted; one that
+/// cannot be read has none, and goes with its segment.
 fn with_domain<T>(head: FrameHead, payload: &[u8], give: impl FnOnce(&str) -> T) -> Option<T> {
     match head.kind {
         record::EVENT => {
@@ -307,6 +307,14 @@ fn with_domain<T>(head: FrameHead, payload: &[u8], give: impl FnOnce(&str) -> T)
         record::MESSAGE => {
             let message = record::peek_message(payload).ok()?;
             Some(give(message.domain.as_str()))
+        }
+        record::COUNTED => {
+            let counted = record::decode_counted(payload).ok()?;
+            Some(give(counted.domain))
+        }
+        record::SENT => {
+            let sent = record::decode_sent(payload).ok()?;
+            Some(give(sent.domain))
         }
         _ => None,
     }

@@ -24,7 +24,9 @@
 //! A mark is written only when what it speaks of is on the disk. So after a
 //! crash ([`resume`]) a hit is settled already when its number is not above
 //! that of the last mark, or when its event stands behind that mark: events
-//! are told by their id. A batch of which only some events reached the disk is
+//! are told by their id. What is counted and told of nobody has none: its
+//! record is written when all events of its batch are on the disk, and says of
+//! its domain and hour up to which number hits are settled. A batch of which only some events reached the disk is
 //! completed by the others. Where damage took the last marks, an earlier one
 //! says less, and more events stand behind it: the answer is the same. Hits
 //! never get a number again that a mark has named ([`Journal::skip_to`]), even
@@ -51,6 +53,7 @@
 //! later, events of that last batch may be lost.
 
 mod clock;
+mod counting;
 mod firsts;
 mod judging;
 mod metrics;
@@ -70,7 +73,7 @@ use std::time::Duration;
 use mailtrail_core::event::{Event, Unsettled};
 use mailtrail_core::id::Realm;
 
-use super::journal::{Journal, Reader};
+use super::journal::{FrameHead, Journal, Reader};
 use super::record;
 use settler::Settler;
 pub(crate) use spool::Place;
@@ -79,7 +82,7 @@ pub use metrics::SettleMetrics;
 
 pub(super) use clock::RealClock;
 pub(super) use judging::Judging;
-pub(super) use resume::{Resumed, resume};
+pub(super) use resume::{Resumed, forget_settled, resume};
 pub(super) use settler::Parts;
 
 /// How often the thread looks for hits that are new or due.
@@ -148,7 +151,7 @@ impl Settle {
         &self,
         domain: &Realm,
         limit: usize,
-        is_wanted: impl Fn(&Event) -> bool,
+        is_wanted: impl Fn(&Unsettled) -> bool,
     ) -> io::Result<Vec<Event>> {
         let mut place = self.shared.next();
         let (mut found, mut seen) = (Vec::new(), 0);
@@ -159,13 +162,13 @@ impl Settle {
             seen += 1;
             let asked = head.kind == record::HIT
                 && record::peek_hit(payload).is_ok_and(|hit| {
-                    hit.domain == domain.as_str() && !self.shared.is_settled(head.seq, &hit)
+                    hit.domain == domain.as_str() && !self.shared.is_settled(head, &hit)
                 });
             if asked
-                && let Ok(Unsettled { event, .. }) = record::decode_hit(payload)
-                && is_wanted(&event)
+                && let Ok(hit) = record::decode_hit(payload)
+                && is_wanted(&hit)
             {
-                found.push(event);
+                found.push(hit.event);
             }
             std::ops::ControlFlow::Continue(())
         })?;
@@ -225,10 +228,8 @@ impl Shared {
     }
 
     /// Whether an earlier run has settled a hit.
-    fn is_settled(&self, seq: u64, hit: &record::HitKey<'_>) -> bool {
-        let Resumed { up_to, ids } = &self.resumed;
-        let stands_there = |id| ids.contains::<[u8; 16]>(&id);
-        seq <= *up_to || (!ids.is_empty() && hit.id.try_into().is_ok_and(stands_there))
+    fn is_settled(&self, head: FrameHead, hit: &record::HitKey<'_>) -> bool {
+        self.resumed.is_settled(head, hit)
     }
 
     fn up_to(&self) -> u64 {

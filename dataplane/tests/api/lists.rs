@@ -1,6 +1,6 @@
 //! Domains and events, a page at a time.
 
-use mailtrail_core::config::DomainState;
+use mailtrail_core::config::{DomainState, Recorded};
 use serde_json::{Value, json};
 
 use crate::client::{get, post};
@@ -206,11 +206,21 @@ fn a_domain_is_shown_as_it_is_served_now() {
         shown(),
         json!({
             "domain": "shop/links", "host": "links.shop.example", "other_hosts": [], "state": "active",
-            "verified": true, "opens": {"enabled": true, "pixel": "auto"},
+            "verified": true, "opens": {"enabled": true, "pixel": "auto", "record": "identified"},
             "clicks": {"enabled": true, "plain_text": false, "url_text": "leave", "sensitive": "leave",
-                "never_track_hosts": [], "links_max": 10000},
+                "never_track_hosts": [], "links_max": 10000, "record": "identified"},
             "privacy": {"address": "omit", "user_agent": "omit"}, "retention_days": 45, "generation": 1
         })
+    );
+    // What is recorded is said for each toggle, whoever decided it.
+    let mut private = domain("shop/links", "links.shop.example");
+    private.privacy.record = Recorded::Anonymous;
+    private.clicks.record = Some(Recorded::Identified);
+    let snapshot = mailtrail_core::config::Snapshot::new([private]).expect("domains");
+    server.live.replace_snapshot(snapshot);
+    assert_eq!(
+        [&shown()["opens"]["record"], &shown()["clicks"]["record"]],
+        ["anonymous", "identified"]
     );
     let mut retired = domain("shop/links", "links.shop.example");
     retired.state = DomainState::Retired;

@@ -6,7 +6,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mailtrail_core::config::{Clicks, Domain, Opens, Snapshot};
+use mailtrail_core::config::{Clicks, Domain, Opens, Recorded, Snapshot};
 use mailtrail_core::event::{Client, Event, EventKind, EventLink, Unsettled};
 use mailtrail_core::id::LinkPosition;
 use mailtrail_core::keyring::Keyring;
@@ -253,6 +253,7 @@ impl Server {
             event: event.clone(),
             signs: Vec::new(),
             mail_sent: event.time,
+            recorded: Recorded::Identified,
         };
         self.runtime
             .block_on(self.store.append_hit(&hit))

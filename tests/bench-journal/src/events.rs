@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use mailtrail_core::config::Recorded;
 use mailtrail_core::event::{Client, Event, EventKind, EventLink, Unsettled, Verdict};
 use mailtrail_core::id::{LinkPosition, MessageId, Realm, Recipient};
 use mailtrail_core::message::{MessageRecord, RecordedLink};
@@ -36,6 +37,7 @@ impl Maker {
         let event = self.event(n)?;
         Ok(Unsettled {
             mail_sent: event.time,
+            recorded: Recorded::Identified,
             signs: Vec::new(),
             event,
         })

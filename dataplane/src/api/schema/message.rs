@@ -85,7 +85,14 @@ pub(in crate::api) struct HitTotals {
     /// By who is not known.
     pub unknown: u64,
     /// Those by people that were the first of their message, reader and link.
-    pub first: u64,
+    /// Null where some by people are anonymous: whose they were is not known.
+    #[schema(required)]
+    pub first: Option<u64>,
+    /// How many of all of them are anonymous: counted by a domain that records
+    /// no more of them. They are in no list, message, link or tag.
+    #[serde(skip_serializing_if = "is_zero")]
+    #[schema(required = false, default = 0)]
+    pub anonymous: u64,
 }
 
 /// Hits of one kind.
@@ -217,15 +224,21 @@ impl From<HitCounts> for HitTotals {
             machines,
             unknown,
             first,
+            anonymous,
         } = counts;
         Self {
             total: counts.total(),
             people,
             machines,
             unknown,
-            first,
+            first: (anonymous.people == 0).then_some(first),
+            anonymous: anonymous.total(),
         }
     }
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl From<HitSummary> for Hits {
@@ -236,15 +249,16 @@ impl From<HitSummary> for Hits {
             first_at,
             last_at,
         } = summary;
-        let HitTotals {
-            total,
+        let HitCounts {
             people,
             machines,
             unknown,
             first,
-        } = hits.into();
+            // Those are of no message.
+            anonymous: _,
+        } = hits;
         Self {
-            total,
+            total: hits.total(),
             people,
             machines,
             unknown,

@@ -2,7 +2,8 @@
 
 use std::collections::HashSet;
 
-use mailtrail_core::event::Event;
+use mailtrail_core::config::Recorded;
+use mailtrail_core::event::{Event, Unsettled};
 use mailtrail_core::id::{MessageId, Recipient};
 use tokio_postgres::{Client, Row};
 
@@ -238,16 +239,23 @@ async fn unsettled(
         true => limit,
         false => PAGE_MAX_EVENTS,
     };
+    let is_told = |hit: &mut Unsettled| {
+        shared.modes.narrow(hit);
+        hit.recorded == Recorded::Identified
+    };
     let may_be_shown = |event: &Event| {
         let recipient = event.recipient.as_ref();
         recipient.is_none_or(|of| shared.list.check(&event.domain, of) == Withdrawn::No)
     };
     let (mut events, mut sent) = (Vec::new(), Vec::new());
     for row in rows {
-        let Ok(hit) = record::decode_hit(row.try_get(0)?) else {
+        let Ok(mut hit) = record::decode_hit(row.try_get(0)?) else {
             continue;
         };
-        if query.filter.takes_but_for_tags(&hit.event) && may_be_shown(&hit.event) {
+        if is_told(&mut hit)
+            && query.filter.takes_but_for_tags(&hit.event)
+            && may_be_shown(&hit.event)
+        {
             events.push(hit.event);
             sent.push(hit.mail_sent);
             if events.len() == most {

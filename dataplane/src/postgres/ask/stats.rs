@@ -7,7 +7,8 @@ use tokio_postgres::{Client, Row};
 use super::Asked;
 use crate::postgres::Shared;
 use crate::postgres::fault::Fault;
-use crate::store::{HitCounts, HourCounts, StatsQuery};
+use crate::postgres::settle::HITS;
+use crate::store::{HourCounts, StatsQuery};
 
 /// What happened in the hours in which anything did.
 pub(in crate::postgres) async fn stats(
@@ -17,14 +18,13 @@ pub(in crate::postgres) async fn stats(
 ) -> Result<BTreeMap<u32, HourCounts>, Asked> {
     let hour = |hour: u32| i32::try_from(hour).unwrap_or(i32::MAX);
     let (domain, from, to) = (query.domain.as_str(), hour(query.from), hour(query.to));
+    let hits = HITS.map(|name| format!("coalesce({name}, 0)")).join(", ");
     let rows = client
         .query(
-            "SELECT hour, coalesce(sent, 0),
-               coalesce(opened_people, 0), coalesce(opened_machines, 0), coalesce(opened_unknown, 0), coalesce(opened_first, 0),
-               coalesce(clicked_people, 0), coalesce(clicked_machines, 0), coalesce(clicked_unknown, 0), coalesce(clicked_first, 0)
+            &format!("SELECT hour, coalesce(sent, 0), {hits}
              FROM (SELECT * FROM mailtrail.hit_counts WHERE domain = $1 AND hour >= $2 AND hour < $3) h
              FULL JOIN (SELECT * FROM mailtrail.sent_counts WHERE domain = $1 AND hour >= $2 AND hour < $3) s
-               USING (hour)",
+               USING (hour)"),
             &[&domain, &from, &to],
         )
         .await?;
@@ -40,19 +40,10 @@ fn counts(row: &Row) -> Result<(u32, HourCounts), Fault> {
     let number = |at: usize| -> Result<u64, Fault> {
         Ok(u64::try_from(row.try_get::<_, i64>(at)?).unwrap_or(0))
     };
-    let hits = |at: usize| -> Result<HitCounts, Fault> {
-        Ok(HitCounts {
-            people: number(at)?,
-            machines: number(at + 1)?,
-            unknown: number(at + 2)?,
-            first: number(at + 3)?,
-        })
-    };
+    let mut hits = [0; HITS.len()];
+    for (at, hits) in hits.iter_mut().enumerate() {
+        *hits = number(at + 2)?;
+    }
     let hour = u32::try_from(row.try_get::<_, i32>(0)?).map_err(|_| Fault::Unreadable)?;
-    let counts = HourCounts {
-        sent: number(1)?,
-        opened: hits(2)?,
-        clicked: hits(6)?,
-    };
-    Ok((hour, counts))
+    Ok((hour, HourCounts::of_hits(number(1)?, hits)))
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
+use mailtrail_core::config::Recorded;
 use mailtrail_core::event::{Event, Unsettled};
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use crate::judge::{Learnt, Rules};
 use crate::postgres::event_row::{EVENT, event};
 use crate::postgres::fault::Fault;
 use crate::postgres::schema::first_id;
+use crate::postgres::{Shared, rows};
 
 /// A token says in which hour its mail was rewritten, and the message record is
 /// of that moment; a second hour is for clocks that differ.
@@ -23,6 +25,7 @@ const CONTEXT_MAX: i64 = 100_000;
 /// A hit with its verdict; whether it is a first is known when it is written.
 pub(super) struct Judged {
     pub(super) event: Event,
+    pub(super) recorded: Recorded,
     pub(super) mail_sent: Timestamp,
     /// The verdict, and what `first` says, were given before there was a
     /// database.
@@ -49,23 +52,28 @@ pub(super) async fn context(client: &Client, before_ms: i64) -> Result<Vec<Event
 /// Gives verdicts; without rules what was said at once stands.
 pub(super) async fn judge(
     client: &Client,
+    shared: &Shared,
     rules: Option<&Rules>,
     due: Vec<DueHit>,
 ) -> Result<Vec<Judged>, Fault> {
     let sent = match rules {
-        Some(rules) => times_of_sending(client, rules, &due).await?,
+        Some(rules) => times_of_sending(client, shared, rules, &due).await?,
         None => HashMap::new(),
     };
     let judged = due.into_iter().map(|due| {
         let DueHit {
-            hit,
+            mut hit,
             burst,
             is_final,
         } = due;
+        if !is_final {
+            shared.modes.narrow(&mut hit);
+        }
         let Unsettled {
             mut event,
             signs,
             mail_sent,
+            recorded,
         } = hit;
         if let Some(rules) = rules.filter(|_| !is_final) {
             let learnt = Learnt {
@@ -77,6 +85,7 @@ pub(super) async fn judge(
         }
         Judged {
             event,
+            recorded,
             mail_sent,
             is_final,
         }
@@ -94,6 +103,7 @@ fn since(event: &Event, sent: &HashMap<Uuid, Timestamp>) -> Option<SignedDuratio
 /// rewritten again.
 async fn times_of_sending(
     client: &Client,
+    shared: &Shared,
     rules: &Rules,
     due: &[DueHit],
 ) -> Result<HashMap<Uuid, Timestamp>, Fault> {
@@ -144,6 +154,38 @@ async fn times_of_sending(
     let mut sent = HashMap::new();
     for row in rows {
         sent.insert(row.try_get(0)?, row.try_get(1)?);
+    }
+    let known = |hit: &&&Unsettled| !sent.contains_key(&hit.event.id);
+    let missing: Vec<_> = asked.iter().filter(known).copied().collect();
+    sent.extend(of_mails(client, shared, &missing).await?);
+    Ok(sent)
+}
+
+/// The same for mails of which nothing else is kept.
+async fn of_mails(
+    client: &Client,
+    shared: &Shared,
+    asked: &[&Unsettled],
+) -> Result<Vec<(Uuid, Timestamp)>, Fault> {
+    let key = shared.list.key().ok_or(Fault::Slow)?;
+    let mut hits: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+    for Unsettled { event, .. } in asked {
+        let recipient = event.recipient.as_ref();
+        let mail = rows::mail_key(key, &event.domain, &event.message_id, recipient);
+        hits.entry(mail).or_default().push(event.id);
+    }
+    let mails: Vec<_> = hits.keys().copied().collect();
+    let rows = client
+        .query(
+            "SELECT key, sent_at FROM mailtrail.mails WHERE key = ANY($1) AND sent_at IS NOT NULL",
+            &[&mails],
+        )
+        .await?;
+    let mut sent = Vec::new();
+    for row in rows {
+        let (mail, at): (Uuid, Timestamp) = (row.try_get(0)?, row.try_get(1)?);
+        let of_mail = hits.get(&mail).into_iter().flatten();
+        sent.extend(of_mail.map(|id| (*id, at)));
     }
     Ok(sent)
 }

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use mailtrail_core::config::Recorded;
 use mailtrail_core::event::{Event, EventKind};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Transaction};
 use uuid::Uuid;
 
@@ -15,7 +17,7 @@ use crate::postgres::fault::Fault;
 use crate::postgres::rows::keyed;
 use crate::postgres::schema::READERS_LOCK;
 use crate::postgres::ship::copy;
-use crate::store::{HourCounts, hour_of};
+use crate::store::{HourCounts, Split, hour_of};
 
 /// Writes what is judged.
 pub(super) async fn write(
@@ -28,9 +30,11 @@ pub(super) async fn write(
         .execute("SELECT pg_advisory_xact_lock_shared($1)", &[&READERS_LOCK])
         .await?;
     let before = judged.len();
-    take_hits(&change, &mut judged).await?;
+    take_hits(&change, shared, &mut judged).await?;
     withhold(&change, shared, &mut judged).await?;
     let withheld = before - judged.len();
+    let is_told = |judged: &Judged| judged.recorded == Recorded::Identified;
+    let (mut judged, untold): (Vec<_>, Vec<_>) = judged.into_iter().partition(is_told);
     find_firsts(&change, shared, &mut judged).await?;
     let first_number = numbers(&change, judged.len()).await?;
     let mut rows = Rows::new();
@@ -38,20 +42,26 @@ pub(super) async fn write(
         event_row::put(&mut rows, &judged.event, judged.mail_sent, number);
     }
     copy(&change, event_row::COPY, rows.finish()).await?;
-    let events = judged.iter().map(|judged| &judged.event);
-    add_counts(&change, &counts_of(events), Sign::Plus).await?;
+    let mut counts = counts_of(judged.iter().map(|judged| &judged.event));
+    count_untold(&mut counts, &untold);
+    add_counts(&change, &counts, Sign::Plus).await?;
+    note_counted(&change, shared, &untold).await?;
     change.commit().await?;
     let metrics = &shared.settle_metrics;
     metrics.withheld.inc_by(withheld as u64);
-    for judged in &judged {
+    for judged in judged.iter().chain(&untold) {
         metrics.count(judged.event.client.verdict);
     }
     Ok(())
 }
 
 /// Takes the rows of hits away; whose is gone was erased, and those that are
-/// events already came a second time.
-async fn take_hits(change: &Transaction<'_>, judged: &mut Vec<Judged>) -> Result<(), Fault> {
+/// events already, or were counted, came a second time.
+async fn take_hits(
+    change: &Transaction<'_>,
+    shared: &Shared,
+    judged: &mut Vec<Judged>,
+) -> Result<(), Fault> {
     let ids: Vec<_> = judged.iter().map(|judged| judged.event.id).collect();
     let taken = change
         .query(
@@ -69,6 +79,15 @@ async fn take_hits(change: &Transaction<'_>, judged: &mut Vec<Judged>) -> Result
         .await?;
     for row in known {
         taken.remove(&row.try_get::<_, Uuid>(0)?);
+    }
+    let key = shared.list.key().ok_or(Fault::Slow)?;
+    let hashes: HashMap<_, _> = ids.iter().map(|id| (counted_key(key, *id), *id)).collect();
+    let asked: Vec<_> = hashes.keys().copied().collect();
+    let counted = "SELECT key FROM mailtrail.counted WHERE key = ANY($1)";
+    for row in change.query(counted, &[&asked]).await? {
+        if let Some(id) = hashes.get(&row.try_get::<_, Uuid>(0)?) {
+            taken.remove(id);
+        }
     }
     judged.retain(|judged| taken.contains(&judged.event.id));
     Ok(())
@@ -140,6 +159,30 @@ async fn find_firsts(
     Ok(())
 }
 
+/// Notes which hits were counted, by hashes.
+async fn note_counted(
+    change: &Transaction<'_>,
+    shared: &Shared,
+    untold: &[Judged],
+) -> Result<(), Fault> {
+    if untold.is_empty() {
+        return Ok(());
+    }
+    let key = shared.list.key().ok_or(Fault::Slow)?;
+    let noted = untold.iter().map(|judged| {
+        let hour = hour_of(judged.event.time.as_millisecond()) as i32;
+        (counted_key(key, judged.event.id), hour)
+    });
+    let (keys, hours): (Vec<_>, Vec<_>) = noted.unzip();
+    let note = "INSERT INTO mailtrail.counted SELECT * FROM unnest($1::uuid[], $2::int[])";
+    change.execute(note, &[&keys, &hours]).await?;
+    Ok(())
+}
+
+fn counted_key(key: &aws_lc_rs::hmac::Key, id: Uuid) -> Uuid {
+    keyed(key, b"counted", &[&id.simple().to_string()], None)
+}
+
 fn first_key(key: &aws_lc_rs::hmac::Key, event: &Event) -> Uuid {
     let position = event.link.as_ref().map_or(0, |link| link.position.0);
     let position = position.to_string();
@@ -190,6 +233,39 @@ pub(in crate::postgres) fn counts_of<'a>(events: impl Iterator<Item = &'a Event>
     counts.into_iter().map(owned).collect()
 }
 
+/// Counts hits that are told of nobody.
+fn count_untold(counts: &mut Counts, untold: &[Judged]) {
+    for Judged { event, .. } in untold.iter().filter(|judged| !judged.event.test) {
+        let mut hit = Split::default();
+        hit.count(event.client.verdict);
+        let hour = hour_of(event.time.as_millisecond());
+        let of = (event.domain.as_str().to_owned(), hour);
+        let counts = counts.entry(of).or_default();
+        match event.kind {
+            EventKind::Opened => counts.opened.count_anonymous(hit),
+            EventKind::Clicked => counts.clicked.count_anonymous(hit),
+        }
+    }
+}
+
+/// The columns of what hits are counted in, as [`HourCounts::hits`] gives them.
+pub(in crate::postgres) const HITS: [&str; 14] = [
+    "opened_people",
+    "opened_machines",
+    "opened_unknown",
+    "opened_first",
+    "opened_people_anonymous",
+    "opened_machines_anonymous",
+    "opened_unknown_anonymous",
+    "clicked_people",
+    "clicked_machines",
+    "clicked_unknown",
+    "clicked_first",
+    "clicked_people_anonymous",
+    "clicked_machines_anonymous",
+    "clicked_unknown_anonymous",
+];
+
 /// Adds to the counts of hits, or takes from them.
 pub(in crate::postgres) async fn add_counts(
     change: &Transaction<'_>,
@@ -201,40 +277,30 @@ pub(in crate::postgres) async fn add_counts(
     }
     let domains: Vec<_> = counts.keys().map(|(domain, _)| domain.as_str()).collect();
     let hours: Vec<_> = counts.keys().map(|(_, hour)| *hour as i32).collect();
-    let column = |of: fn(&HourCounts) -> u64| -> Vec<i64> {
-        let signed = |counts| match sign {
-            Sign::Plus => of(counts) as i64,
-            Sign::Minus => -(of(counts) as i64),
-        };
-        counts.values().map(signed).collect()
-    };
-    change
-        .execute(
-            "INSERT INTO mailtrail.hit_counts AS c
-             SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-               $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[])
-             ON CONFLICT (domain, hour) DO UPDATE SET
-               opened_people = c.opened_people + excluded.opened_people,
-               opened_machines = c.opened_machines + excluded.opened_machines,
-               opened_unknown = c.opened_unknown + excluded.opened_unknown,
-               opened_first = c.opened_first + excluded.opened_first,
-               clicked_people = c.clicked_people + excluded.clicked_people,
-               clicked_machines = c.clicked_machines + excluded.clicked_machines,
-               clicked_unknown = c.clicked_unknown + excluded.clicked_unknown,
-               clicked_first = c.clicked_first + excluded.clicked_first",
-            &[
-                &domains,
-                &hours,
-                &column(|counts| counts.opened.people),
-                &column(|counts| counts.opened.machines),
-                &column(|counts| counts.opened.unknown),
-                &column(|counts| counts.opened.first),
-                &column(|counts| counts.clicked.people),
-                &column(|counts| counts.clicked.machines),
-                &column(|counts| counts.clicked.unknown),
-                &column(|counts| counts.clicked.first),
-            ],
-        )
-        .await?;
+    let hits: Vec<_> = counts.values().map(HourCounts::hits).collect();
+    let columns: Vec<Vec<i64>> = (0..HITS.len())
+        .map(|at| {
+            let signed = |hits: &[u64; HITS.len()]| match sign {
+                Sign::Plus => hits[at] as i64,
+                Sign::Minus => -(hits[at] as i64),
+            };
+            hits.iter().map(signed).collect()
+        })
+        .collect();
+    let add = HITS.map(|name| format!("{name} = c.{name} + excluded.{name}"));
+    let places: Vec<_> = (0..HITS.len())
+        .map(|at| format!("${}::bigint[]", at + 3))
+        .collect();
+    let sql = format!(
+        "INSERT INTO mailtrail.hit_counts AS c (domain, hour, {})
+         SELECT * FROM unnest($1::text[], $2::int[], {})
+         ON CONFLICT (domain, hour) DO UPDATE SET {}",
+        HITS.join(", "),
+        places.join(", "),
+        add.join(", ")
+    );
+    let mut values: Vec<&(dyn ToSql + Sync)> = vec![&domains, &hours];
+    values.extend(columns.iter().map(|column| column as &(dyn ToSql + Sync)));
+    change.execute(&sql, &values).await?;
     Ok(())
 }

@@ -13,6 +13,7 @@ use crate::postgres::fault::Fault;
 use crate::postgres::list::Why;
 use crate::postgres::rows::{self, Sorted};
 use crate::postgres::schema::{self, READERS_LOCK};
+use crate::postgres::settle::{Counts, Sign, add_counts};
 use crate::postgres::spool::Batch;
 use crate::store::hour_of;
 
@@ -57,7 +58,8 @@ impl Shipper {
     fn count(&self, sorted: &Sorted, withheld: u64) {
         let metrics = &self.shared.metrics;
         metrics.hits.inc_by(sorted.hits.len() as u64);
-        metrics.messages.inc_by(sorted.messages.len() as u64);
+        let messages = sorted.messages.len() + sorted.mails.len();
+        metrics.messages.inc_by(messages as u64);
         metrics.withheld.inc_by(withheld);
         metrics.refused.inc_by(sorted.unreadable);
         if sorted.unreadable > 0 {
@@ -88,8 +90,11 @@ impl Shipper {
         if !sorted.hits.is_empty() {
             copy(&change, rows::HITS, sorted.copy_hits()).await?;
         }
-        if !sorted.messages.is_empty() {
+        if !sorted.messages.is_empty() || !sorted.mails.is_empty() {
             write_messages(&change, sorted).await?;
+        }
+        if !sorted.counted.is_empty() {
+            write_counted(&change, sorted).await?;
         }
         self.move_place(&change, which, batch).await?;
         change.commit().await?;
@@ -189,6 +194,7 @@ async fn withhold(change: &Transaction<'_>, sorted: &mut Sorted) -> Result<u64, 
     sorted
         .messages
         .retain(|row| why(row.who) != Some(Why::Erased));
+    sorted.mails.retain(|row| why(row.who) != Some(Why::Erased));
     Ok((before - sorted.len()) as u64)
 }
 
@@ -211,12 +217,43 @@ async fn leave_out_known(change: &Transaction<'_>, sorted: &mut Sorted) -> Resul
     Ok(())
 }
 
+/// The first record of a mail, in a batch.
+struct First<'a> {
+    id: Uuid,
+    domain: &'a str,
+    rewritten_at: Timestamp,
+}
+
+/// The first record of each mail that may count.
+fn firsts(sorted: &Sorted) -> BTreeMap<Uuid, First<'_>> {
+    let messages = sorted.messages.iter().filter(|row| !row.message.test);
+    let messages = messages.map(|row| {
+        let of = First {
+            id: row.id,
+            domain: row.message.domain.as_str(),
+            rewritten_at: row.message.rewritten_at,
+        };
+        (row.key, of)
+    });
+    let mails = sorted.mails.iter().filter(|row| !row.test && !row.again);
+    let mails = mails.map(|row| {
+        let of = First {
+            id: row.id,
+            domain: &row.domain,
+            rewritten_at: row.rewritten_at,
+        };
+        (row.key, of)
+    });
+    let mut first = BTreeMap::new();
+    for (key, of) in messages.chain(mails) {
+        first.entry(key).or_insert(of);
+    }
+    first
+}
+
 /// Writes message records, and counts those that are the first of their mail.
 async fn write_messages(change: &Transaction<'_>, sorted: &Sorted) -> Result<(), Fault> {
-    let mut first = BTreeMap::new();
-    for row in sorted.messages.iter().filter(|row| !row.message.test) {
-        first.entry(row.key).or_insert(row);
-    }
+    let first = firsts(sorted);
     // In the order of the keys: two who write the same ones never wait for
     // each other in a circle.
     let keys: Vec<_> = first.keys().copied().collect();
@@ -233,14 +270,56 @@ async fn write_messages(change: &Transaction<'_>, sorted: &Sorted) -> Result<(),
     for row in new {
         if let Some(row) = first.get(&row.try_get::<_, Uuid>(0)?) {
             sent.insert(row.id);
-            let hour = hour_of(row.message.rewritten_at.as_millisecond()) as i32;
-            *counts
-                .entry((row.message.domain.as_str(), hour))
-                .or_default() += 1;
+            let hour = hour_of(row.rewritten_at.as_millisecond()) as i32;
+            *counts.entry((row.domain, hour)).or_default() += 1;
         }
     }
-    copy(change, rows::MESSAGES, sorted.copy_messages(&sent)).await?;
+    if !sorted.messages.is_empty() {
+        copy(change, rows::MESSAGES, sorted.copy_messages(&sent)).await?;
+    }
+    note_sending(change, sorted).await?;
     add_sent(change, &counts).await
+}
+
+/// Notes when mails are sent of which nothing else is kept: the last time, where
+/// they were rewritten again.
+async fn note_sending(change: &Transaction<'_>, sorted: &Sorted) -> Result<(), Fault> {
+    let timed = sorted.mails.iter();
+    let timed = timed.filter_map(|row| Some((row.key, row.sent_at?)));
+    let (keys, times): (Vec<_>, Vec<_>) = timed.collect::<BTreeMap<_, _>>().into_iter().unzip();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    change
+        .execute(
+            "UPDATE mailtrail.mails m SET sent_at = n.sent_at
+             FROM unnest($1::uuid[], $2::timestamptz[]) AS n (key, sent_at) WHERE m.key = n.key",
+            &[&keys, &times],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Adds what was counted before there was a database; what comes a second time
+/// is known by its id.
+async fn write_counted(change: &Transaction<'_>, sorted: &Sorted) -> Result<(), Fault> {
+    let ids: Vec<_> = sorted.counted.iter().map(|row| row.id).collect();
+    let hours: Vec<_> = sorted.counted.iter().map(|row| row.hour as i32).collect();
+    let new = change
+        .query(
+            "INSERT INTO mailtrail.counted SELECT * FROM unnest($1::uuid[], $2::int[])
+             ON CONFLICT DO NOTHING RETURNING key",
+            &[&ids, &hours],
+        )
+        .await?;
+    let new: Result<HashSet<Uuid>, _> = new.iter().map(|row| row.try_get(0)).collect();
+    let new = new?;
+    let mut counts = Counts::new();
+    for row in sorted.counted.iter().filter(|row| new.contains(&row.id)) {
+        let of = (row.domain.clone(), row.hour);
+        counts.entry(of).or_default().add(&row.counts);
+    }
+    add_counts(change, &counts, Sign::Plus).await
 }
 
 /// Adds to the counts of mails that were sent, or takes from them.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use mailtrail_core::event::{Event, EventKind, Verdict};
+use mailtrail_core::config::{Domain, Recorded, Snapshot};
+use mailtrail_core::event::{Event, EventKind, Unsettled, Verdict};
 
 use super::*;
 use crate::metrics::Metrics;
-use crate::store::fixtures::{event, message, small_store};
-use crate::store::{Settings, Store};
+use crate::store::fixtures::{event, message, small_store, unsettled, wait_until_settled};
+use crate::store::journal::Limits;
+use crate::store::{Retention, Settings, Store};
 
 const DOMAIN: &str = "shop/links";
 /// An hour of the year 2026.
@@ -151,5 +153,115 @@ fn where_too_much_would_be_read_it_says_so_and_gives_no_half_truth() {
     assert!(
         matches!(refused, Err(QueryError::IndexBehind)),
         "{refused:?}"
+    );
+}
+
+/// A hit that settles as a number.
+fn anonymous(n: usize) -> Unsettled {
+    let mut hit = unsettled(nth(n));
+    hit.event.id = uuid::Uuid::now_v7();
+    hit.event.recipient = Some("reader-q7x".parse().expect("a recipient"));
+    hit.recorded = Recorded::Anonymous;
+    hit
+}
+
+#[test]
+fn what_is_told_of_nobody_counts_the_same_with_the_index_without_it_and_opened_again() {
+    let dir = tempfile::tempdir().expect("dir");
+    let open = || {
+        let settings = Settings::at(dir.path()).settling_at_once();
+        let limits = Limits {
+            segment_bytes: 4096,
+            total_bytes: u64::MAX,
+            fill_bytes: 4096,
+        };
+        Store::open_with(settings, limits, &Metrics::new()).expect("opens")
+    };
+    let store = open();
+    while !store.withdrawals_loaded() {
+        std::thread::yield_now();
+    }
+    let mut told = Vec::new();
+    for n in 0..300 {
+        let hit = anonymous(n);
+        store.append_hit(&hit).wait().expect("kept");
+        told.push(Event {
+            first: false,
+            ..hit.event
+        });
+    }
+    // A mail is sent once, whatever is kept of it, and of its second rewrite.
+    let mut message = message(DOMAIN, "message-q7x", Some("reader-q7x"), "tag-q7x");
+    message.rewritten_at = at(1, 7);
+    for _ in 0..2 {
+        store.append_sent(&message).wait().expect("kept");
+    }
+    store.append_message(&message).wait().expect("kept");
+    wait_until_settled(&store);
+    let mut expected = expected(&told);
+    for counts in expected.values_mut() {
+        for hits in [&mut counts.opened, &mut counts.clicked] {
+            hits.anonymous = Split::of([hits.people, hits.machines, hits.unknown]);
+        }
+    }
+    expected.entry(HOUR + 1).or_default().sent += 1;
+    assert_eq!(store.stats(&asked(0, 3)).expect("hours"), expected);
+    caught_up(&store);
+    assert_eq!(store.stats(&asked(0, 3)).expect("hours"), expected);
+    store.inner.here().index.lose();
+    assert_eq!(store.stats(&asked(0, 3)).expect("hours"), expected);
+    drop(store);
+    let store = open();
+    assert_eq!(store.stats(&asked(0, 3)).expect("hours"), expected);
+    // Again, when only the disk knows.
+    store.append_sent(&message).wait().expect("kept");
+    caught_up(&store);
+    assert_eq!(store.stats(&asked(0, 3)).expect("hours"), expected);
+}
+
+#[test]
+fn numbers_go_with_the_retention_of_their_domain() {
+    let (store, _dir) = small_store();
+    let counted = |domain: &str, hour: u32| {
+        let mut counted = Counted::none(domain, HOUR + hour, 1);
+        counted.count(EventKind::Opened, Verdict::Human);
+        let payload = record::encode_counted(&counted);
+        let hub = store.inner.journal.hub();
+        let ms = hour_ms(HOUR + hour);
+        store
+            .inner
+            .journal
+            .append(&hub, record::COUNTED, ms, &payload)
+    };
+    for n in 0..60 {
+        for domain in [DOMAIN, "shop/other"] {
+            counted(domain, n / 20).wait().expect("kept");
+        }
+    }
+    let opened = |store: &Store| {
+        let hours = store.stats(&asked(0, 9)).expect("hours");
+        hours.values().map(|hour| hour.opened.people).sum::<u64>()
+    };
+    assert_eq!(opened(&store), 60);
+    let mut domain = Domain::new(
+        DOMAIN.parse().expect("realm"),
+        "links.shop.example".parse().expect("host"),
+    );
+    domain.retention_days = 1;
+    let retention = Retention::of(&Snapshot::new([domain]).expect("unique"));
+    let now_ms = hour_ms(HOUR + 48);
+    let retaining = store.retain(move || retention.clone(), move || now_ms);
+    while opened(&store) > 0 {
+        std::thread::yield_now();
+    }
+    drop(retaining);
+    let other = StatsQuery {
+        domain: "shop/other".parse().expect("realm"),
+        ..asked(0, 9)
+    };
+    let hours = store.stats(&other).expect("hours");
+    assert_eq!(
+        hours.values().map(|hour| hour.opened.people).sum::<u64>(),
+        60
     );
 }

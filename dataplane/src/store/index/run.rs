@@ -45,6 +45,18 @@ impl Builder {
                     self.take_message(at, &key, hasher);
                 }
             }
+            record::COUNTED => {
+                if let Ok(counted) = record::decode_counted(payload) {
+                    let domain = hasher.domain(counted.domain);
+                    self.counts.count_counted(domain, &counted);
+                }
+            }
+            record::SENT => {
+                if let Ok(sent) = record::decode_sent(payload) {
+                    self.add(KeyHash(sent.mail), at);
+                    self.counts.count_sent(hasher.domain(sent.domain), &sent);
+                }
+            }
             _ => {}
         }
     }

@@ -306,7 +306,7 @@ impl Removed {
     fn count(&mut self, kind: u16) {
         let count = match kind {
             record::EVENT | record::HIT => &mut self.events,
-            record::MESSAGE => &mut self.messages,
+            record::MESSAGE | record::SENT => &mut self.messages,
             _ => &mut self.others,
         };
         *count += 1;

@@ -186,7 +186,7 @@ impl Summary {
         self.last_ms = self.last_ms.max(head.time_ms);
         match head.kind {
             record::EVENT | record::HIT => self.events += 1,
-            record::MESSAGE => self.messages += 1,
+            record::MESSAGE | record::SENT => self.messages += 1,
             // It stands for no record.
             record::GONE => {}
             _ => self.others += 1,

@@ -2,6 +2,7 @@
 //! what its verdict needs and the request alone knew.
 
 use jiff::Timestamp;
+use mailtrail_core::config::Recorded;
 use mailtrail_core::event::Unsettled;
 
 use super::read::{Fields, text, time};
@@ -11,6 +12,10 @@ use super::{
 
 const SIGN: u8 = 21;
 const MAIL_SENT: u8 = 22;
+/// Not there where it is [`Recorded::Identified`].
+const RECORDED: u8 = 23;
+const IDENTIFIED: u8 = 0;
+const ANONYMOUS: u8 = 2;
 
 /// What is asked of a hit that waits, without reading all of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,7 @@ pub(crate) fn encode_hit(hit: &Unsettled) -> Vec<u8> {
         event,
         signs,
         mail_sent,
+        recorded,
     } = hit;
     let mut to = encode_event(event);
     for sign in signs {
@@ -44,17 +50,31 @@ pub(crate) fn encode_hit(hit: &Unsettled) -> Vec<u8> {
         MAIL_SENT,
         &mail_sent.as_millisecond().to_le_bytes(),
     );
+    match recorded {
+        Recorded::Identified => {}
+        Recorded::Anonymous => put(&mut to, RECORDED, &[ANONYMOUS]),
+    }
     to
+}
+
+/// What a later version records is not known: the least then.
+fn recorded_of(bytes: &[u8]) -> Recorded {
+    match bytes {
+        [IDENTIFIED] => Recorded::Identified,
+        _ => Recorded::Anonymous,
+    }
 }
 
 /// Reads a hit.
 pub(crate) fn decode_hit(payload: &[u8]) -> Result<Unsettled, Unreadable> {
     let event = decode_event(payload)?;
     let (mut signs, mut mail_sent) = (Vec::new(), None);
+    let mut recorded = Recorded::Identified;
     for field in Fields(payload) {
         match field? {
             (SIGN, bytes) => signs.push(text(bytes)?.to_owned()),
             (MAIL_SENT, bytes) => mail_sent = Some(time(bytes)?),
+            (RECORDED, bytes) => recorded = recorded_of(bytes),
             _ => {}
         }
     }
@@ -63,6 +83,7 @@ pub(crate) fn decode_hit(payload: &[u8]) -> Result<Unsettled, Unreadable> {
         signs,
         // Not before anything, where a hit does not say.
         mail_sent: mail_sent.unwrap_or(Timestamp::UNIX_EPOCH),
+        recorded,
     })
 }
 
@@ -103,6 +124,7 @@ mod tests {
         assert_eq!(decode_hit(&encode_hit(&hit)), Ok(hit.clone()));
         hit.signs = vec!["head".into(), String::new()];
         hit.event.recipient = Some("r-1".parse().expect("recipient"));
+        hit.recorded = Recorded::Anonymous;
         assert_eq!(decode_hit(&encode_hit(&hit)), Ok(hit));
     }
 

@@ -97,6 +97,17 @@ pub(crate) fn peek_message(payload: &[u8]) -> Result<MessageKey, Unreadable> {
     serde_json::from_slice(payload).map_err(|_| Unreadable)
 }
 
+/// Whether nothing of a message record is to be kept but that it was sent.
+pub(crate) fn is_sent_alone(payload: &[u8]) -> Result<bool, Unreadable> {
+    #[derive(serde::Deserialize)]
+    struct Noted {
+        #[serde(default)]
+        sent_alone: bool,
+    }
+    let noted: Noted = serde_json::from_slice(payload).map_err(|_| Unreadable)?;
+    Ok(noted.sent_alone)
+}
+
 /// Reads a message record.
 pub(crate) fn decode_message(payload: &[u8]) -> Result<MessageRecord, Unreadable> {
     serde_json::from_slice(payload).map_err(|_| Unreadable)

@@ -136,7 +136,7 @@ fn what_is_held_no_more_is_asked_of_the_index() {
     let repeats = Repeats::load_bounded(index.hasher(), journal, 4);
     let append = |id: &str| {
         let (mail, mut told) = (rewrite(id, None, 5), None);
-        let pending = repeats.append(&mail, (journal, index), |again| {
+        let pending = repeats.append(&mail, (journal, index), |again, _| {
             told = Some(again);
             let payload = record::encode_message(&mail, again).expect("a payload");
             journal.append(&journal.hub(), record::MESSAGE, 5, &payload)

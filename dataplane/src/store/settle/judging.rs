@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use mailtrail_core::config::Recorded;
 use mailtrail_core::event::{Event, Unsettled};
 use mailtrail_core::id::Recipient;
 
@@ -48,6 +49,12 @@ pub(super) struct DueHit {
     pub(super) burst: bool,
 }
 
+/// A hit with its verdict, and what is recorded of it.
+pub(super) struct Settled {
+    pub(super) event: Event,
+    pub(super) recorded: Recorded,
+}
+
 impl Judge {
     pub(super) fn new(judging: Judging) -> Self {
         Self {
@@ -73,12 +80,12 @@ impl Judge {
     }
 
     /// Judges hits in their order and takes them off; what is judged is added to
-    /// `events`. An error says that the journal could not be read: the hits that
+    /// `settled`. An error says that the journal could not be read: the hits that
     /// are left may be given again.
     pub(super) fn settle(
         &mut self,
         hits: &mut VecDeque<DueHit>,
-        events: &mut Vec<Event>,
+        settled: &mut Vec<Settled>,
         journal: &Reader,
     ) -> io::Result<()> {
         let rules = self.judging.rules.load();
@@ -96,7 +103,7 @@ impl Judge {
         // One message is asked once for each batch.
         let mut sent = HashMap::new();
         while let Some(due) = hits.front() {
-            events.push(sources.judge(due, &mut sent, firsts)?);
+            settled.push(sources.judge(due, &mut sent, firsts)?);
             hits.pop_front();
         }
         Ok(())
@@ -104,11 +111,12 @@ impl Judge {
 }
 
 impl Sources<'_> {
-    fn judge(&self, due: &DueHit, sent: &mut Sent, firsts: &mut Firsts) -> io::Result<Event> {
+    fn judge(&self, due: &DueHit, sent: &mut Sent, firsts: &mut Firsts) -> io::Result<Settled> {
         let Unsettled {
             event,
             signs,
             mail_sent,
+            recorded,
         } = &due.hit;
         let learnt = Learnt {
             burst: due.burst,
@@ -118,13 +126,17 @@ impl Sources<'_> {
             },
         };
         let (verdict, rules) = self.rules.settle(event.kind, signs, &learnt);
-        let first =
-            verdict.is_person() && !event.test && self.is_first(event, *mail_sent, firsts)?;
+        // Of what is told of nobody no key is remembered.
+        let may_be_first = verdict.is_person() && !event.test && *recorded == Recorded::Identified;
+        let first = may_be_first && self.is_first(event, *mail_sent, firsts)?;
         let mut event = event.clone();
         event.client.verdict = verdict;
         event.client.rules = rules;
         event.first = first;
-        Ok(event)
+        Ok(Settled {
+            event,
+            recorded: *recorded,
+        })
     }
 
     fn since_sent(

@@ -26,7 +26,8 @@ pub(super) fn sent_at(
     lookup: Option<&Lookup<'_>>,
 ) -> io::Result<Option<Timestamp>> {
     let recipient = event.recipient.as_ref();
-    let narrow = Narrow::to(hasher.message_records(&event.domain, &event.message_id, recipient));
+    let mail = hasher.message_records(&event.domain, &event.message_id, recipient);
+    let narrow = Narrow::to(mail);
     let from_ms = u64::try_from(mail_sent.as_millisecond()).unwrap_or(0);
     let until_ms = from_ms.saturating_add(RECORDED_WITHIN_MS);
     for part in journal.parts().rev() {
@@ -41,11 +42,23 @@ pub(super) fn sent_at(
         let mut last = None;
         // Reading never stops early, so the flow says nothing.
         let _ = places.each(part, &mut Budget::unbounded(), |_, _, head, payload| {
-            if head.kind == record::MESSAGE
-                && let Ok(key) = record::peek_message(payload)
-                && is_of(&key, event)
-            {
-                last = Some(key.sent_at);
+            match head.kind {
+                record::MESSAGE => {
+                    if let Ok(key) = record::peek_message(payload)
+                        && is_of(&key, event)
+                    {
+                        last = Some(key.sent_at);
+                    }
+                }
+                record::SENT => {
+                    if let Ok(sent) = record::decode_sent(payload)
+                        && sent.domain == event.domain.as_str()
+                        && sent.mail == mail.0
+                    {
+                        last = Some(sent.sent_at);
+                    }
+                }
+                _ => {}
             }
             ControlFlow::Continue(())
         })?;

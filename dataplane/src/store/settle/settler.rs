@@ -8,17 +8,21 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mailtrail_core::config::Recorded;
 use mailtrail_core::event::{Event, Verdict};
 use mailtrail_core::id::{Realm, Recipient};
 
 use super::clock::{Clock, Schedule};
-use super::judging::{DueHit, Judge, Judging};
+use super::counting::{Tally, tally};
+use super::judging::{DueHit, Judge, Judging, Settled};
 use super::metrics::SettleMetrics;
 use super::spool::Place;
 use super::{Shared, record};
 use crate::judge::window::{Due, WAITING_MAX, Waiting, Window};
 use crate::store::journal::{Hub, Journal, Pending, Reader};
+use crate::store::modes::Modes;
 use crate::store::withdrawals::Withdrawals;
+use crate::store::{hour_ms, hour_of};
 use tidy::Spooled;
 
 /// Most hits that are due together: what one look found.
@@ -33,6 +37,8 @@ pub(in crate::store) struct Parts {
     pub(in crate::store) journal: Arc<Journal>,
     /// How long a hit waits for its verdict.
     pub(in crate::store) settle: Duration,
+    /// What is recorded of them.
+    pub(in crate::store) modes: Modes,
     /// Of whom nothing may be recorded; tests of settling alone have none.
     pub(in crate::store) withdrawals: Option<Withdrawals>,
     /// By what hits are judged; without, what was said at once stands.
@@ -46,6 +52,7 @@ pub(super) struct Settler {
     hits: Arc<Journal>,
     journal: Arc<Journal>,
     events: Arc<Hub>,
+    modes: Modes,
     withdrawals: Option<Withdrawals>,
     judge: Option<Judge>,
     clock: Box<dyn Clock>,
@@ -70,7 +77,7 @@ pub(super) struct Settler {
 /// Hits that are judged one after the other.
 struct Read {
     hits: VecDeque<DueHit>,
-    judged: Vec<Event>,
+    judged: Vec<Settled>,
     /// These hits, and all before them, are read.
     end: Place,
 }
@@ -78,6 +85,10 @@ struct Read {
 /// Settled events on their way to the disk.
 struct Batch {
     events: Vec<Judged>,
+    /// What is told of nobody: counted when the events are on the disk.
+    anonymous: Vec<Event>,
+    /// None until then.
+    tallies: Option<Vec<Tally>>,
     /// Its hits, and all before them, are settled with it.
     end: Place,
 }
@@ -101,6 +112,7 @@ impl Settler {
             events: parts.journal.hub(),
             hits: parts.hits,
             journal: parts.journal,
+            modes: parts.modes,
             withdrawals: parts.withdrawals,
             judge: parts.judging.map(Judge::new),
             clock: parts.clock,
@@ -193,7 +205,7 @@ impl Settler {
                         mail,
                         target,
                     };
-                    if shared.is_settled(head.seq, &hit) {
+                    if shared.is_settled(head, &hit) {
                         window.push_settled(waiting);
                     } else {
                         window.push(waiting);
@@ -225,14 +237,21 @@ impl Settler {
             Some(judge) => {
                 judge.settle(&mut read.hits, &mut read.judged, &self.journal.reader())?;
             }
-            None => read
-                .judged
-                .extend(read.hits.drain(..).map(|due| due.hit.event)),
+            None => read.judged.extend(read.hits.drain(..).map(|due| Settled {
+                event: due.hit.event,
+                recorded: due.hit.recorded,
+            })),
         }
         let read = self.read.take();
-        Ok(read.map(|read| Batch {
-            events: read.judged.into_iter().map(Judged::from).collect(),
-            end: read.end,
+        Ok(read.map(|read| {
+            let is_told = |settled: &Settled| settled.recorded == Recorded::Identified;
+            let (told, untold): (Vec<_>, Vec<_>) = read.judged.into_iter().partition(is_told);
+            Batch {
+                events: told.into_iter().map(|told| told.event.into()).collect(),
+                anonymous: untold.into_iter().map(|untold| untold.event).collect(),
+                tallies: None,
+                end: read.end,
+            }
         }))
     }
 
@@ -243,7 +262,7 @@ impl Settler {
         }
         let mut end = self.shared.next();
         let mut hits = VecDeque::with_capacity(self.due.len());
-        let (due, metrics) = (&mut self.due, &self.metrics);
+        let (due, metrics, modes) = (&mut self.due, &self.metrics, &self.modes);
         let read = end.each(reader, |head, payload| {
             // What was due before this one is not there any more.
             while due.pop_front_if(|due| due.seq < head.seq).is_some() {
@@ -253,10 +272,13 @@ impl Settler {
                 None => return ControlFlow::Break(()),
                 Some(first) if first.seq > head.seq => {}
                 Some(first) => match record::decode_hit(payload) {
-                    Ok(hit) => hits.push_back(DueHit {
-                        hit,
-                        burst: first.burst,
-                    }),
+                    Ok(mut hit) => {
+                        modes.narrow(&mut hit);
+                        hits.push_back(DueHit {
+                            hit,
+                            burst: first.burst,
+                        });
+                    }
                     Err(_) => _ = metrics.gone.inc(),
                 },
             }
@@ -293,7 +315,7 @@ impl Settler {
     /// Puts a batch on the disk; gives it back where that is refused.
     fn keep(&mut self, mut batch: Batch) -> Option<Batch> {
         if let Some(up_to) = self.mark.take() {
-            let time_ms = batch.events.first().map_or(0, |event| event.time_ms);
+            let time_ms = batch.time_ms();
             let payload = record::encode_settled(up_to);
             let mark = self
                 .journal
@@ -315,7 +337,7 @@ impl Settler {
         for (event, one) in pending {
             event.done = one.wait().is_ok();
         }
-        if batch.events.iter().any(|event| !event.done) {
+        if batch.events.iter().any(|event| !event.done) || !self.keep_tallies(&mut batch) {
             return Some(batch);
         }
         for event in &batch.events {
@@ -327,6 +349,43 @@ impl Settler {
         self.shared.move_to(batch.end);
         self.mark = Some(batch.end.seq);
         None
+    }
+
+    /// Puts what is told of nobody on the disk, as numbers; says whether it is
+    /// there.
+    fn keep_tallies(&self, batch: &mut Batch) -> bool {
+        let (events, up_to) = (&batch.anonymous, batch.end.seq);
+        let tallies = batch.tallies.get_or_insert_with(|| {
+            let withdrawn = self.withdrawals.as_ref().map(Withdrawals::hold);
+            let is_barred = |realm: &Realm, recipient: &Recipient| {
+                let bars = withdrawn.as_ref().map(|list| list.bars(realm, recipient));
+                bars.unwrap_or(false)
+            };
+            for event in events {
+                let reader = event.recipient.as_ref();
+                match reader.is_some_and(|reader| is_barred(&event.domain, reader)) {
+                    true => _ = self.metrics.withheld.inc(),
+                    false => self.metrics.count(event.client.verdict),
+                }
+            }
+            tally(events, up_to, is_barred)
+        });
+        let open = tallies.iter_mut().filter(|tally| !tally.done);
+        let pending: Vec<_> = open
+            .map(|tally| {
+                let Tally {
+                    time_ms, payload, ..
+                } = &*tally;
+                let one = self
+                    .journal
+                    .append(&self.events, record::COUNTED, *time_ms, payload);
+                (tally, one)
+            })
+            .collect();
+        for (tally, one) in pending {
+            tally.done = one.wait().is_ok();
+        }
+        tallies.iter().all(|tally| tally.done)
     }
 
     /// Appends an event, unless its reader has withdrawn since the hit, or may
@@ -345,6 +404,19 @@ impl Settler {
             self.journal
                 .append(&self.events, record::EVENT, event.time_ms, &event.payload),
         )
+    }
+}
+
+impl Batch {
+    /// When it happened, for its mark: the moment of an event, or the hour of
+    /// what has no moment.
+    fn time_ms(&self) -> u64 {
+        let event = self.events.first().map(|event| event.time_ms);
+        let hour = self.anonymous.first().map(|event| {
+            let hour = hour_of(event.time.as_millisecond());
+            hour_ms(hour)
+        });
+        event.or(hour).unwrap_or(0)
     }
 }
 

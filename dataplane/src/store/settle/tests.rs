@@ -18,12 +18,14 @@ use super::settler::{Parts, Settler};
 use super::{SettleMetrics, Shared, oldest_ms, resume};
 use crate::store::fixtures::hit;
 use crate::store::journal::{Hub, Journal, JournalMetrics, Limits, Missing};
+use crate::store::modes::Modes;
 use crate::store::record;
 use crate::store::simulated::SimulatedDisk;
 
 mod damage;
 mod faults;
 mod judged;
+mod private;
 mod restart;
 mod time;
 
@@ -101,6 +103,15 @@ impl Bench {
         clock: TestClock,
         judging: Option<Judging>,
     ) -> std::io::Result<Self> {
+        Self::under(hits, journal, clock, (judging, Modes::default()))
+    }
+
+    fn under(
+        hits: &SimulatedDisk,
+        journal: &SimulatedDisk,
+        clock: TestClock,
+        (judging, modes): (Option<Judging>, Modes),
+    ) -> std::io::Result<Self> {
         let mut missing = Vec::new();
         let mut open = |disk: &SimulatedDisk, dir: &str| {
             let metrics = JournalMetrics::new(Counter::default());
@@ -112,13 +123,14 @@ impl Bench {
         let journal = open(journal, "/journal")?;
         let hits = open(hits, "/hits")?;
         let resumed = resume(&journal.reader(), oldest_ms(&hits.reader()));
-        hits.skip_to(resumed.up_to);
+        hits.skip_to(resumed.highest());
         let shared = Arc::new(Shared::new(resumed));
         let metrics = SettleMetrics::default();
         let parts = Parts {
             hits: Arc::clone(&hits),
             journal: Arc::clone(&journal),
             settle: SETTLE,
+            modes,
             withdrawals: None,
             judging,
             clock: Box::new(clock.clone()),

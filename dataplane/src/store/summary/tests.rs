@@ -5,6 +5,7 @@ use mailtrail_core::target::Target;
 
 use super::*;
 use crate::store::Store;
+use crate::store::counts::Split;
 use crate::store::fixtures::{event, message, small_store};
 
 const DOMAIN: &str = "shop/links";
@@ -60,6 +61,7 @@ fn counts([people, machines, unknown, first]: [u64; 4]) -> HitCounts {
         machines,
         unknown,
         first,
+        anonymous: Split::default(),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::store::record;
 const CONTEXT_MS: u64 = 15_000;
 /// How often the segment that is written is ended, so that what is settled can
 /// be removed.
-const ROLL_EVERY_MS: u64 = 600_000;
+const ROLL_EVERY_MS: u64 = 30_000;
 
 /// Two moments and what was settled then, so that segments can be removed a
 /// while after that; and when the segment that is written was begun, about.
