@@ -51,6 +51,11 @@ pub struct Args {
     #[arg(long, env = "MAILTRAIL_HOST_POLICY", value_name = "FILE")]
     host_policy: Option<PathBuf>,
 
+    /// How hosts get out of the cluster, by an Ingress or HTTPRoute each: a YAML file. Needs
+    /// --host-policy. Without this flag the operator makes neither.
+    #[arg(long, env = "MAILTRAIL_EXPOSURE", value_name = "FILE")]
+    exposure: Option<PathBuf>,
+
     /// Labels of the data plane's pods.
     #[arg(
         long,
@@ -144,6 +149,8 @@ pub struct Settings {
     pub watch_namespaces: Vec<String>,
     /// Which namespaces may use which hosts.
     pub host_policy: Option<PathBuf>,
+    /// How hosts get out.
+    pub exposure: Option<PathBuf>,
     /// Label selector of the data plane's pods.
     pub replicas: String,
     /// Shards of a new install.
@@ -241,6 +248,7 @@ impl Args {
             admin: self.admin,
             watch_namespaces: self.watch_namespaces,
             host_policy: self.host_policy,
+            exposure: self.exposure,
             replicas: self.replicas,
             shards: self.shards,
             identity: format!("{name}_{unique}"),

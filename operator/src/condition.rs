@@ -20,6 +20,8 @@ pub enum Type {
     Programmed,
     /// The host leads here.
     Reachable,
+    /// Each host has the Ingress or HTTPRoute that it is to have.
+    Exposed,
     /// Events reach the receiver.
     Delivering,
     /// Accepted, ResolvedRefs and Programmed.
@@ -46,7 +48,7 @@ pub enum Reason {
     HostConflict,
     /// Accepted: the hosts belong to an earlier namespace of that name.
     NamespaceChanged,
-    /// Accepted: the namespace may not use such a host.
+    /// Accepted, Exposed: the namespace may not use such a host.
     HostNotAllowed,
     /// Accepted: the namespace has as many domains as it may have.
     TooManyDomains,
@@ -75,13 +77,13 @@ pub enum Reason {
     ServiceNotAllowed,
     /// Programmed: every ready replica serves it.
     Programmed,
-    /// Programmed: not all of them do yet.
+    /// Programmed: not all of them do yet. Exposed: not all are made yet.
     Pending,
     /// Programmed: there is no replica that is ready.
     NoReplicas,
     /// Programmed: a replica refuses it.
     Refused,
-    /// Programmed, Ready: the spec was not accepted.
+    /// Programmed, Exposed, Ready: the spec was not accepted.
     NotAccepted,
     /// Reachable: the host leads here, with a valid certificate.
     Reachable,
@@ -97,6 +99,14 @@ pub enum Reason {
     CertificateInvalid,
     /// Reachable: somebody else answers.
     AnsweredByOthers,
+    /// Exposed: each host has its Ingress or HTTPRoute.
+    Exposed,
+    /// Exposed: something else has its name.
+    RouteConflict,
+    /// Exposed: the API server refuses it.
+    RouteRefused,
+    /// Exposed: the cluster does not know HTTPRoutes.
+    GatewayApiMissing,
     /// Programmed, Delivering: what the spec refers to is missing.
     RefsNotResolved,
     /// Delivering: events reach the receiver.
@@ -211,11 +221,12 @@ impl ToldCondition {
 
 impl Type {
     /// All there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Accepted,
         Self::ResolvedRefs,
         Self::Programmed,
         Self::Reachable,
+        Self::Exposed,
         Self::Delivering,
         Self::Ready,
     ];
@@ -227,6 +238,7 @@ impl Type {
             Self::ResolvedRefs => "ResolvedRefs",
             Self::Programmed => "Programmed",
             Self::Reachable => "Reachable",
+            Self::Exposed => "Exposed",
             Self::Delivering => "Delivering",
             Self::Ready => "Ready",
         }
@@ -245,7 +257,7 @@ impl Is {
 
 impl Reason {
     /// All there are.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 41] = [
         Self::Accepted,
         Self::HostConflict,
         Self::NamespaceChanged,
@@ -274,6 +286,10 @@ impl Reason {
         Self::Unreachable,
         Self::CertificateInvalid,
         Self::AnsweredByOthers,
+        Self::Exposed,
+        Self::RouteConflict,
+        Self::RouteRefused,
+        Self::GatewayApiMissing,
         Self::RefsNotResolved,
         Self::Delivering,
         Self::NothingYet,
@@ -316,6 +332,10 @@ impl Reason {
             Self::Unreachable => "Unreachable",
             Self::CertificateInvalid => "CertificateInvalid",
             Self::AnsweredByOthers => "AnsweredByOthers",
+            Self::Exposed => "Exposed",
+            Self::RouteConflict => "RouteConflict",
+            Self::RouteRefused => "RouteRefused",
+            Self::GatewayApiMissing => "GatewayApiMissing",
             Self::RefsNotResolved => "RefsNotResolved",
             Self::Delivering => "Delivering",
             Self::NothingYet => "NothingYet",
@@ -403,7 +423,8 @@ pub fn conditions(
 }
 
 /// What has changed from one status to the next, for people who read Events:
-/// Ready and Reachable, when they turn or fail for another reason.
+/// Ready and Reachable, when they turn or fail for another reason, and Exposed, when
+/// it fails.
 pub fn transitions(before: Option<&Told>, findings: &[Finding]) -> Vec<Transition> {
     let told = |finding: &&Finding| match finding.type_ {
         Type::Ready => finding.reason != Reason::Pending,
@@ -411,6 +432,14 @@ pub fn transitions(before: Option<&Told>, findings: &[Finding]) -> Vec<Transitio
             finding.reason,
             Reason::NotChecked | Reason::VerificationWaived
         ),
+        // What is missing from the cluster is no news of this object.
+        Type::Exposed => {
+            finding.is == Is::False
+                && !matches!(
+                    finding.reason,
+                    Reason::NotAccepted | Reason::GatewayApiMissing
+                )
+        }
         // What is wrong with any of these is Ready's reason.
         Type::Accepted | Type::ResolvedRefs | Type::Programmed | Type::Delivering => false,
     };
@@ -448,7 +477,7 @@ mod tests {
         let words: Vec<_> = arms
             .filter_map(|(_, rest)| rest.strip_suffix("\","))
             .collect();
-        // Six types, three answers, and reasons.
+        // Seven types, three answers, and reasons.
         assert!(words.len() > 40, "{words:?}");
         for word in words {
             assert!(

@@ -19,6 +19,7 @@ use mailtrail_core::id::Realm;
 
 use self::fetch::Presence;
 use crate::error::{Category, Error};
+use crate::expose::Exposed;
 use crate::lease::Fence;
 use crate::metrics::Metrics;
 use crate::passes::Passes;
@@ -48,6 +49,8 @@ pub struct Context {
     pub replicas: Arc<Replicas>,
     /// Whether hosts lead here.
     pub verifier: Arc<Verifier>,
+    /// What hosts get out by, where the operator makes that.
+    pub exposed: Option<Exposed>,
     /// Whether a sudden absence of many is one.
     pub absences: gone::Absences,
     /// Changes that are given a moment to arrive.

@@ -3,13 +3,15 @@
 //!
 //! [`run`] starts it. [`world`] is what is known of the cluster, [`queue`] says
 //! whose turn it is, [`domain`] is one turn, in five steps. [`shards`] writes
-//! what turns decide, [`replicas`] finds out who applies it.
+//! what turns decide, [`replicas`] finds out who applies it, [`expose`] lets hosts
+//! out of the cluster.
 
 pub mod admin;
 pub mod args;
 pub mod condition;
 pub mod domain;
 pub mod error;
+pub mod expose;
 pub mod keyring;
 pub mod lease;
 pub mod metrics;

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub shard_bytes: Counter,
     /// HostClaims written.
     pub claim_writes: Counter,
+    /// Ingresses and HTTPRoutes written or deleted.
+    pub route_writes: Counter,
     /// Statuses written.
     pub status_writes: Counter,
     /// Objects of ours that somebody else changed.
@@ -86,6 +88,10 @@ impl Metrics {
         let shard_writes = counter("shard_writes", "ConfigShards written");
         let shard_bytes = counter("shard_bytes", "Bytes of entries written to ConfigShards");
         let claim_writes = counter("claim_writes", "HostClaims written");
+        let route_writes = counter(
+            "route_writes",
+            "Ingresses and HTTPRoutes written or deleted",
+        );
         let status_writes = counter("status_writes", "Statuses written");
         let drift = counter("drift", "Objects that somebody else changed, written anew");
         let watch_errors = counter("watch_errors", "Watches that were interrupted");
@@ -104,6 +110,7 @@ impl Metrics {
             shard_writes,
             shard_bytes,
             claim_writes,
+            route_writes,
             status_writes,
             drift,
             watch_errors,

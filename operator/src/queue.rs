@@ -1,7 +1,8 @@
-//! Whose turn it is: domains and sinks wait for theirs once, however often they
-//! are named, and never have two at a time.
+//! Whose turn it is: domains and sinks, and hosts that are exposed, wait for theirs
+//! once, however often they are named, and never have two at a time.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,10 +24,10 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_LONGEST: Duration = Duration::from_secs(60);
 
 /// Who has been named and not been looked at since. Bounded by the number of
-/// domains and sinks.
-#[derive(Debug, Default)]
-pub struct Inbox {
-    subjects: Mutex<HashSet<Subject>>,
+/// those that there are: of domains and sinks, or of hosts.
+#[derive(Debug)]
+pub struct Inbox<S = Subject> {
+    subjects: Mutex<HashSet<S>>,
     named: Notify,
 }
 
@@ -43,15 +44,24 @@ pub enum Next {
 
 // === Inbox ===
 
-impl Inbox {
+impl<S> Default for Inbox<S> {
+    fn default() -> Self {
+        Self {
+            subjects: Mutex::default(),
+            named: Notify::new(),
+        }
+    }
+}
+
+impl<S: Eq + Hash> Inbox<S> {
     /// Asks for a turn.
-    pub fn push(&self, subject: impl Into<Subject>) {
+    pub fn push(&self, subject: impl Into<S>) {
         self.lock().insert(subject.into());
         self.named.notify_one();
     }
 
     /// Asks for a turn of each.
-    pub fn extend<S: Into<Subject>>(&self, subjects: impl IntoIterator<Item = S>) {
+    pub fn extend<I: Into<S>>(&self, subjects: impl IntoIterator<Item = I>) {
         self.lock().extend(subjects.into_iter().map(Into::into));
         self.named.notify_one();
     }
@@ -68,16 +78,16 @@ impl Inbox {
 
     /// What waits, for tests.
     #[cfg(test)]
-    pub(crate) fn lock_for_tests(&self) -> std::sync::MutexGuard<'_, HashSet<Subject>> {
+    pub(crate) fn lock_for_tests(&self) -> std::sync::MutexGuard<'_, HashSet<S>> {
         self.lock()
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<Subject>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashSet<S>> {
         self.subjects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All that wait, once some do.
-    async fn take(&self) -> HashSet<Subject> {
+    async fn take(&self) -> HashSet<S> {
         loop {
             let named = self.named.notified();
             let taken = std::mem::take(&mut *self.lock());
@@ -88,7 +98,7 @@ impl Inbox {
         }
     }
 
-    fn requests(&self) -> impl Stream<Item = ScheduleRequest<Subject>> + '_ {
+    fn requests(&self) -> impl Stream<Item = ScheduleRequest<S>> + '_ {
         let taken = stream::unfold((), |()| async { Some((self.take().await, ())) });
         taken.flat_map(|subjects| {
             let run_at = Instant::now();
@@ -99,10 +109,11 @@ impl Inbox {
 
 // === Turns ===
 
-/// Gives turns for ever. `turn` says what is next.
-pub async fn run<F, Turn>(inbox: &Inbox, turn: F)
+/// Gives turns for ever, so many at a time at most. `turn` says what is next.
+pub async fn run<S, F, Turn>(inbox: &Inbox<S>, most: usize, turn: F)
 where
-    F: Fn(Subject) -> Turn,
+    S: Clone + Eq + Hash + Send + 'static,
+    F: Fn(S) -> Turn,
     Turn: Future<Output = Next> + Send + 'static,
 {
     // At most one request per subject is on its way: it is sent when its turn ends.
@@ -113,7 +124,7 @@ where
     let requests = stream::select(Box::pin(inbox.requests()), Box::pin(later));
     let mut scheduler = std::pin::pin!(scheduler(requests));
     let mut running = HashSet::new();
-    let mut failures: HashMap<Subject, u32> = HashMap::new();
+    let mut failures: HashMap<S, u32> = HashMap::new();
     let mut turns = JoinSet::new();
     loop {
         let mut next = scheduler
@@ -131,7 +142,7 @@ where
                     let _ = again.send(ScheduleRequest { message: subject, run_at });
                 }
             }
-            Some(subject) = next.next(), if turns.len() < CONCURRENCY_MAX => {
+            Some(subject) = next.next(), if turns.len() < most => {
                 running.insert(subject.clone());
                 let turn = turn(subject.clone());
                 turns.spawn(async move { (subject, turn.await) });
@@ -140,10 +151,10 @@ where
     }
 }
 
-fn wait_after(
-    subject: &Subject,
+fn wait_after<S: Clone + Eq + Hash>(
+    subject: &S,
     next: Next,
-    failures: &mut HashMap<Subject, u32>,
+    failures: &mut HashMap<S, u32>,
 ) -> Option<Duration> {
     if next != Next::Retry {
         failures.remove(subject);
@@ -206,7 +217,11 @@ mod tests {
                 Next::Wait
             }
         };
-        let _ = tokio::time::timeout(Duration::from_millis(500), run(&inbox, turn)).await;
+        let _ = tokio::time::timeout(
+            Duration::from_millis(500),
+            run(&inbox, CONCURRENCY_MAX, turn),
+        )
+        .await;
         assert_eq!(turns.load(Ordering::SeqCst), 2);
     }
 
@@ -221,7 +236,8 @@ mod tests {
             noted.lock().expect("no panic").push(realm);
             async move { if failing { Next::Retry } else { Next::Wait } }
         };
-        let _ = tokio::time::timeout(Duration::from_secs(2), run(&inbox, turn)).await;
+        let _ =
+            tokio::time::timeout(Duration::from_secs(2), run(&inbox, CONCURRENCY_MAX, turn)).await;
         let turns = turns.lock().expect("no panic");
         let of = |name: &str| turns.iter().filter(|r| r.name().name() == name).count();
         assert_eq!(of("good"), 1);

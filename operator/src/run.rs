@@ -16,11 +16,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client, Config};
+use mailtrail_core::id::Host;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
 use crate::args::{Args, Settings, SettingsError};
+use crate::expose::settings::{Exposure, ExposureError};
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::policy::{HostPolicy, PolicyError};
@@ -56,6 +58,25 @@ pub enum RunError {
         /// The fault.
         source: PolicyError,
     },
+    /// How hosts get out is wrong.
+    #[error("--exposure {path}: {source}")]
+    Exposure {
+        /// The file.
+        path: PathBuf,
+        /// The fault.
+        source: ExposureError,
+    },
+    /// Routes, DNS records and certificates would be made for whatever host a
+    /// namespace asks for.
+    #[error(
+        "--exposure {path}: mode {mode} needs --host-policy, which says what namespaces may use which hosts: otherwise whoever may create a TrackingDomain would have any host exposed"
+    )]
+    NoPolicy {
+        /// The file.
+        path: PathBuf,
+        /// What is to be made.
+        mode: &'static str,
+    },
     /// Hosts cannot be looked up.
     #[error("--resolver: {0}")]
     Resolver(String),
@@ -81,9 +102,12 @@ struct Shared {
     namespace: String,
     client: Client,
     policy: HostPolicy,
+    exposure: Option<Arc<Exposure>>,
     world: Arc<World>,
     sinks: Arc<Known>,
     inbox: Arc<Inbox>,
+    /// Hosts that are exposed, or were.
+    hosts: Arc<Inbox<Host>>,
     metrics: Arc<Metrics>,
     synced: watch::Synced,
     resolver: Resolver,
@@ -106,6 +130,7 @@ pub fn run(args: Args) -> Result<(), RunError> {
 
 async fn run_async(settings: Settings) -> Result<(), RunError> {
     let policy = read_policy(&settings)?;
+    let exposure = read_exposure(&settings)?.map(Arc::new);
     // A second call keeps the first, which is the same.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let resolver = Resolver::new(settings.probe.resolver)
@@ -117,7 +142,13 @@ async fn run_async(settings: Settings) -> Result<(), RunError> {
     let mut tasks = JoinSet::new();
     let metrics = Arc::new(Metrics::new());
     let inbox = Arc::new(Inbox::default());
-    let world = Arc::new(World::new(settings.class.clone(), Arc::clone(&inbox)));
+    let hosts = Arc::new(Inbox::default());
+    let world = World::new(settings.class.clone(), Arc::clone(&inbox));
+    let exposes = exposure.as_ref().and_then(|exposure| exposure.kind());
+    let world = Arc::new(match exposes {
+        Some(_) => world.naming_hosts(Arc::clone(&hosts)),
+        None => world,
+    });
     let sinks = Arc::new(Known::new(Arc::clone(&inbox)));
     let namespaces = &settings.watch_namespaces;
     watch::start_sinks(&client, namespaces, &sinks, &metrics, &mut tasks);
@@ -134,9 +165,11 @@ async fn run_async(settings: Settings) -> Result<(), RunError> {
         namespace,
         client,
         policy,
+        exposure,
         world,
         sinks,
         inbox,
+        hosts,
         metrics,
         synced,
         resolver,
@@ -146,20 +179,30 @@ async fn run_async(settings: Settings) -> Result<(), RunError> {
     tasks.spawn(async move {
         let _ = admin.await;
     });
+    lead_until_stopped(&shared, candidate).await?;
+    tasks.shutdown().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Takes part in the election, and leads whenever it is won, until a signal asks
+/// for a stop.
+async fn lead_until_stopped(
+    shared: &Arc<Shared>,
+    candidate: Arc<Candidate>,
+) -> Result<(), RunError> {
     let asked_to_stop = asked_to_stop().map_err(RunError::Runtime)?;
     let election = Arc::clone(&candidate);
     let election = tokio::spawn(async move { election.run().await });
     tokio::select! {
         () = asked_to_stop => {}
-        () = term::lead(&shared, &candidate) => {}
+        () = term::lead(shared, &candidate) => {}
     }
     tracing::info!("stopping");
     // First of all nobody tries to have the lease any more.
     election.abort();
     let _ = election.await;
     candidate.release().await;
-    tasks.shutdown().await;
-    tracing::info!("stopped");
     Ok(())
 }
 
@@ -179,6 +222,25 @@ fn read_policy(settings: &Settings) -> Result<HostPolicy, RunError> {
             path: path.clone(),
             source,
         }),
+    }
+}
+
+/// How hosts get out. Where anything is made of them, who may use which must be
+/// said: a route brings DNS records and certificates with it.
+fn read_exposure(settings: &Settings) -> Result<Option<Exposure>, RunError> {
+    let Some(path) = &settings.exposure else {
+        return Ok(None);
+    };
+    let exposure = Exposure::read(path).map_err(|source| RunError::Exposure {
+        path: path.clone(),
+        source,
+    })?;
+    match exposure.kind() {
+        Some(kind) if settings.host_policy.is_none() => Err(RunError::NoPolicy {
+            path: path.clone(),
+            mode: kind.as_str(),
+        }),
+        _ => Ok(Some(exposure)),
     }
 }
 

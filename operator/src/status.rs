@@ -77,15 +77,16 @@ pub(crate) fn programmed(subject: &Subject, shards: &Shards, replicas: &Replicas
 }
 
 /// How long a change that has not arrived is still given before the status says
-/// so; none where it is to be said now.
+/// so; none where it is to be said now. It has arrived when nothing of these is
+/// pending.
 pub(crate) fn still_given(
     grace: &Grace,
     subject: &Subject,
     generation: Option<i64>,
-    programmed: &Finding,
+    of: &[&Finding],
     told: Option<&Told>,
 ) -> Option<Duration> {
-    if programmed.reason != Reason::Pending {
+    if of.iter().all(|finding| finding.reason != Reason::Pending) {
         grace.over(subject);
         return None;
     }

@@ -137,6 +137,8 @@ pub(crate) trait Sink<K> {
     fn apply(&self, object: K);
     /// One cannot be read.
     fn unreadable(&self, _meta: &ObjectMeta) {}
+    /// The watch was interrupted, and begins again.
+    fn interrupted(&self, _error: &watcher::Error) {}
     /// One is gone.
     fn gone(&self, key: &Self::Key);
     /// There are these and no others.
@@ -150,7 +152,7 @@ pub(crate) async fn follow<K, S>(
     listed_all: impl Fn(),
     metrics: Arc<Metrics>,
 ) where
-    K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
     S: Sink<K>,
 {
     let config = watcher::Config::default().page_size(S::PAGE);
@@ -176,6 +178,7 @@ pub(crate) async fn follow<K, S>(
                 }
             }
             Err(error) => {
+                to.interrupted(&error);
                 metrics.watch_errors.inc();
                 tracing::warn!(kind = S::WHAT, error = %chain(&error), "a watch was interrupted and begins again");
             }

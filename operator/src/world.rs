@@ -22,6 +22,8 @@ pub struct World {
     known: Mutex<Known>,
     class: String,
     inbox: Arc<Inbox>,
+    /// Where hosts are named whose claims change; absent where nobody looks.
+    hosts: Option<Arc<Inbox<Host>>>,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +89,21 @@ impl World {
             known: Mutex::default(),
             class,
             inbox,
+            hosts: None,
+        }
+    }
+
+    /// Names hosts whose claims change, too.
+    pub fn naming_hosts(self, inbox: Arc<Inbox<Host>>) -> Self {
+        Self {
+            hosts: Some(inbox),
+            ..self
+        }
+    }
+
+    fn name_host(&self, host: Host) {
+        if let Some(hosts) = &self.hosts {
+            hosts.push(host);
         }
     }
 
@@ -159,6 +176,24 @@ impl World {
             let claim = known.claims.get(host);
             claim.is_some_and(|claim| claim.annotations().contains_key(annotation))
         })
+    }
+
+    /// The hosts that claims of our class give to a realm.
+    pub fn hosts_of(&self, realm: &Realm) -> Vec<Host> {
+        let known = self.lock();
+        known.hosts_of.get(realm).cloned().unwrap_or_default()
+    }
+
+    /// All hosts that there are claims of our class of.
+    pub fn hosts(&self) -> Vec<Host> {
+        let known = self.lock();
+        known.hosts_of.values().flatten().cloned().collect()
+    }
+
+    /// The claim of a host, where it is of our class.
+    pub fn claim_of(&self, host: &Host) -> Option<Arc<HostClaim>> {
+        let claim = self.lock().claims.get(host).cloned();
+        claim.filter(|claim| claim.spec.class_name == self.class)
     }
 
     /// How many domains and how many claims of ours there are.
@@ -242,9 +277,10 @@ impl World {
             insert(known.hosts_of.entry(realm.clone()).or_default(), &host);
             concerned.push(realm);
         }
-        known.claims.insert(host, Arc::new(claim));
+        known.claims.insert(host.clone(), Arc::new(claim));
         drop(known);
         self.inbox.extend(concerned);
+        self.name_host(host);
     }
 
     /// A claim is gone: its owner and whoever wants the host are concerned.
@@ -255,6 +291,7 @@ impl World {
         concerned.extend(known.wanting.get(host).into_iter().flatten().cloned());
         drop(known);
         self.inbox.extend(concerned);
+        self.name_host(host.clone());
     }
 
     /// All claims there are, after a list.

@@ -157,6 +157,45 @@ fn the_operator_may_do_in_its_own_namespace_what_its_manifest_explains_and_no_mo
 }
 
 #[test]
+fn an_operator_that_exposes_hosts_may_besides_what_its_mode_needs_in_its_own_namespace() {
+    let plane = ControlPlane::shared();
+    let install = Namespace::install(plane, "rights");
+    let operator = service_account(plane, install.name(), "mailtrail-operator");
+    let makes = ["get", "list", "watch", "create", "patch", "delete"];
+    let removes = ["list", "delete"];
+    let check = |ingresses: &[&str], routes: &[&str]| {
+        for (resource, expected) in [
+            ("ingresses.networking.k8s.io", ingresses),
+            ("httproutes.gateway.networking.k8s.io", routes),
+        ] {
+            // Rights are in force a moment after they are given.
+            plane.wait_for(resource, mailtrail_tests::PATIENCE, |_| {
+                operator.verbs(install.name(), resource) == expected
+            });
+            assert_eq!(operator.verbs("default", resource), NOTHING);
+            assert_eq!(operator.verbs("", resource), NOTHING);
+        }
+    };
+    check(&NOTHING, &NOTHING);
+    install.exposes_by("ingress");
+    check(&makes, &removes);
+    install.exposes_by("httproute");
+    check(&removes, &makes);
+    install.exposes_by("cleanup");
+    check(&removes, &removes);
+    for nothing in [
+        "ingresses/status.networking.k8s.io",
+        "gateways.gateway.networking.k8s.io",
+    ] {
+        assert_eq!(
+            operator.verbs(install.name(), nothing),
+            NOTHING,
+            "{nothing}"
+        );
+    }
+}
+
+#[test]
 fn the_data_plane_may_read_its_configuration_and_ask_who_calls_and_no_more() {
     let plane = ControlPlane::shared();
     let install = Namespace::install(plane, "rights");

@@ -66,6 +66,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
             "dataplane/src/judge",
             "dataplane/tests/verdicts",
             "operator/src/policy.rs",
+            "operator/src/expose/settings.rs",
         ],
     ),
     ("tokio_postgres", &["dataplane/src/postgres"]),

@@ -2,6 +2,8 @@
 //! is what readers get, and the status says so truthfully.
 
 mod callers;
+mod exposure;
+mod gateway;
 mod hosts;
 mod keys;
 mod leases;
@@ -54,17 +56,18 @@ const AUDIT_LAG: Duration = Duration::from_millis(700);
 
 /// How often a domain's status has been written, all that can be seen included.
 fn status_writes(plane: &ControlPlane, namespace: &str, name: &str) -> usize {
-    let count = || {
-        let audit = plane.audit();
-        let writes = audit.iter().filter(|line| {
-            let object = &line["objectRef"];
-            object["subresource"] == "status"
-                && object["namespace"] == namespace
-                && object["name"] == name
-                && line["responseStatus"]["code"] == 200
-        });
-        writes.count()
-    };
+    writes(plane, |line| {
+        let object = &line["objectRef"];
+        object["subresource"] == "status"
+            && object["namespace"] == namespace
+            && object["name"] == name
+            && line["responseStatus"]["code"] == 200
+    })
+}
+
+/// How many writes of these there have been, all that can be seen included.
+fn writes(plane: &ControlPlane, of: impl Fn(&Value) -> bool) -> usize {
+    let count = || plane.audit().iter().filter(|line| of(line)).count();
     let mut counted = count();
     loop {
         std::thread::sleep(AUDIT_LAG);

@@ -16,6 +16,7 @@ pub use replica::{Install, Replica, domain_path, sink_path};
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -23,12 +24,15 @@ use std::sync::{LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::process::signal;
 
 /// Longest wait for something to become so in a cluster, unless a test says
 /// otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The Gateway API whose definitions tests use.
+const GATEWAY_API: &str = "sigs.k8s.io/gateway-api@v1.6.3";
 /// The variable with a kubeconfig whose cluster is used instead.
 const GIVEN: &str = "MAILTRAIL_TEST_KUBECONFIG";
 
@@ -41,6 +45,8 @@ pub struct ControlPlane {
     runtime: tokio::runtime::Runtime,
     client: kube::Client,
     holder: Mutex<Holder>,
+    /// Links to programs, where not all of them are to run.
+    _links: Option<TempDir>,
 }
 
 /// `cluster.sh hold`, which takes everything down once its input ends.
@@ -74,12 +80,30 @@ impl ControlPlane {
         Self::start(false, api_flags)
     }
 
+    /// One of its own without the controllers of Kubernetes: nobody collects
+    /// garbage there.
+    pub fn own_without_controllers() -> Self {
+        let folder = TempDir::new().expect("a folder");
+        for program in fs::read_dir(programs(&[])).expect("programs") {
+            let program = program.expect("an entry");
+            if program.file_name() != "kube-controller-manager" {
+                let link = folder.path().join(program.file_name());
+                symlink(program.path(), link).expect("a link");
+            }
+        }
+        Self::start_of(false, "", folder.path().to_path_buf(), Some(folder))
+    }
+
     fn start(given: bool, api_flags: &str) -> Self {
+        let programs = if given { on_path() } else { programs(&[]) };
+        Self::start_of(given, api_flags, programs, None)
+    }
+
+    fn start_of(given: bool, api_flags: &str, programs: PathBuf, links: Option<TempDir>) -> Self {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let name = format!("mailtrail-cluster-{}-{number}", std::process::id());
         let state = std::env::temp_dir().join(name);
-        let programs = if given { on_path() } else { programs(&[]) };
         let mut command = Command::new(crate::root().join("tests/cluster/cluster.sh"));
         command.arg("hold").arg(&state).arg(&programs);
         command.env("EXTRA_API_ARGS", api_flags);
@@ -99,6 +123,7 @@ impl ControlPlane {
             runtime,
             client,
             holder: Mutex::new(holder),
+            _links: links,
         }
     }
 
@@ -246,6 +271,22 @@ impl ControlPlane {
             let mut each = kinds.lines().map(explained);
             each.all(|explained| explained.status.success())
         });
+    }
+
+    /// Applies the Gateway API's own definition of HTTPRoutes, of its published
+    /// module, and waits until it is established.
+    pub fn gateway_api(&self) {
+        let output = Command::new(crate::root().join("tests/tools/go-module.sh"))
+            .arg(GATEWAY_API)
+            .output()
+            .expect("go-module.sh starts");
+        assert!(output.status.success(), "the module is not there");
+        let folder = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let file = "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml";
+        let file = format!("{folder}/{file}");
+        self.kubectl(&["apply", "--server-side", "-f", &file]);
+        let wait = ["wait", "--for=condition=Established", "--timeout=30s", "-f"];
+        self.kubectl(&[&wait[..], &[&file]].concat());
     }
 
     /// Applies manifests, server-side.

@@ -37,22 +37,39 @@ pub async fn report(
             "replicas serve what was accepted before, if anything was",
         ),
     };
+    let exposed = exposed(realm, &applied, context);
     let generation = domain.metadata.generation;
     let told = there.told.as_deref();
-    if let Some(left) = still_given(&context.grace, &subject, generation, &programmed, told) {
+    let pending: Vec<_> = std::iter::once(&programmed).chain(&exposed).collect();
+    if let Some(left) = still_given(&context.grace, &subject, generation, &pending, told) {
         return Ok(Next::After(left));
     }
     let is_pending = programmed.reason == Reason::Pending;
-    let findings = findings(
+    let mut findings = findings(
         &applied,
         programmed,
         context.verifier.reachable(realm, domain, told),
     );
+    findings.extend(exposed);
     let written = write(&subject, there, &findings, context).await?;
     Ok(match is_pending && written {
         true => Next::After(LOOK_AGAIN),
         false => Next::Wait,
     })
+}
+
+/// Whether each host of a realm has its route; nothing where none is made.
+fn exposed(realm: &Realm, applied: &Applied, context: &Context) -> Option<Finding> {
+    let exposed = context.exposed.as_ref()?;
+    let hosts = context.world.hosts_of(realm);
+    match (hosts.is_empty(), &applied.accepted) {
+        (true, Err(_)) => Some(Finding::is_false(
+            Type::Exposed,
+            Reason::NotAccepted,
+            "no host is this object's",
+        )),
+        _ => exposed.finding(&hosts),
+    }
 }
 
 /// What the status is to say.

@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 use super::Shared;
 use crate::domain::{self, Context, gone};
 use crate::error::{Error, within};
+use crate::expose::Exposer;
+use crate::expose::routes::Routes;
 use crate::keyring::{Keeper, Keys};
 use crate::lease::{Candidate, Fence, Term};
 use crate::object::MANAGER;
@@ -85,6 +87,7 @@ async fn serve_term(shared: &Arc<Shared>, fence: Fence) {
 struct Begun {
     context: Arc<Context>,
     sinks: Arc<sink::Context>,
+    exposer: Option<Exposer>,
     keeper: Keeper,
     writer: Writer,
     keys: Arc<Keys>,
@@ -117,12 +120,16 @@ async fn begin(shared: &Arc<Shared>, fence: &Fence) -> Result<Begun, Error> {
     let (_, claims) = shared.world.counts();
     let is_new = claims == 0 && shards.subjects().is_empty();
     keeper.begin(is_new, holder).await;
-    let context = Arc::new(context(shared, fence, &shards, &replicas));
+    let exposer = exposer(shared, fence, &shards);
+    let mut context = context(shared, fence, &shards, &replicas);
+    context.exposed = exposer.as_ref().and_then(Exposer::exposed);
+    let context = Arc::new(context);
     let account = account(shared).await;
     let sinks = Arc::new(sinks(shared, &context, &keys, account));
     Ok(Begun {
         context,
         sinks,
+        exposer,
         keeper,
         writer,
         keys,
@@ -210,6 +217,7 @@ fn context(
         shards: Arc::clone(shards),
         replicas: Arc::clone(replicas),
         verifier: Arc::new(Verifier::default()),
+        exposed: None,
         absences: gone::Absences::new(Arc::clone(&shared.metrics)),
         grace: Grace::default(),
         inbox: Arc::clone(&shared.inbox),
@@ -219,6 +227,39 @@ fn context(
         metrics: Arc::clone(&shared.metrics),
         clock: Timestamp::now,
     }
+}
+
+/// What looks at hosts from outside.
+fn watcher(shared: &Shared, context: &Context, keys: &Arc<Keys>) -> Watcher {
+    Watcher {
+        verifier: Arc::clone(&context.verifier),
+        resolver: shared.resolver.clone(),
+        prober: shared.prober.clone(),
+        keys: Arc::clone(keys),
+        inbox: Arc::clone(&shared.inbox),
+        metrics: Arc::clone(&shared.metrics),
+    }
+}
+
+/// What lets hosts out, where that is asked for.
+fn exposer(shared: &Shared, fence: &Fence, shards: &Arc<Shards>) -> Option<Exposer> {
+    let exposure = shared.exposure.as_ref()?;
+    let class = &shared.settings.class;
+    let (hosts, domains) = (&shared.hosts, &shared.inbox);
+    let routes = Routes::new(class.clone(), Arc::clone(hosts), Arc::clone(domains));
+    Some(Exposer {
+        client: shared.client.clone(),
+        namespace: shared.namespace.clone(),
+        class: class.clone(),
+        exposure: Arc::clone(exposure),
+        world: Arc::clone(&shared.world),
+        shards: Arc::clone(shards),
+        routes: Arc::new(routes),
+        policy: shared.policy.clone(),
+        hosts: Arc::clone(hosts),
+        fence: fence.clone(),
+        metrics: Arc::clone(&shared.metrics),
+    })
 }
 
 /// What turns of sinks work with: the same, as far as they share it.
@@ -254,6 +295,7 @@ impl Begun {
         let Self {
             context,
             sinks,
+            exposer,
             keeper,
             writer,
             keys,
@@ -261,17 +303,7 @@ impl Begun {
         let mut tasks = JoinSet::new();
         let metrics = &shared.metrics;
         let replicas = Arc::clone(&context.replicas);
-        tasks.spawn(
-            Watcher {
-                verifier: Arc::clone(&context.verifier),
-                resolver: shared.resolver.clone(),
-                prober: shared.prober.clone(),
-                keys: Arc::clone(&keys),
-                inbox: Arc::clone(&shared.inbox),
-                metrics: Arc::clone(metrics),
-            }
-            .run(),
-        );
+        tasks.spawn(watcher(shared, &context, &keys).run());
         let inbox = Arc::clone(&shared.inbox);
         tasks.spawn(reseal(
             Arc::clone(&keys),
@@ -293,11 +325,14 @@ impl Begun {
         let watched = shards::watch::follow(api, Arc::clone(&context.shards), Arc::clone(metrics));
         tasks.spawn(watched);
         tasks.spawn(async move { writer.run().await });
+        if let Some(exposer) = exposer {
+            tasks.spawn(exposer.run());
+        }
         // All that there is anything to know of has a turn.
         shared.inbox.extend(context.world.realms());
         shared.inbox.extend(sinks.known.subjects());
         shared.inbox.extend(context.shards.subjects());
-        queue::run(&shared.inbox, |subject| {
+        queue::run(&shared.inbox, queue::CONCURRENCY_MAX, |subject| {
             let (context, sinks) = (Arc::clone(&context), Arc::clone(&sinks));
             async move {
                 match subject {

@@ -30,7 +30,7 @@ pub(super) async fn report(
         ),
     };
     let generation = there.sink.metadata.generation;
-    if let Some(left) = still_given(&context.grace, &subject, generation, &programmed, told) {
+    if let Some(left) = still_given(&context.grace, &subject, generation, &[&programmed], told) {
         return Ok(Next::After(left));
     }
     let is_pending = programmed.reason == Reason::Pending;

@@ -15,6 +15,9 @@ const AUDIENCE: &str = "mailtrail";
 /// What the two programs may do, as shipped.
 const RIGHTS: [&str; 2] = ["operator/rbac.yaml", "dataplane/rbac.yaml"];
 
+/// What the operator may do besides, by the mode of exposure.
+const EXPOSURE_RIGHTS: &str = "operator/rbac-exposure.yaml";
+
 /// A namespace, deleted when dropped, with what was installed for it.
 pub struct Namespace<'a> {
     plane: &'a ControlPlane,
@@ -62,6 +65,20 @@ impl<'a> Namespace<'a> {
             .join("\n---\n");
         plane.apply(&namespace.rights);
         namespace
+    }
+
+    /// Lets the operator of this namespace do what a mode of exposure needs and
+    /// no other does: `ingress`, `httproute` or `cleanup`.
+    pub fn exposes_by(&self, mode: &str) {
+        let text = fs::read_to_string(crate::root().join(EXPOSURE_RIGHTS)).expect("a manifest");
+        let text = text.replace(AS_WRITTEN, &self.name);
+        let of = |mode: &str| format!("name: mailtrail-operator-{mode}\n");
+        let documents = text.split("---\n");
+        let (ours, others): (Vec<_>, Vec<_>) = documents.partition(|d| d.contains(&of(mode)));
+        assert_eq!(ours.len(), 2, "a Role and its binding");
+        let delete = ["delete", "--ignore-not-found", "-f", "-"];
+        self.plane.kubectl_with(&delete, &others.join("---\n"));
+        self.plane.apply(&ours.join("---\n"));
     }
 
     /// Its name; also one that fits `--class`.

@@ -1,0 +1,399 @@
+//! The routes that stand, and what came of each host. Pure but for the lock.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::core::{DynamicObject, ObjectMeta};
+use mailtrail_core::id::{Host, Realm};
+use serde_json::{Value, json};
+
+use super::build::{CLASS, Kind};
+use super::outcome::Outcome;
+use crate::condition::Finding;
+use crate::object::MANAGER;
+use crate::queue::Inbox;
+
+/// What stands of one kind, in the install's namespace.
+#[derive(Debug)]
+pub struct Routes {
+    class: String,
+    known: Mutex<Known>,
+    hosts: Arc<Inbox<Host>>,
+    domains: Arc<Inbox>,
+}
+
+#[derive(Debug)]
+struct Known {
+    sight: Sight,
+    there: HashMap<Host, Stood>,
+    /// Bounded by the number of claims.
+    outcomes: HashMap<Host, Outcome>,
+    /// When each was written last, of those that still stand.
+    written: HashMap<Host, Instant>,
+}
+
+/// Whether it is known what stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Not yet.
+    NotYet,
+    /// It is.
+    Clear,
+    /// The cluster does not know the kind.
+    NoSuchKind,
+    /// We may not look.
+    Forbidden,
+}
+
+/// What is known of the object of a host's name.
+#[derive(Debug, PartialEq)]
+pub enum Standing {
+    /// Nothing yet.
+    Unknown,
+    /// There is none.
+    Absent,
+    /// There is one.
+    There(Stood),
+    /// The cluster does not know the kind.
+    NoSuchKind,
+    /// We may not look.
+    Forbidden,
+}
+
+/// An object that stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stood {
+    /// Tells it from another of its name.
+    pub uid: String,
+    /// The version that was seen.
+    pub version: String,
+    /// Whose it is.
+    pub ownership: Ownership,
+    /// What of it decides whether it is as wanted, as text: thousands are held.
+    pub live: Box<str>,
+}
+
+/// Whose an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ownership {
+    /// Somebody else's.
+    Foreign,
+    /// Ours, as it was created: what we own of it stands there as of an update.
+    Created,
+    /// Ours, and applied.
+    Applied,
+}
+
+impl Stood {
+    /// The object, as far as it was kept.
+    pub fn live(&self) -> Value {
+        serde_json::from_str(&self.live).unwrap_or_default()
+    }
+}
+
+impl Routes {
+    /// Nothing is known yet. Hosts are named when an object of their name changes,
+    /// realms when that changes what their status says.
+    pub fn new(class: String, hosts: Arc<Inbox<Host>>, domains: Arc<Inbox>) -> Self {
+        let known = Known {
+            sight: Sight::NotYet,
+            there: HashMap::new(),
+            outcomes: HashMap::new(),
+            written: HashMap::new(),
+        };
+        Self {
+            class,
+            known: Mutex::new(known),
+            hosts,
+            domains,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the object of a host's name.
+    pub fn standing(&self, host: &Host) -> Standing {
+        let known = self.lock();
+        match known.sight {
+            Sight::NotYet => Standing::Unknown,
+            Sight::NoSuchKind => Standing::NoSuchKind,
+            Sight::Forbidden => Standing::Forbidden,
+            Sight::Clear => match known.there.get(host) {
+                Some(there) => Standing::There(there.clone()),
+                None => Standing::Absent,
+            },
+        }
+    }
+
+    // --- What stands ---
+
+    /// Whether it is known what stands. Where that turns every host is looked at again.
+    pub fn sees(&self, sight: Sight) {
+        let mut known = self.lock();
+        if known.sight == sight {
+            return;
+        }
+        known.sight = sight;
+        if sight == Sight::NoSuchKind {
+            // They went with their definition.
+            known.there.clear();
+        }
+        let all: HashSet<_> = known
+            .outcomes
+            .keys()
+            .chain(known.there.keys())
+            .cloned()
+            .collect();
+        drop(known);
+        self.hosts.extend(all);
+    }
+
+    /// An object was made or changed, by us or by others; whether it differs from
+    /// what was known.
+    pub fn seen(&self, object: &DynamicObject) -> bool {
+        let Some((host, stood)) = self.stood(object) else {
+            return false;
+        };
+        let mut known = self.lock();
+        if known
+            .there
+            .get(&host)
+            .is_some_and(|before| is_older(&stood, before))
+        {
+            return false;
+        }
+        let before = known.there.insert(host.clone(), stood.clone());
+        drop(known);
+        let differs = before.is_none_or(|before| {
+            before.uid != stood.uid
+                || before.ownership != stood.ownership
+                || before.live != stood.live
+        });
+        if differs {
+            self.hosts.push(host);
+        }
+        differs
+    }
+
+    /// An object is gone.
+    pub fn gone(&self, host: &Host, uid: &str) {
+        let mut known = self.lock();
+        if known.there.get(host).is_none_or(|there| there.uid != uid) {
+            return;
+        }
+        known.there.remove(host);
+        drop(known);
+        self.hosts.push(host.clone());
+    }
+
+    /// There are these and no others.
+    pub fn only(&self, listed: &HashSet<(String, String)>) {
+        let known = self.lock();
+        let gone = known
+            .there
+            .iter()
+            .filter(|(host, there)| !listed.contains(&(host.to_string(), there.uid.clone())));
+        let gone: Vec<_> = gone
+            .map(|(host, there)| (host.clone(), there.uid.clone()))
+            .collect();
+        drop(known);
+        gone.iter().for_each(|(host, uid)| self.gone(host, uid));
+    }
+
+    fn stood(&self, object: &DynamicObject) -> Option<(Host, Stood)> {
+        let meta = &object.metadata;
+        let host = meta.name.as_deref()?.parse().ok()?;
+        let live = json!({
+            "metadata": {
+                "labels": meta.labels,
+                "annotations": meta.annotations,
+                "ownerReferences": meta.owner_references,
+            },
+            "spec": object.data["spec"],
+        });
+        let stood = Stood {
+            uid: meta.uid.clone()?,
+            version: meta.resource_version.clone()?,
+            ownership: ownership(meta, &self.class),
+            live: live.to_string().into(),
+        };
+        Some((host, stood))
+    }
+
+    // --- What came of it ---
+
+    /// When a host's route was written last, in this term.
+    pub fn written(&self, host: &Host) -> Option<Instant> {
+        self.lock().written.get(host).copied()
+    }
+
+    /// A host's route is written.
+    pub fn writes(&self, host: &Host, now: Instant) {
+        self.lock().written.insert(host.clone(), now);
+    }
+
+    /// What came of a host; nothing of one that is not claimed. The realm whose it is
+    /// is named where that is news.
+    pub fn came_to(&self, host: &Host, outcome: Option<Outcome>, realm: Option<&Realm>) {
+        let mut known = self.lock();
+        let before = match outcome {
+            Some(outcome) => known.outcomes.insert(host.clone(), outcome),
+            None => {
+                known.written.remove(host);
+                known.outcomes.remove(host)
+            }
+        };
+        drop(known);
+        if before != outcome
+            && let Some(realm) = realm
+        {
+            self.domains.push(realm.clone());
+        }
+    }
+
+    /// Whether a host's route stands, as wanted.
+    pub fn is_in_place(&self, host: &Host) -> bool {
+        self.lock().outcomes.get(host) == Some(&Outcome::InPlace)
+    }
+
+    /// What the status of a domain with these hosts is to say; nothing where none of
+    /// them is to get out.
+    pub fn exposed(&self, hosts: &[Host], kind: Kind) -> Option<Finding> {
+        let known = self.lock();
+        let of = |host: &Host| {
+            known
+                .outcomes
+                .get(host)
+                .copied()
+                .unwrap_or(Outcome::Waiting)
+        };
+        let hosts = hosts.iter().filter(|host| !host.is_local());
+        let worst = hosts
+            .map(|host| (of(host).rank(), host))
+            .max_by_key(|(rank, _)| *rank)?;
+        let outcome = of(worst.1);
+        drop(known);
+        Some(outcome.finding(worst.1, kind))
+    }
+}
+
+/// Whose an object is: that of the class it is labelled with; without the label, of
+/// whoever stands among its managers.
+fn ownership(meta: &ObjectMeta, class: &str) -> Ownership {
+    let managers = meta.managed_fields.as_deref().unwrap_or_default();
+    let is_ours = match meta.labels.as_ref().and_then(|labels| labels.get(CLASS)) {
+        Some(of) => of == class,
+        None => managers.iter().any(is_our_name),
+    };
+    match is_ours {
+        false => Ownership::Foreign,
+        true if managers.iter().any(is_created) => Ownership::Created,
+        true => Ownership::Applied,
+    }
+}
+
+fn is_our_name(entry: &ManagedFieldsEntry) -> bool {
+    entry.manager.as_deref() == Some(MANAGER) && entry.subresource.is_none()
+}
+
+/// Whether an entry among an object's managers says that we created it.
+pub(super) fn is_created(entry: &ManagedFieldsEntry) -> bool {
+    is_our_name(entry) && entry.operation.as_deref() == Some("Update")
+}
+
+/// Whether a state of an object is an earlier one: watches lag behind our own writes.
+fn is_older(new: &Stood, known: &Stood) -> bool {
+    let version = |stood: &Stood| stood.version.parse::<u64>().ok();
+    new.uid == known.uid
+        && matches!((version(new), version(known)), (Some(new), Some(known)) if new < known)
+}
+
+/// The name and UID of an object.
+pub(super) fn key(meta: &ObjectMeta) -> Option<(String, String)> {
+    Some((meta.name.clone()?, meta.uid.clone()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::condition::Reason;
+
+    fn routes() -> Routes {
+        Routes::new("two".to_owned(), Arc::default(), Arc::default())
+    }
+
+    fn host(name: &str) -> Host {
+        name.parse().expect("a host")
+    }
+
+    fn object(version: &str, labels: Value, managers: Value) -> DynamicObject {
+        serde_json::from_value(json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+            "metadata": {"name": "a.example", "uid": "o", "resourceVersion": version, "labels": labels, "managedFields": managers},
+            "spec": {"rules": []},
+        }))
+        .expect("an object")
+    }
+
+    #[test]
+    fn whose_an_object_is_is_said_by_its_class_or_by_its_managers() {
+        let of = |labels: Value, managers: Value| {
+            ownership(&object("1", labels, managers).metadata, "two")
+        };
+        let ours = json!([{"manager": "else", "operation": "Update"}, {"manager": "mailtrail-operator", "operation": "Update"}]);
+        let applied = json!([{"manager": "mailtrail-operator", "operation": "Apply"}]);
+        let labelled = |class: &str| json!({ CLASS: class });
+        assert_eq!(of(json!({}), json!([])), Ownership::Foreign);
+        assert_eq!(of(labelled("two"), json!([])), Ownership::Applied);
+        assert_eq!(of(labelled("two"), ours.clone()), Ownership::Created);
+        assert_eq!(of(labelled("one"), applied.clone()), Ownership::Foreign);
+        assert_eq!(of(json!({}), applied), Ownership::Applied);
+        assert_eq!(of(json!({}), ours), Ownership::Created);
+    }
+
+    #[test]
+    fn an_older_state_does_not_replace_a_newer_one() {
+        let routes = routes();
+        routes.sees(Sight::Clear);
+        assert!(routes.seen(&object("9", json!({}), json!([]))));
+        assert!(!routes.seen(&object("8", json!({"a": "b"}), json!([]))));
+        // A newer one that says the same is no news.
+        assert!(!routes.seen(&object("10", json!({}), json!([]))));
+        let Standing::There(there) = routes.standing(&host("a.example")) else {
+            panic!("it is there");
+        };
+        assert_eq!(there.version, "10");
+        routes.gone(&host("a.example"), "another");
+        assert!(matches!(
+            routes.standing(&host("a.example")),
+            Standing::There(_)
+        ));
+        routes.gone(&host("a.example"), "o");
+        assert_eq!(routes.standing(&host("a.example")), Standing::Absent);
+    }
+
+    #[test]
+    fn a_status_tells_the_worst_of_its_hosts_and_of_none_nothing() {
+        let routes = routes();
+        assert_eq!(routes.exposed(&[], Kind::Ingress), None);
+        assert_eq!(routes.exposed(&[host("a.localhost")], Kind::Ingress), None);
+        let hosts = [host("a.example"), host("b.example"), host("c.localhost")];
+        let reason = || {
+            routes
+                .exposed(&hosts, Kind::Ingress)
+                .expect("a finding")
+                .reason
+        };
+        assert_eq!(reason(), Reason::Pending);
+        routes.came_to(&hosts[0], Some(Outcome::InPlace), None);
+        assert_eq!(reason(), Reason::Pending);
+        routes.came_to(&hosts[1], Some(Outcome::InPlace), None);
+        assert_eq!(reason(), Reason::Exposed);
+        routes.came_to(&hosts[1], Some(Outcome::Foreign), None);
+        assert_eq!(reason(), Reason::RouteConflict);
+    }
+}
