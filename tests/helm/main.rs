@@ -3,6 +3,7 @@
 
 mod chart;
 mod dry_run;
+mod exposure;
 mod images;
 mod monitoring;
 mod node;

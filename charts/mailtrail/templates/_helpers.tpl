@@ -94,8 +94,37 @@ topologySpreadConstraints:
 {{ ternary .Values.dataplane.autoscaling.maxReplicas .Values.dataplane.replicas .Values.dataplane.autoscaling.enabled }}
 {{- end }}
 
+{{/* How hosts get out, as the operator reads it. */}}
+{{- define "mailtrail.exposure" -}}
+{{- $exposure := .Values.exposure }}
+{{- $service := dict "name" "mailtrail-public" "port" .Values.service.public.port }}
+{{- $file := dict "mode" $exposure.mode "service" $service }}
+{{- if ne $exposure.mode "None" }}
+  {{- $_ := set $file "annotations" $exposure.annotations }}
+  {{- $_ := set $file "externalDNS" $exposure.externalDNS }}
+{{- end }}
+{{- if eq $exposure.mode "Ingress" }}
+  {{- $_ := set $file "ingress" $exposure.ingress }}
+{{- else if eq $exposure.mode "HTTPRoute" }}
+  {{- $_ := set $file "httpRoute" $exposure.httpRoute }}
+{{- end }}
+{{- toYaml $file }}
+{{- end }}
+
 {{/* What cannot be installed, in words. */}}
 {{- define "mailtrail.check" -}}
+{{- $exposure := .Values.exposure }}
+{{- if ne $exposure.mode "None" }}
+  {{- if not .Values.hostPolicy }}
+    {{- fail (printf "exposure.mode: %s needs hostPolicy, which says what namespaces may use which hosts: otherwise whoever may create a TrackingDomain would have any host exposed, with a DNS record and a certificate" $exposure.mode) }}
+  {{- end }}
+  {{- if and (eq $exposure.mode "HTTPRoute") (not $exposure.httpRoute.parentRefs) }}
+    {{- fail "exposure.httpRoute.parentRefs: mode HTTPRoute needs at least one, a Gateway or ListenerSet" }}
+  {{- end }}
+  {{- if $exposure.cleanUp }}
+    {{- fail "exposure.cleanUp: is for mode None; what another mode has made is removed in any case" }}
+  {{- end }}
+{{- end }}
 {{- $scaling := .Values.dataplane.autoscaling }}
 {{- if .Values.postgres.url }}
   {{- if .Values.dataplane.journalMax }}
