@@ -10,6 +10,7 @@
     reason = "each printer column has a type, and some have the same"
 )]
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,13 @@ pub struct HostClaimSpec {
     /// another one and does not inherit the host.
     #[schemars(schema_with = "schema::uid")]
     pub namespace_uid: String,
+
+    /// Since when what is kept of the domain is this namespace's to read: since
+    /// it was made. A claim that is brought to another cluster, where the
+    /// namespace is younger, keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "schema::time")]
+    pub kept_since: Option<Time>,
 
     /// The installation of Mailtrail that the host belongs to.
     #[schemars(schema_with = "schema::class_name")]

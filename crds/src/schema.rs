@@ -119,6 +119,10 @@ pub(crate) fn uid(_: &mut SchemaGenerator) -> Schema {
     text(1, UID_MAX_CHARS, &[])
 }
 
+pub(crate) fn time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time" })
+}
+
 pub(crate) fn shard_version(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "integer", "format": "int32", "minimum": 1 })
 }

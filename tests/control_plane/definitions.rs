@@ -148,6 +148,8 @@ fn a_host_claim_is_taken_within_its_bounds_alone() {
     check(json!({"realm": "a/"}), &["spec.realm"]);
     check(json!({"realm": "a".repeat(318)}), &["spec.realm"]);
     check(json!({"namespaceUid": ""}), &["spec.namespaceUid"]);
+    check(json!({"keptSince": "2026-09-21T14:13:20Z"}), &[]);
+    check(json!({"keptSince": "yesterday"}), &["spec.keptSince"]);
     check(json!({"className": "Mail trail"}), &["spec.className"]);
     check(json!({"state": "Lost"}), &["spec.state"]);
     check(json!({"role": "Owner"}), &["spec.role"]);

@@ -7,7 +7,7 @@ use mailtrail_crds::claim::ClaimRole;
 use mailtrail_crds::entry::{EntryError, Facts, entry, lasting};
 
 use super::fetch::{Fetched, Presence};
-use super::resolve::{ClaimChange, Rejection, Resolved, Serve};
+use super::resolve::{ClaimChange, Rejection, Resolved, Serve, kept_since};
 use crate::condition::Reason;
 use crate::world::host_of;
 
@@ -82,7 +82,7 @@ fn of_serve(fetched: &Fetched, serve: Serve) -> Built {
     let facts = Facts {
         verified: serve.verified,
         former_hosts: serve.former,
-        since: there.namespace.created,
+        since: serve.since,
     };
     match entry(&there.domain, facts) {
         Ok(entry) => Built {
@@ -170,7 +170,7 @@ fn retired<'a>(fetched: &Fetched, kept: impl Iterator<Item = &'a HostClaim>) -> 
         false => DomainState::Retired,
     };
     entry.since = match &fetched.namespace {
-        Some(namespace) if !entry.is_orphan() => namespace.created,
+        Some(namespace) if !entry.is_orphan() => kept_since(fetched, namespace),
         _ => fetched.served.as_ref().map_or(0, |served| served.since),
     };
     entry.generation = fetched

@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use mailtrail_core::config::{Domain, DomainState};
 use mailtrail_core::id::Host;
 use mailtrail_crds::HostClaim;
@@ -13,7 +15,7 @@ use mailtrail_crds::domain::{Apps, DeletionPolicy, TrackingDomainSpec, Verificat
 use super::fetch::{Fetched, Presence, There};
 use crate::condition::Reason;
 use crate::policy::HostPolicy;
-use crate::world::host_of;
+use crate::world::{Namespace, host_of};
 
 /// Stands for the UID of a namespace that is gone: no namespace has it.
 const NO_NAMESPACE: &str = "gone";
@@ -48,6 +50,8 @@ pub struct Serve {
     pub verified: bool,
     /// Hosts that it once had.
     pub former: Vec<Host>,
+    /// Since when what is kept of it is its namespace's, in seconds since 1970.
+    pub since: i64,
 }
 
 /// A claim to be written.
@@ -126,6 +130,7 @@ fn accept(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Result<Serve
         released: Vec::new(),
         verified: fetched.is_verified(&hosts[0].0),
         former: Vec::new(),
+        since: kept_since(fetched, &there.namespace),
     };
     for (host, role) in &hosts {
         let claim = fetched.claim(host);
@@ -201,6 +206,7 @@ fn claims_of_entry(fetched: &Fetched, namespace_uid: Option<&str>) -> Vec<ClaimC
         let spec = HostClaimSpec {
             realm: fetched.realm.to_string(),
             namespace_uid: namespace_uid.unwrap_or(NO_NAMESPACE).to_owned(),
+            kept_since: time(entry.since),
             class_name: fetched.class.clone(),
             state: match entry.state {
                 DomainState::Active => ClaimState::Active,
@@ -273,6 +279,7 @@ fn claim_spec(fetched: &Fetched, there: &There, host: &Host, role: ClaimRole) ->
     HostClaimSpec {
         realm: fetched.realm.to_string(),
         namespace_uid: there.namespace.uid.clone(),
+        kept_since: time(kept_since(fetched, &there.namespace)),
         class_name: spec.class_name.clone(),
         state: ClaimState::Active,
         role,
@@ -285,6 +292,20 @@ fn claim_spec(fetched: &Fetched, there: &There, host: &Host, role: ClaimRole) ->
             apps: spec.apps.clone(),
         }),
     }
+}
+
+/// Since when what is kept of a realm is its namespace's, in seconds since 1970:
+/// since that was made, or longer where a claim of its says so, as one that was
+/// brought from another cluster does.
+pub fn kept_since(fetched: &Fetched, namespace: &Namespace) -> i64 {
+    let claims = fetched.own.iter();
+    let told = claims.filter_map(|claim| Some(claim.spec.kept_since.as_ref()?.0.as_second()));
+    told.fold(namespace.created, i64::min).max(0)
+}
+
+fn time(seconds: i64) -> Option<Time> {
+    let seconds = (seconds > 0).then_some(seconds)?;
+    Timestamp::from_second(seconds).ok().map(Time)
 }
 
 fn change(

@@ -24,6 +24,7 @@ fn domain(spec: &Value) -> TrackingDomain {
 fn claim(host: &str, realm: &str, over: &Value) -> Arc<HostClaim> {
     let mut spec = json!({
         "realm": realm, "namespaceUid": "uid-1", "className": "mailtrail",
+        "keptSince": "2026-09-21T14:13:20Z",
         "state": "Active", "role": "Host", "linksOut": true, "verified": true,
         "lasting": {"retention": "45d"},
     });
@@ -248,6 +249,32 @@ fn a_namespace_made_anew_does_not_inherit() {
         told(&changes),
         ["update a.example Retired Host out=true verified=true"]
     );
+}
+
+#[test]
+fn what_is_kept_is_its_namespaces_since_that_was_made_or_longer_where_a_claim_says_so() {
+    let made = namespace("uid-1").created;
+    let spec = json!({"host": "a.example"});
+    assert_eq!(Case::there(&spec).serve().since, made);
+    for (said, since) in [
+        ("2026-09-21T14:13:19Z", made - 1),
+        ("2026-09-21T14:13:21Z", made),
+        ("1960-01-01T00:00:00Z", 0),
+    ] {
+        let case = Case::there(&spec).owning("a.example", &json!({"keptSince": said}));
+        assert_eq!(case.serve().since, since, "{said}");
+    }
+    // Of the claims of a domain the earliest counts, and one that says nothing is made to.
+    let case = Case::there(&spec)
+        .owning("a.example", &json!({"keptSince": null}))
+        .owning("old.example", &json!({"keptSince": "2026-01-01T00:00:00Z"}));
+    let serve = case.serve();
+    assert_eq!(serve.since, 1_767_225_600);
+    let ClaimChange::Update(_, of_host) = &serve.claims[0] else {
+        panic!("not updated");
+    };
+    let kept_since = of_host.kept_since.as_ref().map(|time| time.0.as_second());
+    assert_eq!(kept_since, Some(serve.since));
 }
 
 #[test]
