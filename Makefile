@@ -65,8 +65,8 @@ bench-scale: cluster ## Measures an install of 10,000 domains on a real API serv
 	$(CARGO) build --release --workspace --bins
 	MAILTRAIL_PATIENCE_SECONDS=300 $(CARGO) run --release --quiet --package mailtrail-tests --bin bench-scale
 
-crds: ## Writes the CRDs' YAML anew from their types
-	$(CARGO) run --quiet --package mailtrail-crds --bin crdgen crds/yaml
+crds: ## Writes the CRDs' YAML, and the page on their fields, anew from their types
+	$(CARGO) run --quiet --package mailtrail-crds --bin crdgen crds/yaml docs/FIELDS.md
 	awk 'FNR == 1 && NR > 1 {print "---"} {print}' crds/yaml/*.yaml > charts/mailtrail/files/crds.yaml
 
 chart: crds ## Writes the chart's README and its golden files anew

@@ -9,6 +9,7 @@ pub mod claim;
 pub mod domain;
 pub mod duration;
 pub mod entry;
+pub mod page;
 mod rules;
 mod schema;
 pub mod shard;
