@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Secret;
 use mailtrail_core::keyring::{KEY_BYTES, KeyState, Keyring};
 use mailtrail_tests::{
     Answer, ControlPlane, FakePod, Install, Namespace, Operator, PodSpec, Program, Replica,
+    commands,
 };
 use serde_json::json;
 
@@ -250,6 +251,127 @@ fn what_is_revoked_by_hand_opens_nothing_and_a_bad_document_changes_nothing() {
     operator.until("the keyring is good again", |operator| {
         metric(operator, "keyring_ok") == Some(1)
     });
+}
+
+/// What the page on operating tells to type under a heading, for this install.
+fn typed(plane: &ControlPlane, install: &Install<'_>, heading: &str, number: usize) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = commands("docs/OPERATE.md", heading, number);
+    let lines = lines.replace("mailtrail-system", install.namespace().name());
+    // The key in the page's example is the oldest one.
+    let keyring = document(plane, install).and_then(|text| Keyring::parse(text.as_bytes()).ok());
+    let oldest = keyring.and_then(|keyring| keyring.states().next().map(|(id, _)| id));
+    let lines = match oldest {
+        Some(id) => lines.replace("7f3a01", &id.to_string()),
+        None => lines,
+    };
+    plane.sh(folder.path(), &lines)
+}
+
+#[test]
+fn a_rotation_is_had_at_once_and_a_key_revoked_by_what_the_page_says() {
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "by-hand");
+    let shop = Namespace::new(plane, "shop");
+    let operator = install.operator();
+    let replica = install.replica();
+    let program = replica.program();
+    domain(&install, &shop);
+    install.wait_programmed(shop.name(), "links");
+    let token = owner_token(&shop);
+    let old = link(program, &token, &shop, "m-1");
+    let first = keyring(plane, &install).active().id;
+
+    typed(plane, &install, "Keys", 0);
+    says(&operator, "a new key seals links now");
+    let rotated = keyring(plane, &install);
+    assert_ne!(rotated.active().id, first);
+    program.until("the new key seals", |program| {
+        link(program, &token, &shop, "m-1") != old
+    });
+    let new = link(program, &token, &shop, "m-2");
+    assert!(leads_home(program, &old) && leads_home(program, &new));
+
+    typed(plane, &install, "Keys", 1);
+    program.until("the old key opens nothing", |program| {
+        !leads_home(program, &old)
+    });
+    let states: Vec<_> = keyring(plane, &install).states().collect();
+    assert_eq!(states[0], (first, KeyState::Revoked));
+    assert!(leads_home(program, &new));
+    assert_eq!(metric(&operator, "keyring_ok"), Some(1));
+}
+
+#[test]
+fn a_lost_keyring_is_begun_anew_by_hand_and_the_old_one_is_put_beside_it_when_it_turns_up() {
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "begun");
+    let shop = Namespace::new(plane, "shop");
+    let operator = install.operator();
+    domain(&install, &shop);
+    let token = owner_token(&shop);
+    let old = {
+        let replica = install.replica();
+        install.wait_programmed(shop.name(), "links");
+        link(replica.program(), &token, &shop, "m-1")
+    };
+    let lost = document(plane, &install).expect("made");
+    plane.ask("DELETE", &secret_path(&install), None).taken();
+    says(&operator, "the Secret mailtrail-keyring is missing");
+
+    typed(plane, &install, "Losing the keyring", 1);
+    operator.until("there is a keyring", |operator| {
+        metric(operator, "keyring_ok") == Some(1)
+    });
+    // None that runs has the keys any more.
+    let replica = install.replica();
+    let program = replica.program();
+    install.wait_programmed(shop.name(), "links");
+    assert!(leads_home(program, &link(program, &token, &shop, "m-2")));
+    let answer = program.follow(&old);
+    assert!(answer.header("location").is_none(), "{}", answer.status);
+
+    let begun = document(plane, &install).expect("made by hand");
+    let keys = |text: &str| -> Vec<serde_json::Value> {
+        let text: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        text["keys"].as_array().expect("keys").clone()
+    };
+    let mut beside = keys(&begun);
+    beside.extend(keys(&lost).into_iter().map(|mut key| {
+        key["state"] = json!("VerifyOnly");
+        key
+    }));
+    edit(
+        plane,
+        &install,
+        &json!({"version": 1, "keys": beside}).to_string(),
+    );
+    program.until("old links live again", |program| leads_home(program, &old));
+}
+
+#[test]
+fn the_keyring_comes_back_from_the_backup_that_the_page_makes() {
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "backup");
+    let shop = Namespace::new(plane, "shop");
+    let operator = install.operator();
+    domain(&install, &shop);
+    install.wait_reason(shop.name(), "links", "Accepted", "Accepted");
+    let made = document(plane, &install).expect("made");
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = |heading| {
+        let lines = commands("docs/OPERATE.md", heading, 0);
+        let lines = lines.replace("mailtrail-system", install.namespace().name());
+        plane.sh(folder.path(), &lines)
+    };
+    here("Backup");
+    plane.ask("DELETE", &secret_path(&install), None).taken();
+    says(&operator, "the Secret mailtrail-keyring is missing");
+    here("Restore");
+    operator.until("there is a keyring", |operator| {
+        metric(operator, "keyring_ok") == Some(1)
+    });
+    assert_eq!(document(plane, &install), Some(made));
 }
 
 /// `make rotate` asks for a minute.

@@ -8,6 +8,7 @@ mod hosts;
 mod keys;
 mod leases;
 mod lost;
+mod moved;
 mod person;
 mod shards;
 mod sinks;

@@ -5,6 +5,7 @@ mod cursors;
 #[path = "../it/load.rs"]
 mod load;
 mod private;
+mod restored;
 mod retained;
 mod rights;
 mod same;

@@ -1,7 +1,7 @@
 //! A real PostgreSQL, made for a test and gone with it, and databases in it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
@@ -163,8 +163,21 @@ impl Postgres {
         String::from_utf8(run.stdout).expect("text")
     }
 
+    /// Runs lines of a shell in a folder, with PostgreSQL's programs at hand, which
+    /// know the server; gives what they print.
+    ///
+    /// # Panics
+    /// If they fail; what they said is in the message.
+    pub fn sh(&self, folder: &Path, lines: &str) -> String {
+        crate::pages::shell(self.known_to("bash".as_ref()), folder, programs(), lines)
+    }
+
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(programs().join(program));
+        self.known_to(&programs().join(program))
+    }
+
+    fn known_to(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
         command
             .env("PGHOST", &self.folder)
             .env("PGPORT", self.port.to_string())

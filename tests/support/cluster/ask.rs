@@ -72,6 +72,19 @@ impl ControlPlane {
         child.wait_with_output().expect("kubectl ends")
     }
 
+    /// Runs lines of a shell in a folder, with the administrator's `kubectl` at
+    /// hand; gives what they print.
+    ///
+    /// # Panics
+    /// If they fail; what they said is in the message.
+    pub fn sh(&self, folder: &Path, lines: &str) -> String {
+        let mut command = Command::new("bash");
+        command
+            .env("KUBECONFIG", self.kubeconfig())
+            .env("KUBECACHEDIR", self.state.join("kubectl"));
+        crate::pages::shell(command, folder, &self.programs, lines)
+    }
+
     /// Asks the API server as the administrator.
     ///
     /// # Panics

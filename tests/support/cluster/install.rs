@@ -45,6 +45,17 @@ impl<'a> Namespace<'a> {
         }
     }
 
+    /// One of this name that is there already.
+    pub fn found(plane: &'a ControlPlane, name: String) -> Self {
+        let found = plane.get_json(&format!("/api/v1/namespaces/{name}"));
+        Self {
+            plane,
+            name,
+            uid: found["metadata"]["uid"].as_str().expect("a UID").to_owned(),
+            rights: String::new(),
+        }
+    }
+
     /// A namespace for an install, with the ServiceAccounts and rights of both
     /// programs.
     pub fn install(plane: &'a ControlPlane, words: &str) -> Self {

@@ -14,6 +14,8 @@ use crate::{Flags, Operator, OperatorFlags, Program};
 
 /// Shards of an install in tests: enough for neighbours, few to write.
 const SHARDS: &str = "16";
+/// The folder of events on a replica's volume.
+const DATA: &str = "data";
 /// Port of every pod's admin address; the addresses differ.
 const ADMIN_PORT: u16 = 9090;
 
@@ -33,7 +35,7 @@ pub struct Replica<'a> {
     flags: Flags,
     pod: FakePod<'a>,
     _keyring: Mirror,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl<'a> Install<'a> {
@@ -48,6 +50,12 @@ impl<'a> Install<'a> {
     /// of the default class.
     pub fn exactly(plane: &'a ControlPlane, name: &str) -> Self {
         let namespace = Namespace::exactly(plane, name.to_owned()).with_rights();
+        Self::of(plane, namespace, "mailtrail".to_owned())
+    }
+
+    /// The same where somebody has made the namespace, and what is in it.
+    pub fn found(plane: &'a ControlPlane, name: &str) -> Self {
+        let namespace = Namespace::found(plane, name.to_owned()).with_rights();
         Self::of(plane, namespace, "mailtrail".to_owned())
     }
 
@@ -99,10 +107,18 @@ impl<'a> Install<'a> {
         self.replica_unready(Duration::ZERO, more).until_ready()
     }
 
+    /// One whose volume is this folder, with a `data` in it or without.
+    pub fn replica_on(&self, folder: TempDir) -> Replica<'a> {
+        self.replica_made(folder, Duration::ZERO, &[]).until_ready()
+    }
+
     /// One that runs and is not ready, with further flags.
     pub fn replica_unready(&self, delay: Duration, more: &[(&str, &str)]) -> Replica<'a> {
+        self.replica_made(TempDir::new().expect("a folder"), delay, more)
+    }
+
+    fn replica_made(&self, folder: TempDir, delay: Duration, more: &[(&str, &str)]) -> Replica<'a> {
         let number = self.made.fetch_add(1, Ordering::Relaxed);
-        let folder = TempDir::new().expect("a folder");
         let admin = own_address();
         let spec = PodSpec {
             ready: false,
@@ -117,7 +133,7 @@ impl<'a> Install<'a> {
             &keyring,
             delay,
         );
-        let data = folder.path().join("data");
+        let data = folder.path().join(DATA);
         let mut flags = Flags::of_cluster(self.namespace.name(), &self.dataplane_kubeconfig, data)
             .with("--keyring", keyring.to_str().expect("text"))
             .with("--admin", admin.to_string())
@@ -130,7 +146,7 @@ impl<'a> Install<'a> {
             flags,
             pod,
             _keyring: mirror,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -246,6 +262,11 @@ impl<'a> Replica<'a> {
     /// If it was killed.
     pub fn program(&self) -> &Program {
         self.program.as_ref().expect("a replica that runs")
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join(DATA)
     }
 
     /// The pod that stands for it.
