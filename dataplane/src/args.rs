@@ -4,6 +4,7 @@
 //! once, each naming its flag.
 
 mod postgres;
+mod tls;
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -14,8 +15,10 @@ use clap::Parser;
 use ipnet::IpNet;
 
 use postgres::PostgresArgs;
+use tls::TlsArgs;
 
 pub use postgres::Postgres;
+pub use tls::Tls;
 
 /// Longest settling time: what waits is held in memory, as far as verdicts need it.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
@@ -82,6 +85,9 @@ pub struct Args {
         default_value = "0.0.0.0:8080"
     )]
     public: SocketAddr,
+
+    #[command(flatten)]
+    tls: TlsArgs,
 
     /// Rewriting and events, for your services.
     #[arg(
@@ -234,6 +240,8 @@ pub struct Settings {
     pub pod_uid: Option<String>,
     /// Address for readers.
     pub public: SocketAddr,
+    /// Address for readers over TLS, where there is one.
+    pub tls: Option<Tls>,
     /// Address for services.
     pub api: SocketAddr,
     /// Address for operators.
@@ -338,6 +346,7 @@ impl Args {
             ));
         }
         let keyring = self.keyring_file(&mut faults);
+        let tls = self.tls.settings(&mut faults);
         let postgres = self
             .postgres
             .settings(self.journal_max.is_some(), &mut faults);
@@ -354,6 +363,7 @@ impl Args {
             journal_max_bytes: self.journal_max,
             postgres,
             public: self.public,
+            tls,
             api: self.api,
             admin: self.admin,
             api_tokens: self.api_tokens,
@@ -596,6 +606,21 @@ mod tests {
             let fault = with(wrong).expect_err("not together");
             assert!(fault.contains(named), "{fault}");
         }
+    }
+
+    #[test]
+    fn tls_has_an_address_and_certificates() {
+        let base = ["--manifests", "m", "--data-dir", "d"];
+        let with = |flags: &[&str]| settings(&[&base[..], flags].concat());
+        let (address, folder) = (["--public-tls", "[::]:8443"], ["--tls-dir", "t"]);
+        assert_eq!(with(&[]).expect("settings").tls, None);
+        let tls = with(&[address, folder].concat()).expect("settings").tls;
+        let tls = tls.expect("TLS");
+        assert_eq!((tls.address.port(), &*tls.folder), (8443, "t".as_ref()));
+        let fault = with(&address).expect_err("no certificates");
+        assert!(fault.contains("--tls-dir DIR is needed"), "{fault}");
+        let fault = with(&folder).expect_err("no address");
+        assert!(fault.contains("--public-tls"), "{fault}");
     }
 
     #[test]

@@ -14,8 +14,10 @@ mod status;
 mod watch;
 
 pub use acks::{QuestionError, answer, question};
+pub(crate) use changes::{Change, Changes};
 pub use changes::{Look, Looked, POLL, SETTLE, watch};
 pub use kept::{Before, Kept};
+pub(crate) use manifests::{Fingerprint, bounded};
 pub use metrics::ConfigMetrics;
 pub use status::{ConfigStatus, DomainStatus, ShardStatus};
 pub use watch::Watcher;

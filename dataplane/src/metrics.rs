@@ -11,6 +11,7 @@ use crate::cluster::callers::ReviewMetrics;
 use crate::config::ConfigMetrics;
 use crate::deliver::DeliverMetrics;
 use crate::postgres::PostgresMetrics;
+use crate::serve::tls::TlsMetrics;
 use crate::store::SettleMetrics;
 use crate::store::journal::JournalMetrics;
 use crate::{api, serve};
@@ -30,6 +31,8 @@ pub struct Metrics {
     pub api: api::Counts,
     /// What the public listener counts.
     pub serve: serve::Counts,
+    /// What is counted of the public listener's certificates.
+    pub tls: TlsMetrics,
     /// What is counted of reviews of callers, in a cluster.
     pub reviews: ReviewMetrics,
     /// What is counted of configuration.
@@ -81,6 +84,7 @@ impl Metrics {
             events_deferred,
             events_not_kept,
             withdrawals_incomplete,
+            tls: TlsMetrics::new(&mut registry),
             reviews: ReviewMetrics::new(&mut registry),
             config: ConfigMetrics::new(&mut registry),
             api: api::Counts::new(&mut registry),

@@ -31,6 +31,7 @@ use crate::config::{self, Live, manifests};
 use crate::judge::LiveRules;
 use crate::metrics::Metrics;
 use crate::postgres;
+use crate::serve::tls::{Acceptor, CertificateWatcher, Tls};
 use crate::store::{self, Retaining, Retention, Store};
 use crate::{api, deliver, serve};
 
@@ -85,8 +86,11 @@ pub enum RunError {
     #[error(transparent)]
     Sinks(#[from] deliver::RootsError),
     /// The public address cannot be had.
-    #[error("--public: {0}")]
+    #[error(transparent)]
     Public(#[from] serve::BindError),
+    /// The certificates cannot be used.
+    #[error("--tls-dir: {0}")]
+    Tls(#[from] serve::tls::TlsError),
     /// The public listener's threads do not start.
     #[error(transparent)]
     Threads(#[from] serve::StartError),
@@ -118,6 +122,7 @@ struct Shared {
 /// What goes on from the first look at the files.
 struct Sources {
     domains: Opened,
+    certificates: Option<CertificateWatcher>,
     rules: Option<RulesBaseline>,
 }
 
@@ -145,8 +150,8 @@ pub fn run(args: Args) -> Result<(), RunError> {
 }
 
 async fn serve_until_stopped(settings: &Settings) -> Result<(), RunError> {
-    let base = open(settings)?;
-    let bound = bind(settings).await?;
+    let mut base = open(settings)?;
+    let bound = bind(settings, base.acceptor.take()).await?;
     log::addresses(&bound.public, &bound.api, &bound.admin);
     // Asked for before "ready" is said: a signal is never missed.
     let asked_to_stop = asked_to_stop().map_err(RunError::Runtime)?;
@@ -177,16 +182,20 @@ async fn serve_until_stopped(settings: &Settings) -> Result<(), RunError> {
 
 // === Start ===
 
-async fn bind(settings: &Settings) -> Result<Bound, RunError> {
+async fn bind(settings: &Settings, tls: Option<Acceptor>) -> Result<Bound, RunError> {
     Ok(Bound {
-        public: serve::bind(public_settings(settings))?,
+        public: serve::bind(public_settings(settings, tls))?,
         api: listen("--api", settings.api).await?,
         admin: listen("--admin", settings.admin).await?,
     })
 }
 
-fn public_settings(settings: &Settings) -> serve::Settings {
+fn public_settings(settings: &Settings, acceptor: Option<Acceptor>) -> serve::Settings {
+    let address = settings.tls.as_ref().map(|tls| tls.address);
     serve::Settings {
+        tls: address
+            .zip(acceptor)
+            .map(|(address, acceptor)| Tls { address, acceptor }),
         runtimes: settings.public_threads,
         trusted_proxies: settings.trusted_proxies.clone(),
         proxy_protocol: settings.proxy_protocol,
@@ -275,6 +284,9 @@ fn start(
     ));
     sources.domains.follow(shared, &stopping, &mut tasks);
     watch_rules(shared, sources.rules, &stopping, &mut tasks);
+    if let Some(watcher) = sources.certificates {
+        tasks.spawn(config::watch(watcher, stopped(stopping.clone())));
+    }
     tasks.spawn(crate::keyring::follow(
         settings.keyring.path.clone(),
         Arc::clone(live),

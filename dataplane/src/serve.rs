@@ -1,9 +1,9 @@
 //! The public listener: pixels, links, withdrawals and a few fixed paths, over
 //! HTTP/1.1 and HTTP/2 with prior knowledge.
 //!
-//! [`bind`] takes the port, [`Bound::start`] runs one thread per core, each
-//! with a listener of its own on that port (`SO_REUSEPORT`), and
-//! [`Running::drain`] ends them. A request's way ([`route`] → open the token →
+//! [`bind`] takes the port, and another for the same over [`tls`] where that is
+//! wanted; [`Bound::start`] runs one thread per core, each with a listener of
+//! its own on either (`SO_REUSEPORT`), and [`Running::drain`] ends them. A request's way ([`route`] → open the token →
 //! hit → event → store → [`respond`]) stays on its thread, logs nothing, and
 //! waits for nothing but the group commit of its event, [`EVENT_WAIT`] at most.
 //!
@@ -29,6 +29,7 @@ mod respond;
 pub mod route;
 mod runtime;
 mod settings;
+pub mod tls;
 mod waits;
 mod walk;
 mod wire;
@@ -54,7 +55,7 @@ pub use counts::Counts;
 pub use respond::PIXEL;
 pub use settings::{Limits, Settings, UnknownKeys};
 
-use listen::Stage;
+use listen::{Sockets, Stage};
 use places::Places;
 use runtime::Runtime;
 
@@ -86,6 +87,7 @@ pub struct Running {
     stage: watch::Sender<Stage>,
     threads: Vec<Thread>,
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -110,26 +112,25 @@ pub struct StartError(#[from] io::Error);
 // === Bound ===
 
 impl Bound {
-    /// The address, with the port that was taken.
-    pub fn addr(&self) -> SocketAddr {
-        self.address
-    }
-
     /// Starts a thread per runtime.
     pub fn start(self, context: Context) -> Result<Running, StartError> {
         let (stage, _) = watch::channel(Stage::Serving);
         let places = Places::new(&self.settings.limits);
+        let (address, tls_address) = (self.addr(), self.tls_addr());
+        let mut of_tls = self.tls.into_iter().flat_map(|tls| tls.listeners);
         let mut threads = Vec::new();
-        for (at, listener) in self.listeners.into_iter().enumerate() {
+        for (at, plain) in self.plain.listeners.into_iter().enumerate() {
             let (settings, places) = (self.settings.clone(), Arc::clone(&places));
             let (context, stage) = (context.clone(), stage.subscribe());
             let runtime = move || Runtime::new(settings, places, context);
-            threads.push(Thread::start(at, listener, runtime, stage)?);
+            let tls = of_tls.next();
+            threads.push(Thread::start(at, Sockets { plain, tls }, runtime, stage)?);
         }
         Ok(Running {
             stage,
             threads,
-            address: self.address,
+            address,
+            tls_address,
         })
     }
 }
@@ -139,7 +140,7 @@ impl Bound {
 impl Thread {
     fn start(
         at: usize,
-        listener: TcpListener,
+        sockets: Sockets<TcpListener>,
         runtime: impl FnOnce() -> Runtime + Send + 'static,
         stage: watch::Receiver<Stage>,
     ) -> Result<Self, StartError> {
@@ -151,12 +152,12 @@ impl Thread {
                 Err(error) => return drop(ready.send(Err(error))),
             };
             tokio.block_on(async {
-                let listener = match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => listener,
+                let sockets = match sockets.on_this_runtime() {
+                    Ok(sockets) => sockets,
                     Err(error) => return drop(ready.send(Err(error))),
                 };
                 drop(ready.send(Ok(())));
-                let cut_off = listen::run(listener, Rc::new(runtime()), stage).await;
+                let cut_off = listen::run(sockets, Rc::new(runtime()), stage).await;
                 let _ = tell.send(cut_off);
             });
         };
@@ -181,6 +182,11 @@ impl Running {
     /// The address that is served.
     pub fn addr(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address that is served over TLS, if there is one.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls_address
     }
 
     /// Still serves and accepts, but every connection ends with the answer it

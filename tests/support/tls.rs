@@ -62,13 +62,30 @@ impl Authority {
         self.certificate_for(host, 2)
     }
 
+    /// A certificate for some hosts with its key, as a Secret of the type
+    /// `kubernetes.io/tls` has them: `tls.crt` and `tls.key`, in a folder.
+    pub fn write(&self, hosts: &[&str], days: i32, folder: &Path) {
+        self.make(hosts, days);
+        fs::create_dir_all(folder).expect("a folder");
+        for (from, to) in [("leaf.pem", "tls.crt"), ("leaf.key", "tls.key")] {
+            fs::copy(self.folder.path().join(from), folder.join(to)).expect("a file");
+        }
+    }
+
     /// A certificate for a host that is no longer valid.
     pub fn expired(&self, host: &str) -> Certificate {
         self.certificate_for(host, -1)
     }
 
     fn certificate_for(&self, host: &str, days: i32) -> Certificate {
-        let extensions = format!("subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\n");
+        self.make(&[host], days);
+        Certificate::read(self.folder.path())
+    }
+
+    fn make(&self, hosts: &[&str], days: i32) {
+        let names: Vec<_> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
+        let names = names.join(",");
+        let extensions = format!("subjectAltName={names}\nextendedKeyUsage=serverAuth\n");
         fs::write(self.folder.path().join("leaf.ext"), extensions).expect("a file");
         self.openssl(
             "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=leaf \
@@ -78,7 +95,6 @@ impl Authority {
             "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} \
              -extfile leaf.ext -out leaf.pem"
         ));
-        Certificate::read(self.folder.path())
     }
 
     fn openssl(&self, words: &str) {

@@ -69,8 +69,10 @@ pub async fn watch<L: Look>(mut watcher: L, shutdown: impl Future<Output = ()>) 
 }
 
 /// Which state of a path's files was last read.
-pub(super) struct Changes {
+pub(crate) struct Changes {
     path: PathBuf,
+    /// What tells one state from another.
+    sign: fn(&Path) -> Fingerprint,
     /// The state that was last taken or refused.
     seen: Fingerprint,
     /// A newer one that may still be changing.
@@ -78,7 +80,7 @@ pub(super) struct Changes {
 }
 
 /// What has become of the files.
-pub(super) enum Change<T> {
+pub(crate) enum Change<T> {
     /// Nothing.
     None,
     /// They may still be changing.
@@ -90,16 +92,26 @@ pub(super) enum Change<T> {
 impl Changes {
     /// Goes on from a state that was read.
     pub(super) fn since(path: PathBuf, seen: Fingerprint) -> Self {
+        Self::by_sign(path, fingerprint, seen)
+    }
+
+    /// The same for files of another kind than manifests.
+    pub(crate) fn by_sign(
+        path: PathBuf,
+        sign: fn(&Path) -> Fingerprint,
+        seen: Fingerprint,
+    ) -> Self {
         Self {
             path,
+            sign,
             seen,
             settling: None,
         }
     }
 
     /// Looks, and reads where the files have changed and settled.
-    pub(super) fn look<T>(&mut self, read: impl FnOnce(&Path) -> T) -> Change<T> {
-        let now = fingerprint(&self.path);
+    pub(crate) fn look<T>(&mut self, read: impl FnOnce(&Path) -> T) -> Change<T> {
+        let now = (self.sign)(&self.path);
         if now == self.seen {
             self.settling = None;
             return Change::None;
@@ -109,7 +121,7 @@ impl Changes {
             return Change::Settling;
         }
         let of_now = read(&self.path);
-        let after = fingerprint(&self.path);
+        let after = (self.sign)(&self.path);
         if after != now {
             self.settling = Some(after);
             return Change::Settling;

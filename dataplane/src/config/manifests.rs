@@ -34,7 +34,8 @@ use serde::Serialize;
 use super::Kept;
 use set::Set;
 
-pub(super) use read::{Fingerprint, bounded, fingerprint, list};
+pub(crate) use read::{Fingerprint, bounded};
+pub(super) use read::{fingerprint, list};
 pub(super) use set::Carried;
 
 /// Largest manifest file, in bytes: some 50,000 domains.

@@ -40,6 +40,9 @@ pub(super) fn addresses(public: &serve::Bound, api: &TcpListener, admin: &TcpLis
             .unwrap_or_default()
     };
     tracing::info!(address = %public.addr(), "public address: pixels and links");
+    if let Some(address) = public.tls_addr() {
+        tracing::info!(%address, "public TLS address: pixels and links");
+    }
     tracing::info!(address = text(api), "API address: rewriting and events");
     tracing::info!(
         address = text(admin),

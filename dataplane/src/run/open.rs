@@ -17,6 +17,7 @@ use crate::judge::{LiveRules, Rules};
 use crate::keyring;
 use crate::metrics::Metrics;
 use crate::postgres::{self, Address};
+use crate::serve::tls::{self, Acceptor, CertificateWatcher};
 use crate::store::{self, Modes, Store};
 
 /// How often it is asked whether the list of withdrawals is loaded.
@@ -34,6 +35,9 @@ pub(super) struct Base {
     pub(super) modes: Modes,
     pub(super) metrics: Arc<Metrics>,
     pub(super) readiness: Arc<Readiness>,
+    /// What ends TLS, where it is spoken, until the listener has it.
+    pub(super) acceptor: Option<Acceptor>,
+    pub(super) certificates: Option<CertificateWatcher>,
     /// Whether events were kept here by an earlier start.
     pub(super) used_before: bool,
 }
@@ -49,6 +53,9 @@ pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
     };
     let rules = Arc::new(LiveRules::new(rules));
     let modes = Modes::default();
+    let tls = settings.tls.as_ref();
+    let tls = tls.map(|tls| tls::open(tls.folder.clone(), metrics.tls.clone()));
+    let (acceptor, certificates) = tls.transpose()?.unzip();
     let store = Store::open(
         store::Settings {
             settle: settings.settle,
@@ -67,6 +74,8 @@ pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
         modes,
         metrics,
         readiness: Arc::default(),
+        acceptor,
+        certificates,
         used_before,
     })
 }
@@ -96,6 +105,7 @@ pub(super) fn share(
     let sources = Sources {
         domains: source::open(settings, &base, &live)?,
         rules: base.rules_baseline,
+        certificates: base.certificates,
     };
     base.modes.follow(Arc::clone(&live));
     let shared = Shared {

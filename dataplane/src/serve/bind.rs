@@ -15,31 +15,45 @@ const BACKLOG: i32 = 1024;
 /// The port is taken, and nothing is served yet.
 #[derive(Debug)]
 pub struct Bound {
-    pub(super) listeners: Vec<TcpListener>,
-    pub(super) address: SocketAddr,
+    pub(super) plain: Sockets,
+    pub(super) tls: Option<Sockets>,
     pub(super) settings: Settings,
 }
 
-/// The public port cannot be had.
+/// A listening socket for each runtime.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    pub(super) listeners: Vec<TcpListener>,
+    /// With the port that was taken.
+    pub(super) address: SocketAddr,
+}
+
+/// A public port cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// Another program has it.
     #[error(
-        "the public address {address} is in use by another program: stop that or choose another (--public)"
+        "{flag}: the public address {address} is in use by another program: stop that or choose another"
     )]
     InUse {
+        /// The flag that names it.
+        flag: &'static str,
         /// The address.
         address: SocketAddr,
     },
     /// Ports below 1024 need a right that this program does not have.
-    #[error("not allowed to listen on the public address {address}: ports below 1024 need a right")]
+    #[error("{flag}: not allowed to listen on {address}: ports below 1024 need a right")]
     NotAllowed {
+        /// The flag that names it.
+        flag: &'static str,
         /// The address.
         address: SocketAddr,
     },
     /// Anything else the system says.
-    #[error("cannot listen on the public address {address}")]
+    #[error("{flag}: cannot listen on {address}: {source}")]
     Other {
+        /// The flag that names it.
+        flag: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system says.
@@ -47,25 +61,32 @@ pub enum BindError {
     },
 }
 
-/// Takes the port, once for every runtime.
+/// Takes the port, and that of TLS where there is one, once for every runtime.
 pub fn bind(mut settings: Settings) -> Result<Bound, BindError> {
     settings.limits.connections = descriptors::connections(settings.limits.connections);
     let runtimes = settings.runtimes.unwrap_or_else(cores).get();
-    let error = |source| BindError::new(settings.address, source);
-    // Another process of the same user could share the port too: whether the
-    // port is free is asked without sharing first.
-    drop(listener(settings.address, Sharing::Alone).map_err(error)?);
-    let first = listener(settings.address, Sharing::WithSiblings).map_err(error)?;
-    let address = first.local_addr().map_err(error)?;
-    let mut listeners = vec![first];
-    while listeners.len() < runtimes {
-        listeners.push(listener(address, Sharing::WithSiblings).map_err(error)?);
-    }
+    let plain = sockets("--public", settings.address, runtimes)?;
+    let tls = settings.tls.as_ref();
+    let tls = tls.map(|tls| sockets("--public-tls", tls.address, runtimes));
     Ok(Bound {
-        listeners,
-        address,
+        plain,
+        tls: tls.transpose()?,
         settings,
     })
+}
+
+fn sockets(flag: &'static str, wanted: SocketAddr, count: usize) -> Result<Sockets, BindError> {
+    let error = |source| BindError::new(flag, wanted, source);
+    // Another process of the same user could share the port too: whether the
+    // port is free is asked without sharing first.
+    drop(listener(wanted, Sharing::Alone).map_err(error)?);
+    let first = listener(wanted, Sharing::WithSiblings).map_err(error)?;
+    let address = first.local_addr().map_err(error)?;
+    let mut listeners = vec![first];
+    while listeners.len() < count {
+        listeners.push(listener(address, Sharing::WithSiblings).map_err(error)?);
+    }
+    Ok(Sockets { listeners, address })
 }
 
 fn cores() -> NonZeroUsize {
@@ -94,14 +115,32 @@ fn listener(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+// === Bound ===
+
+impl Bound {
+    /// The address, with the port that was taken.
+    pub fn addr(&self) -> SocketAddr {
+        self.plain.address
+    }
+
+    /// The address where TLS is spoken, if it is.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.tls.as_ref().map(|sockets| sockets.address)
+    }
+}
+
 // === BindError ===
 
 impl BindError {
-    fn new(address: SocketAddr, source: io::Error) -> Self {
+    fn new(flag: &'static str, address: SocketAddr, source: io::Error) -> Self {
         match source.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse { address },
-            io::ErrorKind::PermissionDenied => Self::NotAllowed { address },
-            _ => Self::Other { address, source },
+            io::ErrorKind::AddrInUse => Self::InUse { flag, address },
+            io::ErrorKind::PermissionDenied => Self::NotAllowed { flag, address },
+            _ => Self::Other {
+                flag,
+                address,
+                source,
+            },
         }
     }
 }

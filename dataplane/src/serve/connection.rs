@@ -1,14 +1,16 @@
 //! One connection, from its first byte to its last.
 
 use std::future::poll_fn;
+use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::answer::Handler;
 use super::client::is_trusted;
@@ -17,6 +19,7 @@ use super::proxy_header::{self, HEADER_MAX_BYTES, Header};
 use super::pulse::{Order, Phase, Pulse};
 use super::refuse::Refusal;
 use super::runtime::Runtime;
+use super::tls::Acceptor;
 use super::wire::{Protocol, Wire};
 
 /// What HTTP/2 with prior knowledge begins with (RFC 9113, 3.4).
@@ -27,13 +30,27 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const LINGER_TIME: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 256 * 1024;
 
+/// What HTTP is spoken over.
+trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Stream for S {}
+
 /// A connection's pulse for as long as it lives.
 struct Living {
     pulse: Rc<Pulse>,
     runtime: Rc<Runtime>,
 }
 
-/// What is known once the first bytes were read.
+/// What is known once it is clear who connected.
+struct Introduced {
+    address: IpAddr,
+    /// Read already, behind a header of the PROXY protocol.
+    read: Vec<u8>,
+    /// Given back when the connection ends.
+    peer_place: Option<PeerPlace>,
+}
+
+/// What is known once the protocol is, too.
 struct Arrived {
     address: IpAddr,
     protocol: Protocol,
@@ -52,16 +69,43 @@ pub(super) async fn serve(
     let living = Living::new(&runtime);
     let pulse = &living.pulse;
     let refused = match arrive(&mut stream, peer, &living).await {
-        Ok(Some(arrived)) => match arrived.protocol {
-            Protocol::Http1 => return http1(stream, arrived, &living).await,
-            Protocol::Http2 => return http2(stream, arrived, &living).await,
-        },
+        Ok(Some(arrived)) => return http(stream, arrived, &living).await,
         Ok(None) => return,
         Err(refusal) => refusal,
     };
     debug_assert!(matches!(pulse.phase(), Phase::Arriving | Phase::Head));
     refuse(stream, refused, &runtime).await;
 }
+
+/// Serves a connection over TLS; what fails before that is up ends without a word.
+pub(super) async fn serve_tls(
+    stream: TcpStream,
+    acceptor: Acceptor,
+    peer: IpAddr,
+    _place: Place,
+    runtime: Rc<Runtime>,
+) {
+    let living = Living::new(&runtime);
+    runtime.pulses.enter(&living.pulse, Phase::Handshake);
+    match shake_hands(stream, acceptor, peer, &living).await {
+        Ok(Some((stream, arrived))) => {
+            runtime.context.metrics.serve.handshakes.inc();
+            runtime.pulses.enter(&living.pulse, Phase::Arriving);
+            http(stream, arrived, &living).await;
+        }
+        Ok(None) => {}
+        Err(refusal) => runtime.context.metrics.serve.refusal(refusal),
+    }
+}
+
+async fn http<S: Stream>(stream: S, arrived: Arrived, living: &Living) {
+    match arrived.protocol {
+        Protocol::Http1 => http1(stream, arrived, living).await,
+        Protocol::Http2 => http2(stream, arrived, living).await,
+    }
+}
+
+// === What comes before HTTP ===
 
 /// Reads far enough to know the client's address and the protocol. Nothing
 /// where the client went away.
@@ -70,6 +114,44 @@ async fn arrive(
     peer: IpAddr,
     living: &Living,
 ) -> Result<Option<Arrived>, Refusal> {
+    let Some(mut introduced) = introduce(stream, peer, living).await? else {
+        return Ok(None);
+    };
+    let protocol = protocol(stream, &mut introduced.read);
+    let Some(protocol) = living.unless_ordered(protocol).await? else {
+        return Ok(None);
+    };
+    Ok(Some(introduced.speaking(protocol)))
+}
+
+/// Has TLS come about behind the header of the PROXY protocol, where there is
+/// one. Nothing where the client went away.
+async fn shake_hands(
+    mut stream: TcpStream,
+    acceptor: Acceptor,
+    peer: IpAddr,
+    living: &Living,
+) -> Result<Option<(TlsStream<TcpStream>, Arrived)>, Refusal> {
+    let Some(mut introduced) = introduce(&mut stream, peer, living).await? else {
+        return Ok(None);
+    };
+    let read = std::mem::take(&mut introduced.read);
+    let accepted = living.unless_ordered(acceptor.accept(stream, &read));
+    match accepted.await? {
+        Ok((stream, protocol)) => Ok(Some((stream, introduced.speaking(protocol)))),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(Refusal::Handshake),
+        // Whoever only looks whether a port is open goes without a word.
+        Err(_) => Ok(None),
+    }
+}
+
+/// Finds out who connected, and whether there is a place. Nothing where the
+/// client went away.
+async fn introduce(
+    stream: &mut TcpStream,
+    peer: IpAddr,
+    living: &Living,
+) -> Result<Option<Introduced>, Refusal> {
     let runtime = &living.runtime;
     let mut read = Vec::new();
     let mut address = peer.to_canonical();
@@ -89,14 +171,10 @@ async fn arrive(
         true => None,
         false => Some(runtime.places.take_of_peer(address)?),
     };
-    let Some(protocol) = living.unless_ordered(protocol(stream, &mut read)).await? else {
-        return Ok(None);
-    };
-    Ok(Some(Arrived {
+    Ok(Some(Introduced {
         address,
-        protocol,
         read,
-        _peer_place: peer_place,
+        peer_place,
     }))
 }
 
@@ -133,7 +211,9 @@ async fn protocol(stream: &mut TcpStream, read: &mut Vec<u8>) -> Option<Protocol
     }
 }
 
-async fn http1(stream: TcpStream, arrived: Arrived, living: &Living) {
+// === HTTP ===
+
+async fn http1<S: Stream>(stream: S, arrived: Arrived, living: &Living) {
     let Living { pulse, runtime } = living;
     let handler = Handler::new(arrived.address, Protocol::Http1, living.both());
     let wire = Wire::new(stream, arrived.read, Protocol::Http1, living.both());
@@ -167,7 +247,7 @@ async fn http1(stream: TcpStream, arrived: Arrived, living: &Living) {
     }
 }
 
-async fn http2(stream: TcpStream, arrived: Arrived, living: &Living) {
+async fn http2<S: Stream>(stream: S, arrived: Arrived, living: &Living) {
     let Living { pulse, runtime } = living;
     runtime.pulses.enter(pulse, Phase::Streams);
     let handler = Handler::new(arrived.address, Protocol::Http2, living.both());
@@ -190,22 +270,32 @@ async fn http2(stream: TcpStream, arrived: Arrived, living: &Living) {
     }
 }
 
+// === Its end ===
+
 /// Counts a refusal, says it where there is something to say, and closes.
-pub(super) async fn refuse(mut stream: TcpStream, refusal: Refusal, runtime: &Runtime) {
+async fn refuse<S: Stream>(mut stream: S, refusal: Refusal, runtime: &Runtime) {
     runtime.context.metrics.serve.refusal(refusal);
     let Some(response) = refusal.bare_response() else {
         return;
     };
     // Into an empty send buffer, or not at all: nobody is waited for here.
-    if stream.try_write(response.as_bytes()).is_ok() && stream.shutdown().await.is_ok() {
+    let written = poll_fn(|cx| {
+        let written = Pin::new(&mut stream).poll_write(cx, response.as_bytes());
+        Poll::Ready(matches!(written, Poll::Ready(Ok(_))))
+    });
+    if written.await {
         linger(stream).await;
     }
 }
 
-async fn linger(mut stream: TcpStream) {
+/// Says that nothing more comes, and reads what still does, for a while.
+async fn linger<S: Stream>(mut stream: S) {
     let mut thrown = 0;
     let mut buffer = [0; 4096];
     let until_closed = async {
+        if stream.shutdown().await.is_err() {
+            return;
+        }
         while thrown < LINGER_BYTES {
             match stream.read(&mut buffer).await {
                 Ok(0) | Err(_) => return,
@@ -214,6 +304,24 @@ async fn linger(mut stream: TcpStream) {
         }
     };
     let _ = tokio::time::timeout(LINGER_TIME, until_closed).await;
+}
+
+// === Introduced ===
+
+impl Introduced {
+    fn speaking(self, protocol: Protocol) -> Arrived {
+        let Self {
+            address,
+            read,
+            peer_place,
+        } = self;
+        Arrived {
+            address,
+            protocol,
+            read,
+            _peer_place: peer_place,
+        }
+    }
 }
 
 // === Living ===

@@ -21,6 +21,8 @@ pub struct Counts {
     pub(super) withdrawals: Counter,
     /// Connections open now.
     pub(super) connections: Gauge,
+    /// TLS handshakes that came about.
+    pub(super) handshakes: Counter,
     refusals: [Counter; Refusal::ALL.len()],
     /// Connections that could not be accepted, for want of descriptors or memory.
     pub(super) accept_errors: Counter,
@@ -106,6 +108,7 @@ impl Counts {
             other: Counter::default(),
             withdrawals: Counter::default(),
             connections: Gauge::default(),
+            handshakes: Counter::default(),
             refusals: Refusal::ALL.map(|refusal| {
                 let limit = refusal.name();
                 refusals.get_or_create_owned(&LimitLabel { limit })
@@ -132,6 +135,11 @@ impl Counts {
             "public_connections",
             "Connections of the public port that are open now",
             counts.connections.clone(),
+        );
+        registry.register(
+            "public_tls_handshakes",
+            "TLS handshakes of the public port that came about",
+            counts.handshakes.clone(),
         );
         registry.register(
             "public_accept_errors",

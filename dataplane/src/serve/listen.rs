@@ -1,7 +1,9 @@
 //! Accepts connections on one thread, and drains it.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -27,9 +29,26 @@ pub(super) enum Stage {
     Over,
 }
 
+/// What one thread listens on.
+pub(super) struct Sockets<L> {
+    pub(super) plain: L,
+    /// Where TLS is spoken, if it is.
+    pub(super) tls: Option<L>,
+}
+
+impl Sockets<std::net::TcpListener> {
+    /// The same, known to the runtime that this is called on.
+    pub(super) fn on_this_runtime(self) -> io::Result<Sockets<TcpListener>> {
+        Ok(Sockets {
+            plain: TcpListener::from_std(self.plain)?,
+            tls: self.tls.map(TcpListener::from_std).transpose()?,
+        })
+    }
+}
+
 /// Serves until it is told to stop; the connections cut off by that.
 pub(super) async fn run(
-    listener: TcpListener,
+    sockets: Sockets<TcpListener>,
     runtime: Rc<Runtime>,
     mut stage: watch::Receiver<Stage>,
 ) -> usize {
@@ -38,9 +57,9 @@ pub(super) async fn run(
     let waited = Rc::clone(&runtime);
     let waits =
         tokio::task::spawn_local(async move { waited.waits.watch(&waited.context.store).await });
-    accept_until_draining(&listener, &runtime, &mut stage).await;
-    accept_backlog(&listener, &runtime);
-    drop(listener);
+    accept_until_draining(&sockets, &runtime, &mut stage).await;
+    accept_backlog(&sockets, &runtime);
+    drop(sockets);
     runtime.pulses.finish();
     tokio::select! {
         () = runtime.pulses.emptied() => {}
@@ -54,14 +73,18 @@ pub(super) async fn run(
 }
 
 async fn accept_until_draining(
-    listener: &TcpListener,
+    sockets: &Sockets<TcpListener>,
     runtime: &Rc<Runtime>,
     stage: &mut watch::Receiver<Stage>,
 ) {
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = sockets.plain.accept() => match accepted {
                 Ok((stream, peer)) => begin(stream, peer.ip(), runtime),
+                Err(error) => accept_failed(&error, runtime).await,
+            },
+            accepted = accept_tls(sockets) => match accepted {
+                Ok((stream, peer)) => begin_tls(stream, peer.ip(), runtime),
                 Err(error) => accept_failed(&error, runtime).await,
             },
             changed = stage.changed() => {
@@ -77,12 +100,23 @@ async fn accept_until_draining(
     }
 }
 
+/// Where no TLS is spoken, never.
+async fn accept_tls(sockets: &Sockets<TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match &sockets.tls {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// What the system has accepted for us already would be reset by closing.
-fn accept_backlog(listener: &TcpListener, runtime: &Rc<Runtime>) {
-    let waker = std::task::Waker::noop();
-    let mut cx = std::task::Context::from_waker(waker);
-    while let std::task::Poll::Ready(Ok((stream, peer))) = listener.poll_accept(&mut cx) {
+fn accept_backlog(sockets: &Sockets<TcpListener>, runtime: &Rc<Runtime>) {
+    let mut cx = Context::from_waker(Waker::noop());
+    while let Poll::Ready(Ok((stream, peer))) = sockets.plain.poll_accept(&mut cx) {
         begin(stream, peer.ip(), runtime);
+    }
+    let Some(tls) = &sockets.tls else { return };
+    while let Poll::Ready(Ok((stream, peer))) = tls.poll_accept(&mut cx) {
+        begin_tls(stream, peer.ip(), runtime);
     }
 }
 
@@ -108,8 +142,24 @@ fn begin(stream: TcpStream, peer: IpAddr, runtime: &Rc<Runtime>) {
     }
 }
 
-async fn accept_failed(error: &std::io::Error, runtime: &Runtime) {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionReset};
+/// Refused without a word: what is not encrypted means nothing there.
+fn begin_tls(stream: TcpStream, peer: IpAddr, runtime: &Rc<Runtime>) {
+    let Some(tls) = &runtime.settings.tls else {
+        return; // nobody listens there then
+    };
+    let _ = stream.set_nodelay(true);
+    match runtime.places.take() {
+        Ok(place) => {
+            let (acceptor, runtime) = (tls.acceptor.clone(), Rc::clone(runtime));
+            let serve = connection::serve_tls(stream, acceptor, peer, place, runtime);
+            tokio::task::spawn_local(serve);
+        }
+        Err(refusal) => runtime.context.metrics.serve.refusal(refusal),
+    }
+}
+
+async fn accept_failed(error: &io::Error, runtime: &Runtime) {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionReset) {
         // Once, and then by the metric: it would come twenty times a second.
         if runtime.context.metrics.serve.accept_errors.inc() == 0 {

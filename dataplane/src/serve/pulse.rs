@@ -36,6 +36,8 @@ pub(super) struct Pulse {
 pub(super) enum Phase {
     /// Connected; nothing of a request has come.
     Arriving,
+    /// Connected; TLS has not come about yet.
+    Handshake,
     /// Part of a head has come.
     Head,
     /// A request is being answered.
@@ -70,6 +72,7 @@ pub(super) struct Pulses {
 
 /// Milliseconds that a connection which asked nothing yet is still waited for
 /// while the listener drains: the request of one just accepted is on its way.
+/// Over TLS so long for the handshake, and once more for the request.
 const ARRIVING_WHILE_DRAINING_MS: u64 = 1000;
 
 impl Pulse {
@@ -194,6 +197,14 @@ impl Pulses {
             }
             // Browsers connect in advance: one that says nothing is told nothing.
             Phase::Arriving => (millis(limits.head_time), Refusal::IdleTime),
+            Phase::Handshake => {
+                let handshake_ms = millis(limits.handshake_time);
+                let limit_ms = match self.finishing.get() {
+                    true => handshake_ms.min(ARRIVING_WHILE_DRAINING_MS),
+                    false => handshake_ms,
+                };
+                (limit_ms, Refusal::HandshakeTime)
+            }
             Phase::Head => (millis(limits.head_time), Refusal::HeadTime),
             Phase::Answering | Phase::Answered => {
                 (millis(limits.request_time), Refusal::RequestTime)

@@ -23,6 +23,11 @@ pub(super) enum Refusal {
     IdleTime,
     /// The request has a body.
     BodyBytes,
+    /// TLS did not come about: no certificate for the host, nothing in common,
+    /// or no TLS at all.
+    Handshake,
+    /// TLS did not come about in time.
+    HandshakeTime,
     /// Too many connections in all.
     Connections,
     /// Too many connections of one peer.
@@ -33,7 +38,7 @@ pub(super) enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 13] = [
         Self::BadRequest,
         Self::UriBytes,
         Self::HeadBytes,
@@ -42,6 +47,8 @@ impl Refusal {
         Self::RequestTime,
         Self::IdleTime,
         Self::BodyBytes,
+        Self::Handshake,
+        Self::HandshakeTime,
         Self::Connections,
         Self::ConnectionsPerPeer,
         Self::ProxyHeader,
@@ -58,6 +65,8 @@ impl Refusal {
             Self::RequestTime => "request_time",
             Self::IdleTime => "idle_time",
             Self::BodyBytes => "body_bytes",
+            Self::Handshake => "handshake",
+            Self::HandshakeTime => "handshake_time",
             Self::Connections => "connections",
             Self::ConnectionsPerPeer => "connections_per_peer",
             Self::ProxyHeader => "proxy_header",
@@ -66,10 +75,12 @@ impl Refusal {
 
     pub(super) fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest | Self::ProxyHeader => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::ProxyHeader | Self::Handshake => StatusCode::BAD_REQUEST,
             Self::UriBytes => StatusCode::URI_TOO_LONG,
             Self::HeadBytes | Self::Headers => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::HeadTime | Self::RequestTime | Self::IdleTime => StatusCode::REQUEST_TIMEOUT,
+            Self::HeadTime | Self::RequestTime | Self::IdleTime | Self::HandshakeTime => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Self::BodyBytes => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Connections | Self::ConnectionsPerPeer => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -86,6 +97,8 @@ impl Refusal {
             Self::RequestTime => "Refused by the limit request_time.\n",
             Self::IdleTime => "Refused by the limit idle_time.\n",
             Self::BodyBytes => "Refused by the limit body_bytes: no body is read here.\n",
+            Self::Handshake => "Refused: no TLS handshake.\n",
+            Self::HandshakeTime => "Refused by the limit handshake_time.\n",
             Self::Connections => "Refused by the limit connections.\n",
             Self::ConnectionsPerPeer => "Refused by the limit connections_per_peer.\n",
             Self::ProxyHeader => "A PROXY protocol header is expected here.\n",
@@ -93,10 +106,11 @@ impl Refusal {
     }
 
     /// What is written where no request was read; `None` where the connection
-    /// ends without a word: an idle client asked nothing, and one that takes no
-    /// answer takes no other.
+    /// ends without a word: an idle client asked nothing, one that takes no
+    /// answer takes no other, and without TLS nothing is said where TLS is spoken.
     pub(super) fn bare_response(self) -> Option<String> {
-        if matches!(self, Self::IdleTime | Self::RequestTime) {
+        let without_tls = matches!(self, Self::Handshake | Self::HandshakeTime);
+        if without_tls || matches!(self, Self::IdleTime | Self::RequestTime) {
             return None;
         }
         let (status, text) = (self.status(), self.text());

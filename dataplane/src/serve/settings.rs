@@ -6,11 +6,15 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::tls::Tls;
+
 /// How the public listener runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where to listen; port 0 takes a free one.
     pub address: SocketAddr,
+    /// Where TLS is spoken, beside that; nothing: nowhere.
+    pub tls: Option<Tls>,
     /// Runtimes, each a thread with a listener of its own; by default one per core.
     pub runtimes: Option<NonZeroUsize>,
     /// Proxies whose `X-Forwarded-For` is believed.
@@ -41,6 +45,9 @@ pub struct Limits {
     /// From a head's first byte to its last (and from the connection to its
     /// first); 408.
     pub head_time: Duration,
+    /// From the connection to the end of TLS' handshake, a header of the PROXY
+    /// protocol included; then the connection ends.
+    pub handshake_time: Duration,
     /// Bytes of a head, request line included; 431. At least 8 KiB.
     pub head_bytes: usize,
     /// Fields of a head; 431. At most 100, what hyper's parser holds unasked.
@@ -69,6 +76,7 @@ impl Settings {
     pub fn at(address: SocketAddr) -> Self {
         Self {
             address,
+            tls: None,
             runtimes: None,
             trusted_proxies: Vec::new(),
             proxy_protocol: false,
@@ -83,6 +91,7 @@ impl Default for Limits {
         Self {
             // A phone on a bad line sends its kilobyte within some seconds.
             head_time: Duration::from_secs(10),
+            handshake_time: Duration::from_secs(10),
             // Cookies of a parent domain reach us too; browsers stop at 4 KiB each.
             head_bytes: 16 * 1024,
             headers: 100,
@@ -107,6 +116,7 @@ impl Limits {
     /// A limit is exceeded by one such step at most.
     pub(super) fn tick(&self) -> Duration {
         let shortest = self.head_time.min(self.request_time).min(self.idle_time);
+        let shortest = shortest.min(self.handshake_time);
         (shortest / 4).clamp(Duration::from_millis(10), Duration::from_millis(250))
     }
 }

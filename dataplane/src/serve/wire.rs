@@ -1,4 +1,4 @@
-//! The socket under hyper: counts what a head takes while it arrives, keeps
+//! The socket under hyper, or TLS on it: counts what a head takes while it arrives, keeps
 //! the connection's phase, and keeps hyper's own bare refusals back so that
 //! ours, which name the limit, are sent instead.
 
@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::pulse::{Phase, Pulse};
 use super::refuse::Refusal;
@@ -19,9 +18,9 @@ use super::runtime::Runtime;
 /// line end; the longest registered method has 17.
 const LINE_REST_BYTES: usize = 32;
 
-/// A connection's socket, and what was read of it beforehand.
-pub(super) struct Wire {
-    pub(super) stream: TcpStream,
+/// A connection's socket or TLS, and what was read of it beforehand.
+pub(super) struct Wire<S> {
+    pub(super) stream: S,
     read_before: Vec<u8>,
     pulse: Rc<Pulse>,
     runtime: Rc<Runtime>,
@@ -37,14 +36,14 @@ pub(super) struct Wire {
 pub(super) enum Protocol {
     /// HTTP/1.0 or 1.1.
     Http1,
-    /// HTTP/2 with prior knowledge.
+    /// HTTP/2, with prior knowledge or by ALPN.
     Http2,
 }
 
-impl Wire {
+impl<S> Wire<S> {
     /// `read_before` is what was read to tell the protocol.
     pub(super) fn new(
-        stream: TcpStream,
+        stream: S,
         read_before: Vec<u8>,
         protocol: Protocol,
         (pulse, runtime): (Rc<Pulse>, Rc<Runtime>),
@@ -120,7 +119,7 @@ impl Wire {
     }
 }
 
-impl Read for Wire {
+impl<S: AsyncRead + Unpin> Read for Wire<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -152,7 +151,7 @@ impl Read for Wire {
     }
 }
 
-impl Write for Wire {
+impl<S: AsyncWrite + Unpin> Write for Wire<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -165,8 +164,10 @@ impl Write for Wire {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // hyper asks only once all it had is written, and a socket keeps nothing back.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper asks only once all it had is written. A socket keeps nothing
+        // back, TLS may.
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         if self.pulse.phase() == Phase::Answered {
             self.runtime.pulses.enter(&self.pulse, Phase::Idle);
         }

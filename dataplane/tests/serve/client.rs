@@ -42,9 +42,16 @@ impl Response {
 }
 
 pub(crate) struct Client {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
+    /// What that goes over.
+    socket: TcpStream,
     read: Vec<u8>,
 }
+
+/// A socket, or TLS on one.
+pub(crate) trait Stream: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Stream for S {}
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
@@ -53,14 +60,18 @@ impl Client {
 
     /// Nothing where nobody listens.
     pub(crate) fn try_connect(address: SocketAddr) -> Option<Self> {
-        let stream = TcpStream::connect(address).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
-        stream.set_write_timeout(Some(PATIENCE)).expect("timeout");
-        stream.set_nodelay(true).expect("nodelay");
-        Some(Self {
-            stream,
+        let socket = socket(address)?;
+        let stream = socket.try_clone().expect("a handle");
+        Some(Self::over(stream, socket))
+    }
+
+    /// Over TLS that has come about.
+    pub(crate) fn over(stream: impl Stream + 'static, socket: TcpStream) -> Self {
+        Self {
+            stream: Box::new(stream),
+            socket,
             read: Vec::new(),
-        })
+        }
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -86,7 +97,7 @@ impl Client {
 
     /// The same connection, to write single bytes from elsewhere.
     pub(crate) fn another_handle(&self) -> Drip {
-        Drip(self.stream.try_clone().expect("a handle"))
+        Drip(self.socket.try_clone().expect("a handle"))
     }
 
     /// The next response; `None` where the connection ended before it began.
@@ -121,8 +132,10 @@ impl Client {
         self.read.is_empty() && !self.fill()
     }
 
-    /// Reads something; false at the end, and where the other side reset.
+    /// Reads something; false at the end, and where the other side reset, or
+    /// closed without the word that TLS has for it.
     fn fill(&mut self) -> bool {
+        use std::io::ErrorKind::{ConnectionReset, UnexpectedEof};
         let mut buffer = [0; 4096];
         match self.stream.read(&mut buffer) {
             Ok(0) => false,
@@ -130,10 +143,19 @@ impl Client {
                 self.read.extend_from_slice(&buffer[..n]);
                 true
             }
-            Err(e) if e.kind() == std::io::ErrorKind::ConnectionReset => false,
+            Err(e) if matches!(e.kind(), ConnectionReset | UnexpectedEof) => false,
             Err(e) => panic!("nothing came within {PATIENCE:?}: {e}"),
         }
     }
+}
+
+/// A socket with times, so that no test waits for ever; nothing where nobody listens.
+pub(crate) fn socket(address: SocketAddr) -> Option<TcpStream> {
+    let socket = TcpStream::connect(address).ok()?;
+    socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
+    socket.set_write_timeout(Some(PATIENCE)).expect("timeout");
+    socket.set_nodelay(true).expect("nodelay");
+    Some(socket)
 }
 
 /// Writes single bytes.

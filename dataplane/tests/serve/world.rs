@@ -2,8 +2,9 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mailtrail_core::config::{Clicks, Domain, Opens, Snapshot};
@@ -12,14 +13,15 @@ use mailtrail_core::id::{LinkPosition, Realm};
 use mailtrail_core::keyring::Keyring;
 use mailtrail_core::target::Target;
 use mailtrail_core::token::{Claim, Hour, Keys, Link, Mail, Purpose};
-use mailtrail_dataplane::config::Live;
+use mailtrail_dataplane::config::{Live, Look as _, Looked};
 use mailtrail_dataplane::judge::{LiveRules, Rules};
 use mailtrail_dataplane::metrics::Metrics;
+use mailtrail_dataplane::serve::tls::{self, CertificateWatcher, Tls};
 use mailtrail_dataplane::serve::{self, Bound, Context, Drained, Running, Settings};
 use mailtrail_dataplane::store::{self, EventQuery, Store, Withdrawn};
 use tokio::sync::Notify;
 
-use crate::client::{Client, Response};
+use crate::client::{Client, PATIENCE, Response};
 
 /// The time of day in every test: 2026-09-21T14:13:20Z.
 pub(crate) const NOW_SECONDS: i64 = 1_790_000_000;
@@ -33,6 +35,8 @@ pub(crate) struct World {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) key_missing: Arc<Notify>,
     pub(crate) address: SocketAddr,
+    pub(crate) tls_address: Option<SocketAddr>,
+    certificates: Mutex<Option<CertificateWatcher>>,
     running: Option<Running>,
     _folder: tempfile::TempDir,
 }
@@ -40,6 +44,8 @@ pub(crate) struct World {
 /// What differs from the usual world.
 pub(crate) struct Wanted {
     pub(crate) settings: Settings,
+    /// Where TLS is spoken, the folder of its certificates.
+    pub(crate) certificates: Option<PathBuf>,
     pub(crate) domain: Domain,
 }
 
@@ -48,6 +54,7 @@ pub(crate) fn wanted() -> Wanted {
     settings.runtimes = NonZeroUsize::new(1);
     Wanted {
         settings,
+        certificates: None,
         domain: domain("shop/links", HOST),
     }
 }
@@ -118,8 +125,15 @@ impl Wanted {
         .expect("a store");
         wait_for_the_withdrawals(&store);
         let key_missing = Arc::new(Notify::new());
-        let bound: Bound = serve::bind(self.settings).expect("a port");
-        let address = bound.addr();
+        let mut settings = self.settings;
+        let certificates = self.certificates.map(|folder| {
+            let (acceptor, watcher) = tls::open(folder, metrics.tls.clone()).expect("certificates");
+            let address = (Ipv4Addr::LOCALHOST, 0).into();
+            settings.tls = Some(Tls { address, acceptor });
+            watcher
+        });
+        let bound: Bound = serve::bind(settings).expect("a port");
+        let (address, tls_address) = (bound.addr(), bound.tls_addr());
         let running = bound.start(Context {
             live: Arc::clone(&live),
             rules: Arc::new(LiveRules::new(Rules::shipped())),
@@ -134,6 +148,8 @@ impl Wanted {
             metrics,
             key_missing,
             address,
+            tls_address,
+            certificates: Mutex::new(certificates),
             running: Some(running.expect("threads")),
             _folder: folder,
         }
@@ -228,6 +244,22 @@ impl World {
         let value = text.lines().find_map(|l| l.strip_prefix(&wanted));
         let value = value.unwrap_or_else(|| panic!("{line} in {text}"));
         value.parse().expect("a number")
+    }
+
+    /// Waits until a metric has a value: what ends without a word is counted
+    /// behind its end.
+    pub(crate) fn counts(&self, line: &str, expected: u64) {
+        let begin = Instant::now();
+        while self.metric(line) < expected && begin.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
+        assert_eq!(self.metric(line), expected, "{line}");
+    }
+
+    /// Has the certificates looked at, as the program does twice a second.
+    pub(crate) fn look_at_certificates(&self) -> Looked {
+        let mut watcher = self.certificates.lock().expect("nobody panics in here");
+        watcher.as_mut().expect("TLS is spoken").look()
     }
 
     pub(crate) fn leave(&self) {

@@ -16,31 +16,38 @@ const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
 /// A sign of which files there are and when they changed: names, sizes, times,
 /// inodes, links followed (a ConfigMap is swapped by one link).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) struct Fingerprint(u64);
+pub(crate) struct Fingerprint(u64);
 
 /// The fingerprint of a path at this moment; of what cannot be read, too.
 pub(in crate::config) fn fingerprint(path: &Path) -> Fingerprint {
-    let mut hasher = DefaultHasher::new();
-    match list(path) {
-        Ok(files) => {
-            for file in files {
-                file.hash(&mut hasher);
-                match fs::metadata(&file) {
-                    Ok(about) => (
-                        about.len(),
-                        about.ino(),
-                        about.dev(),
-                        (about.mtime(), about.mtime_nsec()),
-                        (about.ctime(), about.ctime_nsec()),
-                    )
-                        .hash(&mut hasher),
-                    Err(error) => format!("{:?}", error.kind()).hash(&mut hasher),
+    Fingerprint::of(list(path))
+}
+
+impl Fingerprint {
+    /// That of these files, as they stand now.
+    pub(crate) fn of(files: io::Result<Vec<PathBuf>>) -> Self {
+        let mut hasher = DefaultHasher::new();
+        match files {
+            Ok(files) => {
+                for file in files {
+                    file.hash(&mut hasher);
+                    match fs::metadata(&file) {
+                        Ok(about) => (
+                            about.len(),
+                            about.ino(),
+                            about.dev(),
+                            (about.mtime(), about.mtime_nsec()),
+                            (about.ctime(), about.ctime_nsec()),
+                        )
+                            .hash(&mut hasher),
+                        Err(error) => format!("{:?}", error.kind()).hash(&mut hasher),
+                    }
                 }
             }
+            Err(error) => format!("{:?}", error.kind()).hash(&mut hasher),
         }
-        Err(error) => format!("{:?}", error.kind()).hash(&mut hasher),
+        Self(hasher.finish())
     }
-    Fingerprint(hasher.finish())
 }
 
 /// The files to read; what is wrong with the path itself is a fault.
@@ -113,7 +120,7 @@ fn is_manifest(file: &Path) -> bool {
 }
 
 /// At most one byte more than is allowed.
-pub(in crate::config) fn bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+pub(crate) fn bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("neither a file nor a folder"));
     }
