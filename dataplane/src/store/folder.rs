@@ -37,8 +37,11 @@ const REPLICA: &str = "replica";
 /// Mode of a data folder that we make.
 const DIR_MODE: u32 = 0o700;
 
-/// How long another process may still hold the lock.
-const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// How long another process may still hold the lock: one in the pod before,
+/// which was deleted without waiting for its end, is killed some seconds later.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// From when on it is told that this is waited for.
+const LOCK_TOLD_AFTER: Duration = Duration::from_millis(500);
 /// How often it is tried.
 const LOCK_EVERY: Duration = Duration::from_millis(10);
 
@@ -99,7 +102,7 @@ impl Folder {
             .truncate(false)
             .open(dir.join("lock"))
             .map_err(not_writable)?;
-        try_lock(&lock).map_err(|error| match error {
+        try_lock(&lock, dir).map_err(|error| match error {
             TryLockError::WouldBlock => OpenError::InUse(dir.to_owned()),
             TryLockError::Error(source) => not_writable(source),
         })?;
@@ -141,13 +144,22 @@ impl Folder {
     }
 }
 
-/// Locks, with some patience: what held it may have ended a moment ago, and the
-/// system be late in noticing.
-fn try_lock(lock: &File) -> Result<(), TryLockError> {
+/// Locks, with some patience: what holds it may be about to end, or have ended a
+/// moment ago and the system be late in noticing.
+fn try_lock(lock: &File, dir: &Path) -> Result<(), TryLockError> {
     let begun = Instant::now();
+    let mut told = false;
     loop {
         match lock.try_lock() {
             Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => {
+                if !told && begun.elapsed() > LOCK_TOLD_AFTER {
+                    told = true;
+                    tracing::warn!(
+                        data_dir = %dir.display(),
+                        patience_ms = LOCK_PATIENCE.as_millis(),
+                        "the data folder is in use by another process: waiting for its end"
+                    );
+                }
                 std::thread::sleep(LOCK_EVERY);
             }
             locked => return locked,

@@ -56,6 +56,20 @@ fn a_second_process_is_told_that_the_folder_is_in_use() {
 }
 
 #[test]
+fn a_process_that_ends_within_seconds_is_waited_for() {
+    let dir = tempfile::tempdir().expect("dir");
+    let (store, begun) = (open(dir.path()), Instant::now());
+    let held = Duration::from_secs(3);
+    let ending = std::thread::spawn(move || {
+        std::thread::sleep(held);
+        drop(store);
+    });
+    drop(open(dir.path()));
+    assert!(begun.elapsed() >= held, "not before it has ended");
+    ending.join().expect("no panic");
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_is_named() {
     let dir = tempfile::tempdir().expect("dir");
     let file = dir.path().join("file");
