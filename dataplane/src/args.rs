@@ -593,6 +593,13 @@ mod tests {
         );
         let fault = with(&["--replicas", "2"]).expect_err("two stores");
         assert!(fault.contains("--postgres"), "{fault}");
+        assert!(with(&["--ordinal", "0"]).is_ok());
+        assert!(with(&[&url[..], &["--ordinal", "1"]].concat()).is_ok());
+        let fault = with(&["--ordinal", "1"]).expect_err("a second store");
+        assert!(
+            fault.contains("--ordinal 1") && fault.contains("--postgres"),
+            "{fault}"
+        );
         let given = with(&[&url[..], &["--replicas", "2", "--spool-max", "1MiB"]].concat());
         let postgres = given.expect("settings").postgres.expect("a database");
         assert_eq!(postgres.spool_max_bytes, 1 << 20);

@@ -41,6 +41,11 @@ pub(super) struct PostgresArgs {
     /// How many replicas of this program there are; more than one need --postgres.
     #[arg(long, env = "MAILTRAIL_REPLICAS", value_name = "COUNT")]
     replicas: Option<u16>,
+
+    /// Which of several replicas this is, counted from 0 as a StatefulSet does; another than the first
+    /// needs --postgres.
+    #[arg(long, env = "MAILTRAIL_ORDINAL", value_name = "NUMBER")]
+    ordinal: Option<u32>,
 }
 
 /// The database as it is named.
@@ -72,6 +77,7 @@ impl PostgresArgs {
             postgres_ca,
             spool_max,
             replicas,
+            ordinal,
         } = self;
         // A variable that is set to nothing is as good as none.
         let url = postgres.filter(|url| !url.is_empty());
@@ -89,6 +95,12 @@ impl PostgresArgs {
                 faults.push(format!(
                     "--replicas {count}: without --postgres URL each replica would keep, and answer from, \
                      events of its own; give a database, or run one replica"
+                ));
+            }
+            if let Some(ordinal) = ordinal.filter(|ordinal| *ordinal > 0) {
+                faults.push(format!(
+                    "--ordinal {ordinal}: there is a replica before this one, and without --postgres URL each would \
+                     keep, and answer from, events of its own; give a database, or run one replica"
                 ));
             }
         } else if journal_max {
