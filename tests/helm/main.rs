@@ -1,6 +1,7 @@
 //! The Helm chart: what it renders, what an API server says of that, and what
 //! it watches; on a node, where there may be one, that it works.
 
+mod certificates;
 mod chart;
 mod dry_run;
 mod exposure;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mailtrail_tests::{ControlPlane, Install, Prometheus, prometheus_program, root};
 use serde_json::Value;
 
+use crate::certificates::Certificates;
 use crate::chart::{file, folder, objects};
 
 /// Longest wait for a series: two scrapes, and a hit that settles.
@@ -92,7 +93,8 @@ fn a_real_prometheus_answers_every_query_from_the_real_programs() {
     let plane = ControlPlane::shared();
     let install = Install::new(plane, "watched");
     let operator = install.operator();
-    let replica = install.replica();
+    let certificates = Certificates::new();
+    let replica = install.replica_with(&certificates.flags());
     let program = replica.program();
     let targets = [
         ("operator-0", operator.admin()),

@@ -8,6 +8,7 @@ use std::fs;
 use mailtrail_tests::{ControlPlane, Install, root};
 use serde_json::Value;
 
+use crate::certificates::Certificates;
 use crate::chart::{file, objects};
 
 /// Says that what is made of the programs' words is written anew.
@@ -166,7 +167,8 @@ fn the_page_has_every_metric_of_both_programs_and_no_other() {
     let plane = ControlPlane::shared();
     let install = Install::new(plane, "documented");
     let operator = install.operator();
-    let replica = install.replica();
+    let certificates = Certificates::new();
+    let replica = install.replica_with(&certificates.flags());
     let program = replica.program();
     let of_operator = metrics(&operator.get("/metrics").text());
     let of_dataplane = metrics(&program.get(program.admin(), "/metrics").text());

@@ -83,6 +83,11 @@ fn what_cannot_be_is_refused_by_the_field_and_the_rule() {
             "postgres.url=postgres://h/n,dataplane.autoscaling.enabled=true,dataplane.autoscaling.minReplicas=9",
             "dataplane.autoscaling: minReplicas is more than maxReplicas",
         ),
+        (
+            "dataplane.tls.secrets={a},service.public.tlsPort=80",
+            "service.public.tlsPort: is the same as service.public.port",
+        ),
+        ("dataplane.tls.secrets={Shop_TLS}", "/dataplane/tls/secrets"),
         // A password would stand in every pod's arguments.
         ("postgres.url=postgres://m:secret@h/n", "/postgres/url"),
         ("dataplane.replicas=0", "/dataplane/replicas"),

@@ -125,6 +125,10 @@ topologySpreadConstraints:
     {{- fail "exposure.cleanUp: is for mode None; what another mode has made is removed in any case" }}
   {{- end }}
 {{- end }}
+{{- $public := .Values.service.public }}
+{{- if and .Values.dataplane.tls.secrets (eq (int $public.port) (int $public.tlsPort)) }}
+  {{- fail "service.public.tlsPort: is the same as service.public.port" }}
+{{- end }}
 {{- $scaling := .Values.dataplane.autoscaling }}
 {{- if .Values.postgres.url }}
   {{- if .Values.dataplane.journalMax }}
