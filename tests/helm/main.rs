@@ -3,6 +3,7 @@
 
 mod certificates;
 mod chart;
+mod delivered;
 mod dry_run;
 mod exposure;
 mod images;
@@ -13,4 +14,5 @@ mod refused;
 mod replicas;
 mod same;
 mod shop;
+mod verified;
 mod whole;

@@ -12,7 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const CLIENT: &str = include_str!("client.yaml");
 /// Its curl. Where a Service leads follows a moment after a pod is ready, so it
 /// tries again where nobody answers, as every sender does.
-const CURL: &str = "curl -sS --retry 10 --retry-delay 1 --retry-connrefused --max-time 10";
+pub(crate) const CURL: &str =
+    "curl -sS --retry 10 --retry-delay 1 --retry-connrefused --max-time 10";
 
 /// Starts the pod; the shop of `examples/cluster.yaml` is there.
 pub(crate) fn client_pod(node: &Node) {
@@ -53,10 +54,15 @@ pub(crate) fn fetched(node: &Node, install: &str, url: &str) -> String {
     )
 }
 
-/// The events of a message, once there are so many.
+/// The events of a message of the shop's links, once there are so many.
 pub(crate) fn listed(node: &Node, message: &str, count: usize) -> Vec<Value> {
+    listed_of(node, "shop/links", message, count)
+}
+
+/// The same of a domain.
+pub(crate) fn listed_of(node: &Node, domain: &str, message: &str, count: usize) -> Vec<Value> {
     let lines = format!(
-        "{CURL} --fail-with-body -H \"Authorization: Bearer $(cat /token/token)\" \"http://mailtrail-api.mailtrail-system:8081/v1/domains/shop/links/events?message_id={message}\""
+        "{CURL} --fail-with-body -H \"Authorization: Bearer $(cat /token/token)\" \"http://mailtrail-api.mailtrail-system:8081/v1/domains/{domain}/events?message_id={message}\""
     );
     let begun = Instant::now();
     loop {

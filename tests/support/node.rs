@@ -1,7 +1,8 @@
 //! A cluster with a node on this machine, on which pods really run; gone when
 //! the test process is, however it ends.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::OpenOptions;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::Postgres;
 
-/// The node's address in its network, which pods reach.
+/// The node's address in its network, which pods reach; its DNS is there, too.
 const ADDRESS: &str = "10.89.6.1";
 /// What `packages.sh` exits with where it can install nothing.
 const CANNOT_BE_INSTALLED: i32 = 3;
@@ -22,6 +23,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// The cluster's DNS server, as pods reach it.
+    pub fn resolver() -> String {
+        format!("{ADDRESS}:53")
+    }
+
     /// Why there can be none here, in words; nothing where there can.
     ///
     /// # Panics
@@ -85,6 +91,17 @@ impl Node {
     /// A volume on the node for a claim.
     pub fn volume(&self, namespace: &str, claim: &str) {
         self.cluster("volume", &[namespace, claim]);
+    }
+
+    /// Has the cluster's DNS answer for a name.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn name(&self, name: &str, address: &str) {
+        let hosts = self.state.join("hosts");
+        let mut file = OpenOptions::new().append(true).open(hosts);
+        let file = file.as_mut().expect("the node's file of names");
+        writeln!(file, "{address} {name}").expect("written");
     }
 
     /// A PostgreSQL in the node's network, which pods reach.
