@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use mailtrail_tests::Node;
+use mailtrail_tests::{Database, Node};
 
 use crate::shop::{client, client_pod, rewrite};
 
@@ -11,13 +11,28 @@ use crate::shop::{client, client_pod, rewrite};
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Follows a link again and again, each time by a connection of its own, until
 /// the file is there; says what was not answered as it should, and how many were.
-const READER: &str = r#"rm -f /tmp/stop; asked=0; failed=0
+const READER: &str = r#"asked=0; failed=0
 while [ ! -e /tmp/stop ]; do
   answer=$(curl -sS -o /dev/null -w "%{http_code} %{redirect_url}" --max-time 10 --connect-to ::mailtrail-public.mailtrail-system:80 LINK 2>&1) || true
   asked=$((asked + 1))
   [ "$answer" = "302 https://example.com/offer" ] || { failed=$((failed + 1)); echo "$(date +%T) $answer"; }
 done
 echo "$asked $failed""#;
+/// The same over connections that are kept: two hundred links on one where
+/// nobody closes it, some twenty a second. Where a kept connection is closed
+/// unanswered, curl asks anew on another, as every client does. Says as well how
+/// many connections were opened.
+const KEEPER: &str = r#"asked=0; failed=0; opened=0
+seq 200 | sed "s|.*|url = \"LINK\"\noutput = /dev/null|" > /tmp/links
+while [ ! -e /tmp/stop ]; do
+  curl -sS -K /tmp/links --rate 1200/m --max-time 30 -w "%{http_code} %{redirect_url} %{num_connects}\n" --connect-to ::mailtrail-public.mailtrail-system:80 > /tmp/answers 2>&1 || true
+  while read -r status place connects; do
+    asked=$((asked + 1))
+    case "$connects" in [0-9]*) opened=$((opened + connects));; esac
+    [ "$status $place" = "302 https://example.com/offer" ] || { failed=$((failed + 1)); echo "$(date +%T) $status $place $connects"; }
+  done < /tmp/answers
+done
+echo "$asked $failed $opened""#;
 /// What every call of Helm has.
 const CHART: &str = "charts/mailtrail --namespace mailtrail-system --wait --timeout 3m";
 
@@ -46,26 +61,41 @@ fn replicas_come_and_go_under_load_and_no_reader_and_no_event_is_lost() {
     node.sh(&format!("helm install mailtrail {CHART} --set postgres.url={url},postgres.passwordSecret.name=mailtrail-postgres,postgres.caConfigMap=postgres-ca"));
     node.sh("kubectl apply -f examples/cluster.yaml; kubectl wait -n shop td/links --for=condition=Programmed --timeout=60s");
     client_pod(&node);
-    let answer = rewrite(&node, "mailtrail-system", "shop/links", "load");
-    let link = answer["report"]["links"][0]["url"]
-        .as_str()
-        .expect("tracked");
-
-    let reader = READER.replace("LINK", &link.replacen("https", "http", 1));
-    let said = std::thread::scope(|scope| {
-        let said = scope.spawn(|| client(&node, &reader));
-        come_and_go(&node);
-        client(&node, "touch /tmp/stop");
-        said.join().expect("the reader's words")
+    let [reader, keeper] = [("load", READER), ("kept", KEEPER)].map(|(message, lines)| {
+        let answer = rewrite(&node, "mailtrail-system", "shop/links", message);
+        let link = &answer["report"]["links"][0]["url"];
+        let link = link.as_str().expect("tracked").replacen("https", "http", 1);
+        lines.replace("LINK", &link)
     });
 
+    client(&node, "rm -f /tmp/stop");
+    let [of_reader, of_keeper] = std::thread::scope(|scope| {
+        let said = [&reader, &keeper].map(|lines| scope.spawn(|| client(&node, lines)));
+        come_and_go(&node);
+        client(&node, "touch /tmp/stop");
+        said.map(|said| said.join().expect("a reader's words"))
+    });
+
+    let [asked] = none_failed(&of_reader);
+    let [kept, opened] = none_failed(&of_keeper);
+    eprintln!(
+        "while replicas came and went, {asked} links were followed by as many connections, and {kept} by {opened}"
+    );
+    assert!(asked > 200 && kept > 200, "{asked}, {kept}");
+    assert!(opened < kept / 10, "connections were kept: {opened}");
+    every_click_is_one_event(&node, &database, "load", asked);
+    every_click_is_one_event(&node, &database, "kept", kept);
+}
+
+/// The numbers of a reader's last line, the second of which is that of failures.
+fn none_failed<const N: usize>(said: &str) -> [i64; N] {
     let last = said.lines().last().expect("a last line");
-    let (asked, failed) = last.split_once(' ').expect("two numbers");
-    assert_eq!(failed, "0", "not answered as it should:\n{said}");
-    let asked: i64 = asked.parse().expect("a number");
-    eprintln!("{asked} links were followed while replicas came and went");
-    assert!(asked > 200, "{asked}");
-    every_click_is_one_event(&node, &database, asked);
+    let mut numbers: Vec<i64> = last
+        .split(' ')
+        .map(|number| number.parse().expect("a number"))
+        .collect();
+    assert_eq!(numbers.remove(1), 0, "not answered as it should:\n{said}");
+    numbers.try_into().expect("as many numbers")
 }
 
 /// From one to three, a changed value, one after the other evicted, and back.
@@ -103,9 +133,10 @@ fn evicted(node: &Node, pod: &str) {
 
 /// The database has them once they are shipped and settled: those, too, that a
 /// replica took which is gone.
-fn every_click_is_one_event(node: &Node, database: &mailtrail_tests::Database<'_>, asked: i64) {
-    let count =
-        "SELECT count(*) FROM mailtrail.events WHERE message_id = 'load' AND type = 'clicked'";
+fn every_click_is_one_event(node: &Node, database: &Database<'_>, message: &str, asked: i64) {
+    let count = &format!(
+        "SELECT count(*) FROM mailtrail.events WHERE message_id = '{message}' AND type = 'clicked'"
+    );
     let begun = std::time::Instant::now();
     while database.number(count) != asked {
         let found = database.number(count);
