@@ -1,53 +1,20 @@
 //! A full disk stops the recording and nothing else, and says what it cost.
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use mailtrail_tests::{Flags, Program, root};
+use mailtrail_tests::{Flags, Program, SmallDisk, fill, root};
 use serde_json::json;
 
 use crate::load::click_often;
 
 /// Size of a file system with room for a few segments' beginnings.
-const SMALL: &str = "size=12m";
+const SMALL: &str = "12m";
 /// Size of one with room for the index beside those of several starts.
-const ROOMY: &str = "size=64m";
+const ROOMY: &str = "64m";
 /// Readers that click at the same time.
 const READERS: usize = 8;
 /// Clicks on the full disk: more than fit into what was filled ahead.
 const CLICKS: usize = 12_000;
-
-/// A small file system in memory; gone when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// None where we may not mount one.
-    fn mount(at: &Path, size: &str) -> Option<Self> {
-        let mount = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", size, "tmpfs"])
-            .arg(at)
-            .output();
-        mount
-            .is_ok_and(|mount| mount.status.success())
-            .then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
-/// Writes a file until nothing more goes in.
-fn fill(path: &Path) {
-    let mut file = File::create(path).expect("a file");
-    let bytes = vec![1; 64 * 1024];
-    while file.write_all(&bytes).is_ok() {}
-    while file.write_all(&[1]).is_ok() {}
-}
 
 fn not_kept(program: &Program) -> usize {
     let metrics = program.get(program.admin(), "/metrics").text();

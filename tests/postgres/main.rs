@@ -2,6 +2,7 @@
 
 mod away;
 mod cursors;
+mod failing;
 #[path = "../it/load.rs"]
 mod load;
 mod private;

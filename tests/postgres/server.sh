@@ -3,7 +3,8 @@
 # server ends and FOLDER goes, so whatever ends the caller, nothing is left. A line `start` on standard input starts it again where it was
 # ended, on the same port; the answer is its new process id. FOLDER has ca.crt, password, log. It runs as nobody where this is root, since
 # PostgreSQL refuses root. Its host connections need the password of the user mailtrail, with TLS or without. LISTEN names another address than that of
-# loopback, for tests with a network of their own.
+# loopback, for tests with a network of their own; PLACE another folder than the system's for FOLDER, as one on a small disk. STANDBY_OF, as `PORT FOLDER`
+# of another such server, makes this one follow it.
 set -euo pipefail
 listen=${LISTEN:-127.0.0.1}
 [ "${1:-}" = hold ] || { echo "usage: server.sh hold" >&2; exit 2; }
@@ -11,7 +12,7 @@ listen=${LISTEN:-127.0.0.1}
 read -r _ _ _ _ _ session _ < "/proc/$$/stat"
 [ "$session" = $$ ] || exec setsid --wait "$0" "$@"
 BIN=$("$(dirname "$0")/programs.sh")
-ST=$(mktemp -d "${TMPDIR:-/tmp}/mailtrail-postgres-XXXXXX")
+ST=$(mktemp -d "${PLACE:-${TMPDIR:-/tmp}}/mailtrail-postgres-XXXXXX")
 server=
 clear() { if [ -n "$server" ]; then kill -QUIT "$server" 2>/dev/null || :; wait "$server" 2>/dev/null || :; fi; cd /; rm -rf "$ST"; }
 trap clear EXIT; trap 'exit 130' INT TERM HUP
@@ -34,10 +35,17 @@ chmod 600 server.key
 if [ ${#as[@]} -gt 0 ]; then chown nobody:nogroup server.key; fi
 
 # --- the server ---
-echo "geheim-$RANDOM$RANDOM" > password
+if [ -n "${STANDBY_OF:-}" ]; then
+  read -r of_port of <<< "$STANDBY_OF"
+  cp "$of/password" password
+  "${as[@]}" "$BIN/pg_basebackup" --host "$of" --port "$of_port" --username mailtrail --pgdata data --write-recovery-conf --checkpoint fast \
+    --no-sync > basebackup.log 2>&1 || { cat basebackup.log >&2; exit 1; }
+else
+  echo "geheim-$RANDOM$RANDOM" > password
+  "${as[@]}" "$BIN/initdb" --pgdata data --username mailtrail --pwfile password --auth-local trust --auth-host scram-sha-256 \
+    --encoding UTF8 --locale C.UTF-8 --no-sync > initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
+fi
 chmod 644 password
-"${as[@]}" "$BIN/initdb" --pgdata data --username mailtrail --pwfile password --auth-local trust --auth-host scram-sha-256 \
-  --encoding UTF8 --locale C.UTF-8 --no-sync > initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
 if [ "$listen" != 127.0.0.1 ]; then echo "host all all all scram-sha-256" >> data/pg_hba.conf; fi
 listening() { cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk -v p="$(printf %04X "$1")" '$4 == "0A" && substr($2, length($2) - 3) == p {found = 1} END {exit !found}'; }
 locks=${TMPDIR:-/tmp}/mailtrail-ports-$UID

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use mailtrail_tests::{Database, Flags, Program, root};
+use mailtrail_tests::{Database, Flags, Postgres, Program, root};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -43,7 +43,18 @@ impl Replica {
         }
     }
 
-    /// The same, delivering to sinks: a name and a URL each.
+    /// With two servers, of which either may be the one that can be written to.
+    pub(crate) fn of_two(database: &Database<'_>, other: &Postgres) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let flags = Flags::new(root().join("examples/manifests"), folder.path());
+        Self {
+            flags: database.here_or_on(other, flags),
+            folder,
+            declared: None,
+        }
+    }
+
+    /// The same as the first, delivering to sinks: a name and a URL each.
     pub(crate) fn delivering(database: &Database<'_>, sinks: &[(&str, String)]) -> Self {
         let declared = tempfile::tempdir().expect("a folder");
         let path = |name: &str| declared.path().join(name);

@@ -3,6 +3,7 @@
 
 mod answer;
 mod cluster;
+mod disk;
 mod dns;
 mod look;
 mod node;
@@ -21,6 +22,7 @@ pub use cluster::{
     ControlPlane, FakePod, Install, Mirror, Namespace, PATIENCE, PodSpec, Replica, Reply,
     domain_path, helm_program, sink_path,
 };
+pub use disk::{SmallDisk, fill};
 pub use dns::{Dns, Dug};
 pub use look::{Looked, look_into};
 pub use node::Node;

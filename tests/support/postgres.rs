@@ -43,6 +43,21 @@ impl Postgres {
         Self::start_by(Command::new(Self::script()))
     }
 
+    /// Starts one with its data below a folder that its user may reach.
+    pub fn start_in(folder: &Path) -> Self {
+        let mut command = Command::new(Self::script());
+        command.env("PLACE", folder);
+        Self::start_by(command)
+    }
+
+    /// Starts one that has all that this one has, and follows it.
+    pub fn standby(&self) -> Self {
+        let mut command = Command::new(Self::script());
+        let of = format!("{} {}", self.port, self.folder.display());
+        command.env("STANDBY_OF", of);
+        Self::start_by(command)
+    }
+
     /// What starts one.
     pub(crate) fn script() -> PathBuf {
         crate::root().join("tests/postgres/server.sh")
@@ -207,11 +222,31 @@ impl Database<'_> {
         )
     }
 
+    /// The same database on another server, a standby of its own.
+    pub fn on<'b>(&self, server: &'b Postgres) -> Database<'b> {
+        Database {
+            server,
+            name: self.name.clone(),
+        }
+    }
+
     /// The same data plane, with this database.
     pub fn behind(&self, flags: Flags) -> Flags {
+        self.reached_by(self.url(), flags)
+    }
+
+    /// The same data plane, with this database, wherever of two servers it can
+    /// be written to.
+    pub fn here_or_on(&self, other: &Postgres, flags: Flags) -> Flags {
+        let (here, there) = (self.server.port, other.port);
+        let hosts = format!("127.0.0.1:{here},127.0.0.1:{there}");
+        self.reached_by(format!("postgres://mailtrail@{hosts}/{}", self.name), flags)
+    }
+
+    fn reached_by(&self, url: String, flags: Flags) -> Flags {
         let password = self.server.password_file();
         flags
-            .with("--postgres", self.url())
+            .with("--postgres", url)
             .with("--postgres-password", password.to_string_lossy())
     }
 
