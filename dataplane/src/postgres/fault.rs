@@ -17,6 +17,10 @@ pub enum Fault {
     /// It does not let us in, or not do that: somebody has to do something.
     #[error("PostgreSQL refuses: {0}")]
     Refused(String),
+    /// We cannot say, or not understand, what was to be said: a password that is
+    /// missing, a type that is not the column's.
+    #[error("PostgreSQL cannot be spoken to: {0}")]
+    Unspoken(String),
     /// It refuses for the moment: a full disk, a standby, a lock.
     #[error("PostgreSQL cannot write now: {0}")]
     Busy(String),
@@ -71,6 +75,7 @@ impl Fault {
             Self::Row(_) | Self::Twice | Self::Unreadable => FaultKind::Row,
             Self::Disk(_) => FaultKind::Disk,
             Self::Refused(_)
+            | Self::Unspoken(_)
             | Self::Newer { .. }
             | Self::TooOld(_)
             | Self::Encoding(_)
@@ -116,7 +121,8 @@ impl From<tokio_postgres::Error> for Fault {
             Some(said) => of_server(said),
             None if is_of_tls(&error) => Self::Refused(below(&error)),
             // What lies below says more, and knows nothing of rows.
-            None => Self::Away(below(&error)),
+            None if is_of_connection(&error) => Self::Away(below(&error)),
+            None => Self::Unspoken(below(&error)),
         }
     }
 }
@@ -127,6 +133,12 @@ fn below(error: &tokio_postgres::Error) -> String {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     }
+}
+
+/// Whether nobody is there, or the connection ended.
+fn is_of_connection(error: &tokio_postgres::Error) -> bool {
+    let source = error.source();
+    error.is_closed() || source.is_some_and(|source| source.is::<std::io::Error>())
 }
 
 /// Whether it is about a certificate, or how it is spoken: waiting does not help.
