@@ -131,6 +131,8 @@ pub(crate) trait Sink<K> {
     /// What follows where one cannot be read, for the log.
     const UNREADABLE: &'static str = "what was known of it stays";
 
+    /// A list begins: what is made from now on need not be in it.
+    fn begins(&self) {}
     /// Which object it is.
     fn key(meta: &ObjectMeta) -> Option<Self::Key>;
     /// One was made or changed.
@@ -160,7 +162,10 @@ pub(crate) async fn follow<K, S>(
     let mut listed = HashSet::new();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => listed.clear(),
+            Ok(Event::Init) => {
+                listed.clear();
+                to.begins();
+            }
             Ok(Event::InitApply(DeserializeGuard(object))) => {
                 // One that cannot be read is there all the same: what was known
                 // of it stays.

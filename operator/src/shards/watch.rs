@@ -2,13 +2,13 @@
 //! changed back, what somebody deletes comes again.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kube::Api;
 use kube::core::{DeserializeGuard, ObjectMeta};
 use mailtrail_crds::ConfigShard;
 
-use super::Shards;
+use super::{ShardState, Shards};
 use super::place::index_of;
 use crate::metrics::Metrics;
 use crate::watch::{self, Sink};
@@ -22,6 +22,7 @@ pub async fn follow(
     let to = Standing {
         shards,
         metrics: Arc::clone(&metrics),
+        before: Mutex::default(),
     };
     watch::follow(api, to, || {}, metrics).await;
 }
@@ -30,6 +31,9 @@ pub async fn follow(
 struct Standing {
     shards: Arc<Shards>,
     metrics: Arc<Metrics>,
+    /// UIDs of those that stood when the list was begun: one that we have made
+    /// meanwhile is not missing because the list lacks it.
+    before: Mutex<HashSet<String>>,
 }
 
 /// An object's name and UID: one that was made anew is another.
@@ -45,6 +49,10 @@ impl Sink<ConfigShard> for Standing {
 
     fn key(meta: &ObjectMeta) -> Option<Named> {
         Some((meta.name.clone()?, meta.uid.clone()?))
+    }
+
+    fn begins(&self) {
+        *self.before() = uids(self.shards.states());
     }
 
     fn apply(&self, object: ConfigShard) {
@@ -65,8 +73,9 @@ impl Sink<ConfigShard> for Standing {
 
     fn only(&self, listed: &HashSet<Named>) {
         let uids: HashSet<&str> = listed.iter().map(|(_, uid)| uid.as_str()).collect();
+        let before = std::mem::take(&mut *self.before());
         for state in self.shards.states() {
-            if !uids.contains(state.uid.as_str()) {
+            if before.contains(&state.uid) && !uids.contains(state.uid.as_str()) {
                 let vanished = self.shards.vanished(state.index, &state.uid);
                 self.repair(vanished, state.index);
             }
@@ -74,7 +83,15 @@ impl Sink<ConfigShard> for Standing {
     }
 }
 
+fn uids(states: Vec<ShardState>) -> HashSet<String> {
+    states.into_iter().map(|state| state.uid).collect()
+}
+
 impl Standing {
+    fn before(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.before.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn index_of(&self, name: &str) -> Option<u16> {
         index_of(name, self.shards.count())
     }
