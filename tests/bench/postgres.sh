@@ -3,8 +3,8 @@
 #
 # 1. Shipping: clicks gather in the spool while the database is away; it comes back, and the time until all are there is set against a bare
 #    COPY of the same rows, in binary, into the same table of the same server. Nobody settles meanwhile.
-# 2. Questions: so many events of 100 domains over 30 days, made by the server itself, in the program's tables; the plans and times of the
-#    queries that answer a message's summary and a month of statistics.
+# 2. Questions: so many events of 100 domains over 30 days, made by the server itself, in the program's tables; what the API takes to answer a
+#    mail's summary and a month of statistics, and the plans that the server carried out for it (auto_explain).
 # The server syncs nothing (tests/postgres/server.sh): what is compared is work, not the disk.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -36,14 +36,17 @@ kind: TrackingDomain
 metadata: {name: links, namespace: shop}
 spec: {host: links.shop.example, verification: None, opens: {enabled: true}, clicks: {enabled: true}}
 Y
-"$program" --manifests "$work/manifests" --data-dir "$work/data" --public 127.0.0.1:0 --api 127.0.0.1:0 --admin 127.0.0.1:0 \
-  --postgres "postgres://mailtrail@127.0.0.1:$port/bench" --postgres-password "$folder/password" --log-format json 2> "$work/log" &
-ours=$!
 address() { sed -nE "s/.*\"message\":\"$1: .*\"address\":\"([^\"]+)\".*/\1/p" "$work/log" | head -1; }
-until admin=$(address 'admin address') && [ -n "$admin" ] && curl --silent --fail --output /dev/null "http://$admin/ready"; do
-  kill -0 "$ours" || { cat "$work/log" >&2; exit 1; }
-  sleep 0.1
-done
+start() {
+  "$program" --manifests "$work/manifests" --data-dir "$work/data" --public 127.0.0.1:0 --api 127.0.0.1:0 --admin 127.0.0.1:0 \
+    --postgres "postgres://mailtrail@127.0.0.1:$port/bench" --postgres-password "$folder/password" --log-format json 2> "$work/log" &
+  ours=$!
+  until admin=$(address 'admin address') && [ -n "$admin" ] && curl --silent --fail --output /dev/null "http://$admin/ready"; do
+    kill -0 "$ours" || { cat "$work/log" >&2; exit 1; }
+    sleep 0.1
+  done
+}
+start
 metric() { curl --silent "http://$admin/metrics" | sed -nE "s/^mailtrail_postgres_$1 ([0-9.]+).*/\1/p"; }
 
 # --- shipping ---
@@ -91,20 +94,41 @@ for day in $(seq $first_day $((first_day + 31))); do
   sql --command "CREATE TABLE IF NOT EXISTS mailtrail.events_$day PARTITION OF mailtrail.events
     FOR VALUES FROM ('$(bound "$day")') TO ('$(bound $((day + 1)))')"
 done
+# A hundred domains; a mail of a domain has a hundred events.
 sql --command "SELECT setseed(0.5)" --command "INSERT INTO mailtrail.events
   SELECT (lpad(to_hex(t), 12, '0') || '7' || lpad(to_hex(n % 4096), 3, '0') || '8' || lpad(to_hex(n), 15, '0'))::uuid, n,
-    CASE n % 3 WHEN 0 THEN 'clicked' ELSE 'opened' END, to_timestamp(t / 1000.0), 'shop/d' || n % 100, 'links.shop.example',
-    'm-' || n / 10 % 1000000, 'r-' || n % 50000, CASE n % 3 WHEN 0 THEN 'https://shop.example/' || n % 7 END,
-    CASE n % 3 WHEN 0 THEN n % 7 END, NULL, 'human', ARRAY['browser'], n % 5 = 0, false, 'Firefox', 'Linux', 'desktop', NULL, NULL, NULL,
+    CASE n % 3 WHEN 0 THEN 'clicked' ELSE 'opened' END, to_timestamp(t / 1000.0), 'shop/d' || n % 100, 'd' || n % 100 || '.shop.example',
+    'm-' || n / 10000, 'r-' || n / 100 % 50, CASE n % 3 WHEN 0 THEN 'https://shop.example/' || n % 7 END,
+    CASE n % 3 WHEN 0 THEN n % 7 + 1 END, NULL, 'human', ARRAY['browser'], n % 5 = 0, false, 'Firefox', 'Linux', 'desktop', NULL, NULL, NULL,
     to_timestamp(t / 1000.0)
   FROM (SELECT n, ((extract(epoch FROM now()) - 30 * 86400) * 1000 + n * (29.0 * 86400000 / $events))::bigint AS t FROM generate_series(1, $events) n) made"
 sql --command "INSERT INTO mailtrail.hit_counts SELECT domain, (extract(epoch FROM time) / 3600)::int AS hour, count(*), 0, 0, 0, 0, 0, 0, 0
-  FROM mailtrail.events WHERE domain LIKE 'shop/d%' GROUP BY 1, 2" --command "ANALYZE mailtrail.events" --command "ANALYZE mailtrail.hit_counts"
-for run in 1 2; do
-  sql --command "EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY on) SELECT * FROM mailtrail.events
-    WHERE domain = 'shop/d7' AND message_id = 'm-4200' ORDER BY number LIMIT 100000" > "$work/summary"
-  sql --command "EXPLAIN (ANALYZE, COSTS off, TIMING off, SUMMARY on) SELECT * FROM mailtrail.hit_counts
-    WHERE domain = 'shop/d7' AND hour >= (extract(epoch FROM now()) / 3600)::int - 744 AND hour < (extract(epoch FROM now()) / 3600)::int + 1" > "$work/stats"
-done
-echo "a message's events:"; tail -4 "$work/summary"
-echo "a month of one domain:"; cat "$work/stats"
+  FROM mailtrail.events WHERE domain LIKE 'shop/d%' GROUP BY 1, 2" --command "ANALYZE mailtrail.events" --command "ANALYZE mailtrail.hit_counts" \
+  --command "UPDATE mailtrail.settling SET number = greatest(number, $events)"
+# The server writes each plan that is carried out into its log.
+sql --command "ALTER DATABASE bench SET session_preload_libraries = 'auto_explain'" --command "ALTER DATABASE bench SET auto_explain.log_min_duration = 0" \
+  --command "ALTER DATABASE bench SET auto_explain.log_analyze = on" --command "ALTER DATABASE bench SET auto_explain.log_timing = off"
+cat > "$work/manifests/domain.yaml" <<'Y'
+apiVersion: mailtrail.dev/v1alpha1
+kind: TrackingDomain
+metadata: {name: d7, namespace: shop}
+spec: {host: d7.shop.example, verification: None, opens: {enabled: true}, clicks: {enabled: true}}
+Y
+start
+middle=$((events / 20000))
+# The mail's record, as of a rewrite.
+curl --silent --fail --output /dev/null "http://$(address 'API address')/v1/rewrite" --json '{"domain": "shop/d7", "message_id": "m-'$middle'", "recipient": "r-1",
+  "html": "<p><a href=\"https://shop.example/1\">Shop</a></p>"}'
+until [ "$(metric lag_records)" = 0 ]; do sleep 0.05; done
+ask() {
+  local url="http://$(address 'API address')/v1/domains/shop/d7/$2"
+  curl --silent --fail --output /dev/null "$url"
+  : > "$folder/log"
+  for _ in $(seq 21); do curl --silent --fail --output "$work/answer" --write-out '%{time_total}\n' "$url"; done |
+    sort -n | awk -v what="$1" '{t[NR] = $1 * 1000} END {printf "%s: median of 21 %.1f ms, longest %.1f ms; answered\n", what, t[11], t[NR]}'
+  head -c 400 "$work/answer"; printf ' ...\nby these plans:\n'
+  awk '/plan:$/ {show = 0; next} /Query Text:/ {show = !seen[$0]++} show' "$folder/log" | head -60
+}
+ask "a mail's summary, 100 events" "messages/m-$middle"
+day() { date --utc --date "@$(($(date +%s) / 86400 * 86400 + $1 * 86400))" +%Y-%m-%dT00:00:00Z; }
+ask "a month of one domain by day" "stats?by=day&since=$(day -30)&until=$(day 0)"
