@@ -127,7 +127,11 @@ ask() {
   for _ in $(seq 21); do curl --silent --fail --output "$work/answer" --write-out '%{time_total}\n' "$url"; done |
     sort -n | awk -v what="$1" '{t[NR] = $1 * 1000} END {printf "%s: median of 21 %.1f ms, longest %.1f ms; answered\n", what, t[11], t[NR]}'
   head -c 400 "$work/answer"; printf ' ...\nby these plans:\n'
-  awk '/plan:$/ {show = 0; next} /Query Text:/ {show = !seen[$0]++} show' "$folder/log" | head -60
+  # Of each query its plan, cut after some partitions, and the server's own times.
+  awk '/duration: .* plan:$/ {took = $(NF - 2); query = ""; next}
+    /Query Text:/ {query = $0; if (/domain = \$1/) {times[query] = times[query] " " took; lines = seen[query]++ ? 0 : 12} else lines = 0}
+    lines > 0 {print; lines--}
+    END {for (q in times) print "server, ms:" times[q]}' "$folder/log"
 }
 ask "a mail's summary, 100 events" "messages/m-$middle"
 day() { date --utc --date "@$(($(date +%s) / 86400 * 86400 + $1 * 86400))" +%Y-%m-%dT00:00:00Z; }
