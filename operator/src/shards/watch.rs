@@ -8,8 +8,8 @@ use kube::Api;
 use kube::core::{DeserializeGuard, ObjectMeta};
 use mailtrail_crds::ConfigShard;
 
-use super::{ShardState, Shards};
 use super::place::index_of;
+use super::{ShardState, Shards};
 use crate::metrics::Metrics;
 use crate::watch::{self, Sink};
 
