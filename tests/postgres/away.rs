@@ -91,6 +91,35 @@ fn connections_that_are_cut_and_a_database_that_is_read_only_are_waited_for() {
 }
 
 #[test]
+fn a_server_without_room_is_asked_less_and_less_often_and_that_is_said_once() {
+    let server = Postgres::start();
+    let database = server.database();
+    let replica = Replica::first(&database);
+    let program = replica.start();
+    let urls = mail(&program, "m-1", Some("ada"), 1);
+    click(&program, &urls[0]);
+    program.events_once_settled(DOMAIN, 1);
+    // It lets everybody in, and takes nothing.
+    database.sql(
+        "CREATE FUNCTION mailtrail.no_room() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'no room' USING ERRCODE = 'disk_full'; END $$",
+    );
+    database.sql(
+        "CREATE TRIGGER no_room BEFORE INSERT ON mailtrail.hits
+         FOR EACH ROW EXECUTE FUNCTION mailtrail.no_room()",
+    );
+    click(&program, &urls[0]);
+    thread::sleep(Duration::from_secs(6));
+    let faults = metric(&program, "mailtrail_postgres_faults_total{kind=\"busy\"}");
+    assert!((1.0..12.0).contains(&faults), "{faults}");
+    let said = |what: &str| program.log().matches(what).count();
+    assert_eq!((said("shipping waits"), said("shipping goes on")), (1, 0));
+    database.sql("DROP TRIGGER no_room ON mailtrail.hits");
+    program.events_once_settled(DOMAIN, 2);
+    assert_eq!((said("shipping waits"), said("shipping goes on")), (1, 1));
+}
+
+#[test]
 fn at_its_bound_the_spool_drops_what_comes_counts_it_and_goes_on_afterwards() {
     let server = Postgres::start();
     let database = server.database();

@@ -124,8 +124,9 @@ impl Settler {
 
     async fn lead(&self, waits: &mut Waits) -> Result<(), Fault> {
         let link = Link::open(&self.shared.settings.address).await?;
-        waits.succeeded();
         while !self.try_lock(&link).await? {
+            // Another one settles.
+            waits.succeeded();
             sleep(ASK_EVERY).await;
         }
         tracing::info!("PostgreSQL: this replica settles");
@@ -139,6 +140,7 @@ impl Settler {
         timeout(LOOK_TIME, leader.begin()).await??;
         while !self.shared.is_closing() {
             let more = timeout(LOOK_TIME, leader.look()).await??;
+            waits.succeeded();
             if !more {
                 sleep(LOOK_EVERY).await;
             }

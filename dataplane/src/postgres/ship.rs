@@ -133,10 +133,11 @@ impl Shipper {
     async fn ship(&mut self, waits: &mut Waits) -> Result<(), Fault> {
         let mut open = self.open().await?;
         self.shared.metrics.connected.set(1);
-        waits.succeeded();
         loop {
             let shipped = timeout(BATCH_TIME, self.look(&mut open)).await;
             let is_idle = shipped.map_err(Fault::from).flatten()?;
+            // Not before: a full server lets everybody in and takes nothing.
+            waits.succeeded();
             self.measure();
             if !is_idle {
                 continue;
