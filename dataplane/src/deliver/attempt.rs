@@ -11,7 +11,9 @@
 //! # Connections
 //!
 //! One that is kept is used again only where its address is among those that the
-//! host has now, all of which have passed the [`Guard`] now. A kept connection may
+//! host has now, all of which have passed the [`Guard`] now, and only for the URL
+//! that it was made for: another one may ask for TLS, or for a certificate of
+//! another name. A kept connection may
 //! have been closed by the receiver at the very moment: what fails on it is sent
 //! once more on a new one, as the same attempt.
 
@@ -91,6 +93,7 @@ pub struct Kept(Mutex<Vec<Connection>>);
 /// A connection, and to where it is.
 struct Connection {
     sender: SendRequest<Full<Bytes>>,
+    to: Endpoint,
     address: SocketAddr,
     used: Instant,
 }
@@ -135,7 +138,7 @@ impl Client {
     async fn post(&self, sink: &Sink, kept: &Kept, post: &Post) -> Result<Answered, Failure> {
         let addresses = self.addresses(sink).await?;
         let to = &sink.url;
-        if let Some(connection) = kept.take(&addresses)
+        if let Some(connection) = kept.take(to, &addresses)
             && let Ok(answered) = self.ask(connection, request(to, post)?).await
         {
             return Ok(answered);
@@ -217,6 +220,7 @@ impl Client {
                 Ok(Ok(sender)) => {
                     return Ok(Connection {
                         sender,
+                        to: to.clone(),
                         address: *address,
                         used: Instant::now(),
                     });
@@ -265,10 +269,11 @@ fn request(to: &Endpoint, post: &Post) -> Result<Request<Full<Bytes>>, Failure> 
 // === Kept ===
 
 impl Kept {
-    /// One that leads to any of these addresses and was used not long ago.
-    fn take(&self, addresses: &[SocketAddr]) -> Option<Connection> {
+    /// One that was made for this URL, leads to any of these addresses and was
+    /// used not long ago.
+    fn take(&self, to: &Endpoint, addresses: &[SocketAddr]) -> Option<Connection> {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|c| c.used.elapsed() < KEPT_FOR && !c.sender.is_closed());
+        kept.retain(|c| c.to == *to && c.used.elapsed() < KEPT_FOR && !c.sender.is_closed());
         let at = kept.iter().position(|c| addresses.contains(&c.address))?;
         Some(kept.swap_remove(at))
     }

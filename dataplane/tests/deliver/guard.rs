@@ -77,6 +77,22 @@ fn a_name_that_leads_elsewhere_from_one_attempt_to_the_next_is_noticed() {
 }
 
 #[test]
+fn a_kept_connection_is_used_for_the_url_alone_that_it_was_made_for() {
+    let receiver = Receiver::start();
+    let port = receiver.address().port();
+    let world = World::new(&[sink("safe", &format!("http://127.0.0.1:{port}/"))]);
+    world.settle_many("shop/links", 1);
+    world.until("it is delivered", || {
+        world.metrics.deliver.delivered.get() == 1
+    });
+    // The same address, but nobody there speaks TLS.
+    world.declare(&[sink("safe", &format!("https://127.0.0.1:{port}/"))]);
+    world.settle_many("shop/links", 1);
+    world.until("it fails", || world.view("shop/safe").retries == 1);
+    assert_eq!(receiver.count(), 1);
+}
+
+#[test]
 fn the_name_is_told_to_the_receiver_and_the_address_is_the_one_that_was_looked_at() {
     let receiver = Receiver::at("127.0.0.2:0".parse().expect("an address"), |_, _| {
         Reply::Status(204)
