@@ -274,6 +274,12 @@ impl Database<'_> {
         self.server.run("pg_dump", &["--dbname", &self.name])
     }
 
+    /// The folder of the server's own files for it.
+    pub fn files(&self) -> PathBuf {
+        let oid = self.number("SELECT oid FROM pg_database WHERE datname = current_database()");
+        self.server.folder.join(format!("data/base/{oid}"))
+    }
+
     /// Opens a session.
     pub fn session(&self) -> Session {
         let mut child = self

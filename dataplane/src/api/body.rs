@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::Shared;
 use super::fields::Fields;
 use super::problem::{Code, Problem};
+use super::query;
 use super::settings::SMALL_BODY_MAX_BYTES;
 
 /// A body that is being read.
@@ -115,6 +116,7 @@ impl Reader {
 
 /// The fields of a body that is small and JSON, as all but a mail's are.
 pub(super) async fn small_json(app: &Shared, request: Request) -> Result<Fields, Problem> {
+    query::none(request.uri())?;
     if kind(request.headers())? != Kind::Json {
         return Err(Problem::new(Code::MediaType).detail("send application/json"));
     }

@@ -1,10 +1,16 @@
 //! Takes the parameters of a query string one by one, by the rules of
 //! [`Fields`](super::fields::Fields): every fault at once, no value repeated.
 
+use axum::http::Uri;
 use serde_json::Map;
 
 use super::fields::{Fields, shown};
 use super::problem::Problem;
+
+/// Refuses all parameters: of what is asked in a body, nothing stands in a URL.
+pub(super) fn none(uri: &Uri) -> Result<(), Problem> {
+    Query::parse(uri.query()).finish()
+}
 
 /// The parameters that were not taken yet.
 pub(super) struct Query {

@@ -53,7 +53,9 @@ pub(super) struct Erased {
 /// Takes all that is held of a reader in this domain off the disk: events and
 /// message records. From then on nothing more is recorded of them; their links
 /// still lead where they lead. Who is allowed to read is not for that allowed
-/// to erase. It may take a while: where the answer is 503, ask again, and what
+/// to erase. A recipient is who mails were rewritten for, byte by byte: another
+/// case or spelling of an address is another recipient, of whom nothing is
+/// found. It may take a while: where the answer is 503, ask again, and what
 /// is left is done.
 #[utoipa::path(
     post,

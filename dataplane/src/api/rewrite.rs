@@ -16,6 +16,7 @@ use super::examples;
 use super::openapi::{Bodies as BodyProblems, Common, NotFound};
 use super::plan::{Bodies, Plan};
 use super::problem::Problem;
+use super::query;
 use super::request::from_json;
 use super::schema::{Report, tags_schema};
 use super::settings::{TAGS_MAX, TAGS_MAX_BYTES, TEXT_MAX_BYTES};
@@ -208,6 +209,7 @@ pub(super) async fn rewrite(
     Extension(caller): Extension<Caller>,
     request: Request,
 ) -> Result<Response, Problem> {
+    query::none(request.uri())?;
     match body::kind(request.headers())? {
         Kind::Json => json(&app, &caller, request.into_body()).await,
         Kind::Html => stream::html(&app, &caller, request).await,

@@ -185,6 +185,14 @@ fn unknown_fields_are_refused_by_name_at_every_level() {
     for path in ["/v1/domains?page=2", "/v1/domains/shop/links/events?page=2"] {
         assert_eq!(get(path).send(server.address).faults(), ["page"]);
     }
+    // What is asked in a body has no parameters: an address would be in a URL.
+    let body = json!({"recipient": "ada"});
+    let erase = "/v1/domains/shop/links/recipients/erase?recipient=ada%40example.org";
+    let answer = post(erase, &body).send(server.address);
+    assert_eq!(answer.faults(), ["recipient"]);
+    assert!(!answer.text().contains("ada"));
+    let rewrite = "/v1/rewrite?dry_run=true";
+    assert_eq!(post(rewrite, &self::mail()).send(server.address).faults(), ["dry_run"]);
 }
 
 #[test]
