@@ -192,7 +192,10 @@ fn unknown_fields_are_refused_by_name_at_every_level() {
     assert_eq!(answer.faults(), ["recipient"]);
     assert!(!answer.text().contains("ada"));
     let rewrite = "/v1/rewrite?dry_run=true";
-    assert_eq!(post(rewrite, &self::mail()).send(server.address).faults(), ["dry_run"]);
+    assert_eq!(
+        post(rewrite, &self::mail()).send(server.address).faults(),
+        ["dry_run"]
+    );
 }
 
 #[test]
