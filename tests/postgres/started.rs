@@ -1,6 +1,6 @@
 //! How a start goes: what flags say, who makes the schema, whom it trusts.
 
-use std::thread;
+use std::{fs, thread};
 
 use mailtrail_tests::{Flags, Postgres, root};
 
@@ -47,8 +47,12 @@ fn replicas_that_start_at_once_make_the_schema_once() {
                 scope.spawn(|| drop(replica.start()));
             }
         });
-        let versions = "SELECT string_agg(version::text, ',') FROM mailtrail.migrations";
-        assert_eq!(database.sql(versions), "1");
+        // Each of those that there are, in their order.
+        let there = fs::read_dir(root().join("dataplane/src/postgres/schema"));
+        let there = 1..=there.expect("a folder").count();
+        let expected: Vec<_> = there.map(|version| version.to_string()).collect();
+        let versions = "SELECT string_agg(version::text, ',' ORDER BY made_at, version) FROM mailtrail.migrations";
+        assert_eq!(database.sql(versions), expected.join(","));
         assert_eq!(
             database.number("SELECT count(*) FROM mailtrail.replicas"),
             4
