@@ -83,6 +83,30 @@ fn holds(folder: &Folder, word: &str) -> bool {
         .any(|window| window == word.as_bytes())
 }
 
+/// Of the mail of `neither`, and of its reader, nothing is told either.
+fn nothing_is_told_of_the_mail(program: &Program) {
+    let [message, reader, ..] = words("neither");
+    let base = "/v1/domains/shop/neither";
+    let summary = program.get(program.api(), &format!("{base}/messages/{message}"));
+    assert_eq!(summary.status, 404, "{}", summary.text());
+    let messages = program.get(program.api(), &format!("{base}/messages"));
+    assert_eq!(messages.json()["messages"], json!([]));
+    for list in ["events", "messages"] {
+        let asked = json!({"recipient": reader});
+        let found = program.post(&format!("{base}/{list}/query"), &asked).json();
+        assert_eq!(found[list], json!([]), "{found}");
+    }
+}
+
+/// Waits until no word of `neither` is in the data folder.
+fn until_gone(folder: &Folder) {
+    let begun = Instant::now();
+    while words("neither").iter().any(|word| holds(folder, word)) {
+        assert!(begun.elapsed() < GONE_WITHIN, "it is still there");
+        std::thread::sleep(Duration::from_millis(500));
+    }
+}
+
 #[test]
 fn hits_are_recorded_as_their_toggle_says_and_what_is_anonymous_stands_nowhere() {
     let receiver = Receiver::start();
@@ -127,28 +151,13 @@ fn hits_are_recorded_as_their_toggle_says_and_what_is_anonymous_stands_nowhere()
         }
         assert_eq!(kinds(&program, name), expected, "{name}");
     }
-    // Of the mail itself, and of its reader, nothing is told either.
-    let [message, ..] = words("neither");
-    let base = "/v1/domains/shop/neither";
-    let summary = program.get(program.api(), &format!("{base}/messages/{message}"));
-    assert_eq!(summary.status, 404, "{}", summary.text());
-    let messages = program.get(program.api(), &format!("{base}/messages"));
-    assert_eq!(messages.json()["messages"], json!([]));
-    for list in ["events", "messages"] {
-        let asked = json!({"recipient": reader});
-        let found = program.post(&format!("{base}/{list}/query"), &asked).json();
-        assert_eq!(found[list], json!([]), "{found}");
-    }
+    nothing_is_told_of_the_mail(&program);
     let received = receiver.until(4);
     let told = received.iter().map(|of| of.json()["data"].to_string());
     for told in told {
         assert!(!told.contains("of-neither"), "{told}");
     }
-    let begun = Instant::now();
-    while words("neither").iter().any(|word| holds(&folder, word)) {
-        assert!(begun.elapsed() < GONE_WITHIN, "it is still there");
-        std::thread::sleep(Duration::from_millis(500));
-    }
+    until_gone(&folder);
     assert_eq!(receiver.count(), 4);
     for word in words("neither") {
         assert!(!program.log().contains(&word), "{word} is in the log");
