@@ -167,6 +167,9 @@ pub enum Recorded {
     /// An event, which names the message and its reader.
     #[default]
     Identified,
+    /// On which day a person last opened the message, or followed a link of it, by
+    /// reader; beside it the same as of [`Recorded::Anonymous`].
+    LastDate,
     /// That there was one, in this hour: it is counted, and told of nobody.
     Anonymous,
 }

@@ -230,10 +230,12 @@ pub struct Privacy {
     pub user_agent: UserAgentDetail,
 
     /// What is recorded of opens and clicks that are enabled. Identified (the
-    /// default): an event, which names the message and its reader. Anonymous:
-    /// they are counted, by hour, as of people or machines, and that is all:
-    /// no event, message, reader or link is told of, in the API or to event
-    /// sinks. A change takes effect for opens and clicks of mails already sent,
+    /// default): an event, which names the message and its reader. LastDate:
+    /// they are counted, by hour, as of people or machines, and of a message
+    /// and its reader the day (of UTC) is kept on which a person last opened
+    /// it, or last clicked any link of it; there is no event. Anonymous: they
+    /// are counted, and that is all: no message, reader or link is told of, in
+    /// the API or to event sinks. A change takes effect for opens and clicks of mails already sent,
     /// too; what was recorded before stays until its retention ends. Nothing at
     /// all is recorded where enabled is false.
     #[serde(default)]
@@ -246,6 +248,8 @@ pub enum Recorded {
     /// An event, which names the message and its reader.
     #[default]
     Identified,
+    /// It is counted, and the day of the last one is kept.
+    LastDate,
     /// It is counted, and told of nobody.
     Anonymous,
 }

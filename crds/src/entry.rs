@@ -235,6 +235,7 @@ fn of_privacy(privacy: Privacy, record: core::Recorded) -> core::Privacy {
 fn of_recorded(recorded: Recorded) -> core::Recorded {
     match recorded {
         Recorded::Identified => core::Recorded::Identified,
+        Recorded::LastDate => core::Recorded::LastDate,
         Recorded::Anonymous => core::Recorded::Anonymous,
     }
 }

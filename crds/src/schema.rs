@@ -80,7 +80,7 @@ pub(crate) fn fallback(_: &mut SchemaGenerator) -> Schema {
 
 /// A choice that may be left out, which an `Option` would call nullable.
 pub(crate) fn recorded(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({"type": "string", "enum": ["Identified", "Anonymous"]})
+    json_schema!({"type": "string", "enum": ["Identified", "LastDate", "Anonymous"]})
 }
 
 pub(crate) fn apple_apps(_: &mut SchemaGenerator) -> Schema {

@@ -41,6 +41,7 @@ mod copy;
 mod erase;
 mod event_row;
 mod fault;
+mod last;
 mod link;
 mod list;
 mod metrics;
@@ -72,7 +73,7 @@ use crate::store::disk::RealDisk;
 use crate::store::folder::Folder;
 use crate::store::journal::{Journal, JournalMetrics, Limits, NotKept, Pending};
 use crate::store::{
-    EraseError, Erased, EventPage, EventQuery, HourCounts, MessagePage, MessageQuery,
+    EraseError, Erased, EventPage, EventQuery, HourCounts, LastDate, MessagePage, MessageQuery,
     MessageSummary, Modes, QueryError, Retention, SettleMetrics, StatsQuery, SummaryQuery,
     Withdrawn, withdrawals,
 };
@@ -339,6 +340,14 @@ impl Postgres {
         query: &SummaryQuery,
     ) -> Result<Option<MessageSummary>, QueryError> {
         self.ask(async |shared, client| ask::summary(shared, client, query).await)
+    }
+
+    pub(crate) fn last_dates(
+        &self,
+        realm: &Realm,
+        recipient: &Recipient,
+    ) -> Result<Vec<LastDate>, QueryError> {
+        self.ask(async |_, client| Ok(last::of_reader(client, realm, recipient).await?))
     }
 
     pub(crate) fn stats(

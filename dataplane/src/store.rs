@@ -39,6 +39,7 @@ mod index;
 pub mod inspect;
 pub(crate) mod join;
 pub mod journal;
+pub(crate) mod lasts;
 mod list;
 mod modes;
 mod narrow;
@@ -91,6 +92,7 @@ pub use erase::{EraseError, Erased};
 pub use filter::EventFilter;
 pub use folder::OpenError;
 pub use journal::{NotKept, Pending};
+pub use lasts::LastDate;
 pub use list::{EventPage, EventQuery, PAGE_MAX_EVENTS, QueryError};
 pub use modes::Modes;
 pub use outbox::Embedded;
@@ -198,6 +200,13 @@ struct Here {
     index: Arc<Index>,
     repeats: Repeats,
     withdrawals: Withdrawals,
+}
+
+impl Here {
+    /// Takes from the disk what later days have replaced.
+    fn forget_replaced(&self, journal: &Journal) -> io::Result<()> {
+        lasts::forget_replaced(journal, &self.index.lookup()).map(drop)
+    }
 }
 
 /// Whether a data folder holds anything of an earlier run.
@@ -454,6 +463,21 @@ impl Store {
         match &self.inner.behind {
             Behind::Here(here) => self.ask(here, |sources| summary::summary(sources, query)),
             Behind::Postgres(postgres) => postgres.summary(query),
+        }
+    }
+
+    /// On which days a reader last did something, where no more is kept of that;
+    /// waits for the disk, so call it off the runtime.
+    pub fn last_dates(
+        &self,
+        realm: &Realm,
+        recipient: &Recipient,
+    ) -> Result<Vec<LastDate>, QueryError> {
+        match &self.inner.behind {
+            Behind::Here(here) => {
+                self.ask(here, |sources| lasts::of_reader(sources, realm, recipient))
+            }
+            Behind::Postgres(postgres) => postgres.last_dates(realm, recipient),
         }
     }
 

@@ -229,3 +229,85 @@ fn who_withdrew_is_not_counted_either() {
     assert_eq!(program.follow(other).status, 302);
     counted(&program, "links", 0, 2);
 }
+
+/// What is exported of a reader of `links`, but for mails.
+fn exported(program: &Program, reader: &str) -> Vec<Value> {
+    let path = "/v1/domains/shop/links/recipients/export";
+    let lines = program.post(path, &json!({"recipient": reader})).text();
+    let held = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"));
+    held.filter(|held: &Value| held["message"].is_null())
+        .collect()
+}
+
+#[test]
+fn of_the_last_date_the_day_is_told_and_no_event() {
+    let receiver = Receiver::start();
+    let folder = Folder::new();
+    fs::remove_file(folder.path("manifests/domain.yaml")).expect("removed");
+    declare(&folder, "links", "LastDate", "Anonymous");
+    folder.sink("all", &receiver.url(), "");
+    let program = folder.start();
+    let [link, pixel] = mail(&program, "links");
+    let today = || {
+        let said = std::process::Command::new("date")
+            .args(["-u", "+%F"])
+            .output();
+        let said = said.expect("date runs").stdout;
+        String::from_utf8_lossy(&said).trim().to_owned()
+    };
+    let before = today();
+    // As the image proxy of a person's mail client asks.
+    let agent =
+        "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)";
+    let fetched = std::process::Command::new("curl")
+        .args(["--silent", "--output", "/dev/null", "--user-agent", agent])
+        .args(["--header", "Host: links.shop.example"])
+        .arg(format!("http://{}/{}", program.public(), path_of(&pixel)))
+        .status();
+    assert!(fetched.expect("curl runs").success());
+    assert_eq!(program.follow(&link).status, 302);
+    let said = counted(&program, "links", 1, 1);
+    assert_eq!(
+        (
+            &said["opened"]["people"],
+            &said["opened"]["anonymous"],
+            &said["opened"]["first"]
+        ),
+        (&json!(1), &json!(1), &Value::Null),
+        "{said}"
+    );
+    assert_eq!(kinds(&program, "links"), [""; 0]);
+    let [message, reader, ..] = words("links");
+    let path = format!("/v1/domains/shop/links/messages/{message}");
+    let summary = program.get(program.api(), &path).json();
+    let of = &summary["recipients"][0];
+    assert_eq!(of["recipient"], reader, "{summary}");
+    assert_eq!(of.get("clicked_on"), None, "{summary}");
+    assert_eq!(summary["opens"]["total"], 0, "{summary}");
+    assert_eq!(summary["message"].get("subject"), None, "{summary}");
+    let days = [before, today()];
+    let day = of["opened_on"].as_str().expect("a day").to_owned();
+    assert!(days.contains(&day), "{day}");
+    assert_eq!(
+        exported(&program, &reader),
+        [
+            json!({"withdrawn": false}),
+            json!({"last_date": {"message_id": message, "type": "opened", "day": day}}),
+        ]
+    );
+    let erase = "/v1/domains/shop/links/recipients/erase";
+    let erased = program.post(erase, &json!({"recipient": reader}));
+    assert_eq!(erased.status, 200, "{}", erased.text());
+    assert_eq!(exported(&program, &reader), [json!({"withdrawn": true})]);
+    assert!(!holds(&folder, &reader));
+    assert_eq!(counted(&program, "links", 1, 1)["sent"], 0);
+    assert_eq!(receiver.count(), 0);
+}
+
+/// What follows the host of a URL.
+fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split_once('/').map_or("", |(_, path)| path)
+}

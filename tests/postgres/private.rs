@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use mailtrail_tests::{Flags, Postgres, Program};
+use mailtrail_tests::{Database, Flags, Postgres, Program};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -223,4 +223,95 @@ fn a_copy_of_a_folder_counts_nothing_twice() {
     click(&program, &link);
     program.events_once_settled(DOMAIN, 1);
     assert_eq!(total(&program)["clicked"]["total"], 5);
+}
+
+#[test]
+fn of_the_last_date_one_day_is_kept_on_both_stores_and_goes_with_its_reader() {
+    let database = Postgres::shared().database();
+    let manifests = declared("LastDate", "LastDate");
+    let folder = || tempfile::tempdir().expect("a folder");
+    let own = folder();
+    let embedded = Flags::new(manifests.path(), own.path()).start();
+    let replica = Replica::declared_by(&database, manifests.path(), folder());
+    let shared = replica.start();
+    let post = |program: &Program, path: &str, reader: &str| {
+        let path = format!("/v1/domains/{DOMAIN}/{path}");
+        program.post(&path, &json!({"recipient": reader})).text()
+    };
+    let lines_of_days = |program: &Program, reader: &str| {
+        let lines = post(program, "recipients/export", reader);
+        let days = lines.lines().filter(|line| line.contains("last_date"));
+        days.map(str::to_owned).collect::<Vec<_>>()
+    };
+    for program in [&embedded, &shared] {
+        for reader in ["ada", "bob"] {
+            let [link, _] = mail(program, "m-1", Some(reader));
+            person(program, &link);
+            person(program, &link);
+        }
+        counted(program, 0, 4);
+        program.until("days are told", |program| {
+            lines_of_days(program, "ada").len() == 1
+        });
+    }
+    let total_of = |program: &Program| total(program)["clicked"].clone();
+    assert_eq!(total_of(&embedded)["people"], 4);
+    let same = || {
+        for reader in ["ada", "bob"] {
+            let [one, other] = [&embedded, &shared].map(|of| lines_of_days(of, reader));
+            assert_eq!(one, other);
+        }
+        assert_eq!(total_of(&embedded), total_of(&shared));
+        let path = format!("/v1/domains/{DOMAIN}/messages/m-1");
+        let [one, other] = [&embedded, &shared].map(|of| of.get(of.api(), &path).json());
+        for what in ["recipients", "opens", "clicks", "derived_opens"] {
+            assert_eq!(one[what], other[what], "{what}");
+        }
+    };
+    same();
+    let rows = "SELECT count(*) FROM mailtrail.last_dates";
+    assert_eq!(database.number(rows), 2);
+    assert_eq!(database.number("SELECT count(*) FROM mailtrail.events"), 0);
+    for program in [&embedded, &shared] {
+        post(program, "recipients/erase", "ada");
+        assert_eq!(lines_of_days(program, "ada"), [""; 0]);
+    }
+    same();
+    assert_eq!(database.number(rows), 1);
+    only_a_later_day_replaces(&database, &shared);
+}
+
+/// An earlier day never replaces a later one, a later one does.
+fn only_a_later_day_replaces(database: &Database<'_>, program: &Program) {
+    let day = "SELECT day FROM mailtrail.last_dates";
+    let today = database.number(day);
+    database.sql("UPDATE mailtrail.last_dates SET day = day - 3");
+    let [link, _] = mail(program, "m-1", Some("bob"));
+    person(program, &link);
+    counted(program, 0, 5);
+    assert!(database.number(day) >= today);
+    database.sql("UPDATE mailtrail.last_dates SET day = day + 3");
+    person(program, &link);
+    counted(program, 0, 6);
+    assert!(database.number(day) >= today + 3);
+}
+
+/// Follows a link as a person's browser does.
+fn person(program: &Program, url: &str) {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (host, path) = rest.split_once('/').expect("a path");
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:133.0) Gecko/20100101 Firefox/133.0";
+    let asked = std::process::Command::new("curl")
+        .args(["--silent", "--output", "/dev/null", "--user-agent", agent])
+        .args(["--header", &format!("Host: {host}")])
+        .args([
+            "--header",
+            "Accept: text/html",
+            "--header",
+            "Accept-Language: de",
+        ])
+        .args(["--header", "Sec-Fetch-Mode: navigate"])
+        .arg(format!("http://{}/{path}", program.public()))
+        .status();
+    assert!(asked.expect("curl runs").success());
 }

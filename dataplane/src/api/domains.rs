@@ -78,11 +78,13 @@ pub(super) struct Opens {
 }
 
 words! {
-    /// An event, which names the message and its reader, or a number of hits that
-    /// tells of nobody.
+    /// An event, which names the message and its reader; a number of hits and the
+    /// day of a reader's last; or a number of hits that tells of nobody.
     Recorded of CoreRecorded {
         /// An event.
         Identified,
+        /// A number and a day.
+        LastDate,
         /// A number.
         Anonymous,
     }

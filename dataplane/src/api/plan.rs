@@ -17,7 +17,7 @@ use super::settings::INLINE_MAX_BYTES;
 use super::{Context, Shared};
 use crate::rewrite::report::{PixelReason, Report, Warning, WarningCode};
 use crate::rewrite::{self, Counted, Job, Rewritten, Tracking};
-use crate::store::{NotKept, Withdrawn};
+use crate::store::{NotKept, Store, Withdrawn};
 
 /// One rewrite that may be done.
 pub(super) struct Plan {
@@ -181,15 +181,11 @@ impl Plan {
             }
             Withdrawn::No => {}
         }
-        let (store, record) = (context.store.clone(), self.message_record(links, report));
-        let recorded = self.recorded();
-        let kept = async {
-            let appended = tokio::task::spawn_blocking(move || match recorded {
-                Recorded::Identified => store.append_message(&record),
-                Recorded::Anonymous => store.append_sent(&record),
-            });
-            appended.await.map_err(|_| NotKept)?.await
-        };
+        let kept = keep(
+            context.store.clone(),
+            self.message_record(links, report),
+            self.recorded(),
+        );
         let why = match tokio::time::timeout(context.settings.record_time, kept).await {
             Ok(Ok(())) => return None,
             Ok(Err(_)) => "the store could not keep the message record: statistics miss it",
@@ -229,6 +225,26 @@ impl Plan {
             subject: asked.subject.clone(),
             sent_at: asked.sent_at,
         }
+    }
+}
+
+/// Keeps as much of a message record as is to be recorded.
+async fn keep(store: Store, record: MessageRecord, recorded: Recorded) -> Result<(), NotKept> {
+    let appended = tokio::task::spawn_blocking(move || match recorded {
+        Recorded::Identified => store.append_message(&record),
+        Recorded::LastDate => store.append_message(&without_address(record)),
+        Recorded::Anonymous => store.append_sent(&record),
+    });
+    appended.await.map_err(|_| NotKept)?.await
+}
+
+/// What a message record need not hold where of its reader a day is kept alone.
+fn without_address(record: MessageRecord) -> MessageRecord {
+    MessageRecord {
+        from: None,
+        to: None,
+        subject: None,
+        ..record
     }
 }
 

@@ -16,11 +16,11 @@ use super::openapi::{Bodies, Common, DomainPath, NotFound};
 use super::pages::{Pages, json_lines, lines_while_read};
 use super::problem::{Code, Problem};
 use super::rewrite::print;
-use super::schema::{Event, Message};
+use super::schema::{Event, EventKind, Message, printed_day};
 use super::scope::Scope;
 use super::{App, asked, body, examples};
 use crate::store::{
-    Cursor, EraseError, Erased as Removed, EventFilter, EventQuery, MessageQuery,
+    Cursor, EraseError, Erased as Removed, EventFilter, EventQuery, LastDate, MessageQuery,
     PAGE_MAX_MESSAGES, Withdrawn,
 };
 
@@ -142,15 +142,31 @@ pub(super) enum Held {
     Withdrawn(bool),
     /// A mail that was rewritten for them.
     Message(Box<Message>),
+    /// The day on which they last did something with a mail, where no more of that
+    /// is kept.
+    LastDate(Box<LastDay>),
     /// Something they, or a machine for them, did.
     Event(Box<Event>),
+}
+
+/// On which day a reader last opened a mail, or followed a link of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LastDay {
+    /// The mail.
+    pub message_id: String,
+    /// What they did.
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    /// The day, of UTC.
+    #[schema(format = "date")]
+    pub day: String,
 }
 
 /// Export a recipient
 ///
 /// All that is held of a reader in this domain, as lines of JSON: first
-/// `{"withdrawn": …}`, then each `{"message": …}`, newest first, then each
-/// `{"event": …}`, oldest first. Hits that wait for their verdict come some
+/// `{"withdrawn": …}`, then each `{"message": …}`, newest first, each
+/// `{"last_date": …}`, then each `{"event": …}`, oldest first. Hits that wait for their verdict come some
 /// seconds later. One that breaks off ends without the end that HTTP asks for.
 #[utoipa::path(
     post,
@@ -195,6 +211,16 @@ pub(super) async fn export(
     Ok(lines_while_read(first, left))
 }
 
+impl From<LastDate> for LastDay {
+    fn from(last: LastDate) -> Self {
+        Self {
+            message_id: last.message.to_string(),
+            kind: last.kind.into(),
+            day: printed_day(last.day),
+        }
+    }
+}
+
 /// What is left of an export.
 struct Export {
     app: App,
@@ -206,6 +232,7 @@ struct Export {
 /// Where an export is.
 enum At {
     Messages(Option<Cursor>),
+    Days,
     Events(Option<Cursor>),
     End,
 }
@@ -232,10 +259,18 @@ impl Pages for Export {
                 let page = self.app.read(&self.domain, messages).await?;
                 self.at = match page.next {
                     Some(next) => At::Messages(Some(next)),
-                    None => At::Events(None),
+                    None => At::Days,
                 };
                 let held = page.messages.into_iter().map(Message::from).map(Box::new);
                 Ok(json_lines(held.map(Held::Message)))
+            }
+            At::Days => {
+                let (realm, recipient) = (self.domain.realm.clone(), self.recipient.clone());
+                let lasts = move |scope: &Scope<'_>| scope.last_dates(&realm, &recipient);
+                let lasts = self.app.read(&self.domain, lasts).await?;
+                self.at = At::Events(None);
+                let held = lasts.into_iter().map(LastDay::from).map(Box::new);
+                Ok(json_lines(held.map(Held::LastDate)))
             }
             At::Events(after) => {
                 let theirs = EventFilter {

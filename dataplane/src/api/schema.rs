@@ -16,7 +16,7 @@ use super::settings::{TAGS_MAX, TAGS_MAX_BYTES};
 const NO_CONTROLS: &str = r"^[^\u0000-\u001F\u007F-\u009F]*$";
 
 pub(in crate::api) use event::{Event, EventKind, VerdictOrGroup};
-pub(in crate::api) use message::{HitTotals, Message, Summary};
+pub(in crate::api) use message::{HitTotals, Message, Summary, printed_day};
 pub(in crate::api) use report::Report;
 
 /// Tags as an object.

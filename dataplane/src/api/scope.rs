@@ -6,13 +6,14 @@
 
 use jiff::Timestamp;
 use mailtrail_core::config::Domain;
+use mailtrail_core::id::{Realm, Recipient};
 use mailtrail_core::token::Mail;
 
 use super::Shared;
 use super::problem::{Code, Problem};
 use crate::store::{
-    EventPage, EventQuery, HourCounts, MessagePage, MessageQuery, MessageSummary, QueryError,
-    StatsQuery, Store, SummaryQuery,
+    EventPage, EventQuery, HourCounts, LastDate, MessagePage, MessageQuery, MessageSummary,
+    QueryError, StatsQuery, Store, SummaryQuery,
 };
 
 /// Seconds of an hour.
@@ -47,6 +48,18 @@ impl Scope<'_> {
         let mut query = query.clone();
         query.since = query.since.max(self.since);
         self.store.summary(&query)
+    }
+
+    /// On which days a reader last did something, of which none began before.
+    pub(super) fn last_dates(
+        &self,
+        realm: &Realm,
+        recipient: &Recipient,
+    ) -> Result<Vec<LastDate>, QueryError> {
+        let mut lasts = self.store.last_dates(realm, recipient)?;
+        let since = self.since;
+        lasts.retain(|last| since.is_none_or(|since| last.seconds() >= since.as_second()));
+        Ok(lasts)
     }
 
     /// Counts by hours, of which none began before.

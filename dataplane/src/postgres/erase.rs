@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::event_row::{self, EVENT};
 use super::fault::Fault;
+use super::last;
 use super::settle::{Sign, add_counts, counts_of};
 use super::ship::add_sent;
 use crate::store::{Erased, hour_of};
@@ -29,6 +30,7 @@ pub(super) async fn erase(
             &[&whom.0, &whom.1],
         )
         .await?;
+    last::erase(client, whom).await?;
     let mut erased = Erased::default();
     loop {
         let change = client.transaction().await?;

@@ -32,6 +32,9 @@ impl Shared {
             record::HIT | record::EVENT => record::peek_hit(payload)
                 .ok()
                 .and_then(|hit| self.list.who(hit.domain, hit.recipient?)),
+            record::LAST => record::peek_event(payload)
+                .ok()
+                .and_then(|last| self.list.who(last.domain, last.recipient?)),
             record::MESSAGE => record::peek_message(payload).ok().and_then(|message| {
                 let recipient = message.recipient?;
                 self.list.who(message.domain.as_str(), recipient.as_str())

@@ -6,7 +6,7 @@
 //! most.
 
 use mailtrail_core::id::Realm;
-use tokio_postgres::{Client, Transaction};
+use tokio_postgres::Client;
 
 use super::fault::Fault;
 use super::schema::{self, DAY_MS, RETAIN_LOCK, bounds, first_id};
@@ -15,6 +15,8 @@ use crate::store::{Retention, hour_of};
 /// After so many days a replica that said nothing more is forgotten: what it
 /// may still hold is shipped under its name when it comes back.
 const REPLICA_DAYS: f64 = 90.0;
+/// Milliseconds of an hour.
+const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// Removes what is past its retention at a moment, in milliseconds since 1970;
 /// says whether it was this one's turn.
@@ -107,8 +109,22 @@ async fn forget(client: &mut Client, retention: &Retention, now_ms: u64) -> Resu
     let oldest_hour = hour_of(oldest_ms as i64) as i32;
     let counted = "DELETE FROM mailtrail.counted WHERE hour < $1";
     change.execute(counted, &[&oldest_hour]).await?;
-    for table in ["hit_counts", "sent_counts"] {
-        forget_counts(&change, table, retention, now_ms).await?;
+    for (table, column, unit_ms) in [
+        ("hit_counts", "hour", HOUR_MS),
+        ("sent_counts", "hour", HOUR_MS),
+        ("last_dates", "day", DAY_MS),
+    ] {
+        let domains = format!("SELECT DISTINCT domain FROM mailtrail.{table}");
+        for row in change.query(&domains, &[]).await? {
+            let domain: String = row.try_get(0)?;
+            if domain.parse::<Realm>().is_err() {
+                continue;
+            }
+            let before_ms = begin_of_day(now_ms.saturating_sub(retention.ms(&domain)));
+            let before = (before_ms / unit_ms) as i32;
+            let gone = format!("DELETE FROM mailtrail.{table} WHERE domain = $1 AND {column} < $2");
+            change.execute(&gone, &[&domain, &before]).await?;
+        }
     }
     change
         .execute(
@@ -117,26 +133,6 @@ async fn forget(client: &mut Client, retention: &Retention, now_ms: u64) -> Resu
         )
         .await?;
     Ok(change.commit().await?)
-}
-
-async fn forget_counts(
-    change: &Transaction<'_>,
-    table: &str,
-    retention: &Retention,
-    now_ms: u64,
-) -> Result<(), Fault> {
-    let domains = format!("SELECT DISTINCT domain FROM mailtrail.{table}");
-    for row in change.query(&domains, &[]).await? {
-        let domain: String = row.try_get(0)?;
-        if domain.parse::<Realm>().is_err() {
-            continue;
-        }
-        let before_ms = begin_of_day(now_ms.saturating_sub(retention.ms(&domain)));
-        let hour = hour_of(before_ms as i64) as i32;
-        let gone = format!("DELETE FROM mailtrail.{table} WHERE domain = $1 AND hour < $2");
-        change.execute(&gone, &[&domain, &hour]).await?;
-    }
-    Ok(())
 }
 
 fn begin_of_day(ms: u64) -> u64 {

@@ -9,8 +9,10 @@ use mailtrail_core::message::MessageRecord;
 use uuid::Uuid;
 
 use super::copy::Rows;
+use super::last::Dated;
 use super::schema::first_id;
 use super::spool::Record;
+use crate::store::record::Last;
 use crate::store::withdrawals::hash;
 use crate::store::{HourCounts, record};
 
@@ -64,6 +66,26 @@ pub(super) struct CountedRow {
     pub(super) counts: HourCounts,
 }
 
+/// The day of a reader, kept before there was a database.
+pub(super) struct LastRow {
+    pub(super) who: Option<Uuid>,
+    payload: Vec<u8>,
+}
+
+impl LastRow {
+    /// What it says.
+    pub(super) fn dated(&self) -> Option<Dated<'_>> {
+        let Last { key, day } = record::decode_last(&self.payload).ok()?;
+        Some(Dated {
+            domain: key.domain,
+            message: key.message_id,
+            recipient: key.recipient,
+            kind: key.kind,
+            day,
+        })
+    }
+}
+
 /// What is in a batch.
 #[derive(Default)]
 pub(super) struct Sorted {
@@ -71,6 +93,7 @@ pub(super) struct Sorted {
     pub(super) messages: Vec<MessageRow>,
     pub(super) mails: Vec<MailRow>,
     pub(super) counted: Vec<CountedRow>,
+    pub(super) lasts: Vec<LastRow>,
     /// Records that cannot be read.
     pub(super) unreadable: u64,
 }
@@ -86,6 +109,7 @@ impl Sorted {
                     _ => message(&record, key).map(|row| sorted.messages.push(row)),
                 },
                 record::SENT => sent(&record, key).map(|row| sorted.mails.push(row)),
+                record::LAST => last(record, key).map(|row| sorted.lasts.push(row)),
                 record::COUNTED => counted(&record).map(|row| sorted.counted.push(row)),
                 _ => hit(record, key).map(|row| sorted.hits.push(row)),
             };
@@ -95,7 +119,7 @@ impl Sorted {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.hits.len() + self.messages.len() + self.mails.len()
+        self.hits.len() + self.messages.len() + self.mails.len() + self.lasts.len()
     }
 
     /// Whom the rows name, each once.
@@ -103,7 +127,8 @@ impl Sorted {
         let hits = self.hits.iter().filter_map(|row| row.who);
         let all = hits
             .chain(self.messages.iter().filter_map(|row| row.who))
-            .chain(self.mails.iter().filter_map(|row| row.who));
+            .chain(self.mails.iter().filter_map(|row| row.who))
+            .chain(self.lasts.iter().filter_map(|row| row.who));
         all.collect::<HashSet<_>>().into_iter().collect()
     }
 
@@ -235,6 +260,15 @@ fn mail_id(key: Uuid, at: Timestamp) -> Uuid {
     // 62 bits of the key, below version and variant.
     let random: u128 = key.as_u128() & (u128::MAX >> 66);
     Uuid::from_u128(first_id(ms).as_u128() | 0x7 << 76 | 0b10 << 62 | random)
+}
+
+fn last(record: Record, key: &hmac::Key) -> Result<LastRow, record::Unreadable> {
+    let of = record::decode_last(&record.payload)?.key;
+    let who = |recipient| Uuid::from_bytes(hash(key, of.domain, recipient));
+    Ok(LastRow {
+        who: of.recipient.map(who),
+        payload: record.payload,
+    })
 }
 
 fn counted(record: &Record) -> Result<CountedRow, record::Unreadable> {

@@ -11,7 +11,11 @@ use super::fault::Fault;
 
 /// What brings each version about, from the first on. One that was released is
 /// never changed.
-const MIGRATIONS: [&str; 2] = [include_str!("schema/1.sql"), include_str!("schema/2.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+];
 /// The first server that will do, as it says its version.
 const SERVER_LEAST: i32 = 150_000;
 /// The lock of those who change tables; a number of ours and nobody else's.

@@ -102,7 +102,12 @@ impl Spool {
             }
             let is_shipped = matches!(
                 head.kind,
-                record::HIT | record::EVENT | record::MESSAGE | record::SENT | record::COUNTED
+                record::HIT
+                    | record::EVENT
+                    | record::MESSAGE
+                    | record::SENT
+                    | record::COUNTED
+                    | record::LAST
             );
             if is_shipped {
                 bytes += payload.len();

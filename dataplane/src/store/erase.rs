@@ -153,7 +153,7 @@ impl Whom<'_> {
         let (realm, recipient) = (self.realm.as_str(), self.recipient.as_str());
         let is = |domain: &str, named: Option<&str>| domain == realm && named == Some(recipient);
         let known = match head.kind {
-            record::EVENT => {
+            record::EVENT | record::LAST => {
                 record::peek_event(payload).map(|event| is(event.domain, event.recipient))
             }
             record::MESSAGE => record::peek_message(payload).map(|message| {

@@ -151,9 +151,9 @@ fn look(journal: &'static str, dir: &Path) -> io::Result<Check> {
             record::MESSAGE if record::decode_message(payload).is_ok() => &mut check.messages,
             record::SENT if record::decode_sent(payload).is_ok() => &mut check.messages,
             record::COUNTED if record::decode_counted(payload).is_ok() => &mut check.others,
-            record::EVENT | record::HIT | record::MESSAGE | record::SENT | record::COUNTED => {
-                &mut check.undecodable
-            }
+            record::LAST if record::decode_last(payload).is_ok() => &mut check.others,
+            record::EVENT | record::HIT | record::MESSAGE => &mut check.undecodable,
+            record::SENT | record::COUNTED | record::LAST => &mut check.undecodable,
             _ => &mut check.others,
         };
         *count += 1;
@@ -219,6 +219,7 @@ pub fn read_segment(bytes: &[u8]) -> io::Result<SegmentRead> {
             record::MESSAGE => record::decode_message(payload).is_ok(),
             record::SENT => record::decode_sent(payload).is_ok(),
             record::COUNTED => record::decode_counted(payload).is_ok(),
+            record::LAST => record::decode_last(payload).is_ok(),
             _ => true,
         };
         ControlFlow::Continue(())

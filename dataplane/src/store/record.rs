@@ -19,6 +19,7 @@
 
 mod counted;
 mod hit;
+mod last;
 mod read;
 mod sent;
 
@@ -52,8 +53,12 @@ pub(crate) const COUNTED: u16 = 7;
 /// That a mail was sent, and nothing else of it, in the form of [`sent`].
 pub(crate) const SENT: u16 = 8;
 
+/// On which day a reader last did something, in the form of [`last`].
+pub(crate) const LAST: u16 = 9;
+
 pub(crate) use counted::{Counted, decode_counted, encode_counted};
 pub(crate) use hit::{HitKey, decode_hit, encode_hit, peek_hit};
+pub(crate) use last::{Last, decode_last, encode_last};
 pub(crate) use read::{
     decode_event, decode_message, decode_settled, event_facts, is_sent_alone, peek_event, peek_id,
     peek_message,

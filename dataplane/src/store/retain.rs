@@ -5,7 +5,8 @@
 //! A thread looks at start and every hour ([`EVERY`]). Segments whose records
 //! are all past every domain's retention are removed, from the oldest on. Of
 //! the others, one in which all records of a domain are past that domain's is
-//! rewritten without them ([`super::journal::Closed`]). The segment that is
+//! rewritten without them ([`super::journal::Closed`]). So are those with days that
+//! a later one has replaced ([`super::lasts`]). The segment that is
 //! written is ended once its oldest record is a day old ([`SEGMENT_MAX_MS`]).
 //!
 //! # Guarantees
@@ -140,9 +141,13 @@ impl Retaining {
                 while !stopped.load(Ordering::SeqCst) {
                     let (retention, now_ms) = (retention(), now_ms());
                     let pause = match &store.inner.behind {
-                        Behind::Here(_) => {
+                        Behind::Here(here) => {
                             let journal = &store.inner.journal;
-                            tell(purge(journal, &retention, now_ms, &mut known, &stopped))
+                            let purged = purge(journal, &retention, now_ms, &mut known, &stopped);
+                            tell(purged.and_then(|removed| {
+                                here.forget_replaced(journal)?;
+                                Ok(removed)
+                            }))
                         }
                         Behind::Postgres(postgres) => {
                             match postgres.retain(&retention, now_ms, &stopped) {
@@ -300,7 +305,7 @@ fn newest(closed: &Closed<'_>, part: Part<'_>) -> io::Result<Newest> {
 /// cannot be read has none, and goes with its segment.
 fn with_domain<T>(head: FrameHead, payload: &[u8], give: impl FnOnce(&str) -> T) -> Option<T> {
     match head.kind {
-        record::EVENT => {
+        record::EVENT | record::LAST => {
             let event = record::peek_event(payload).ok()?;
             Some(give(event.domain))
         }

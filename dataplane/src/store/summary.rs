@@ -15,6 +15,7 @@ use mailtrail_core::message::{MessageRecord, RecordedLink};
 use super::QueryError;
 use super::counts::HitCounts;
 use super::filter::EventFilter;
+use super::lasts::{LastDate, Latest};
 use super::list::{self, Sources, unavailable};
 use super::{newest, record};
 
@@ -42,6 +43,14 @@ impl SummaryQuery {
     /// Whether a record is not older.
     pub(crate) fn takes_record(&self, record: &MessageRecord) -> bool {
         self.since.is_none_or(|since| record.rewritten_at >= since)
+    }
+
+    /// Whether a last day is of this message, and not older.
+    pub(crate) fn takes_last(&self, last: &LastDate) -> bool {
+        let since = self.since;
+        last.message == self.message
+            && (self.recipient.is_none() || last.recipient == self.recipient)
+            && since.is_none_or(|since| last.seconds() >= since.as_second())
     }
 
     /// Whether an event is not older.
@@ -113,13 +122,19 @@ pub struct ReaderSummary {
     pub first_at: Option<Timestamp>,
     /// Their last hit as a person.
     pub last_at: Option<Timestamp>,
+    /// The day, since 1970, on which they last opened it, where no more of that is
+    /// kept.
+    pub opened_on: Option<u32>,
+    /// The day, since 1970, on which they last followed a link, where no more of
+    /// that is kept.
+    pub clicked_on: Option<u32>,
 }
 
 impl ReaderSummary {
     /// Whether they clicked and no open of theirs is known: they have opened
     /// it all the same.
     pub fn is_derived_open(&self) -> bool {
-        self.clicks.people > 0 && self.opens.people == 0
+        self.clicks.people > 0 && self.opens.people == 0 && self.opened_on.is_none()
     }
 }
 
@@ -134,7 +149,7 @@ pub(super) fn summary(
     let record = record.filter(|record| query.takes_record(record));
     let mut summing = Summing::of(record.as_ref());
     let complete = summing.read(sources, query).map_err(unavailable)?;
-    if record.is_none() && summing.events == 0 && complete {
+    if record.is_none() && summing.is_empty() && complete {
         return Ok(None);
     }
     Ok(Some(summing.finish(record, complete)))
@@ -152,6 +167,7 @@ pub(crate) struct Summing {
     /// Where each reader is among them.
     places: HashMap<Option<Recipient>, usize>,
     test_hits: u64,
+    lasts: Latest,
 }
 
 struct Link {
@@ -197,6 +213,13 @@ impl Summing {
                 continue;
             }
             let flow = places.each(part, &mut budget, |budget, _, head, payload| {
+                if head.kind == record::LAST
+                    && let Ok(last) = record::decode_last(payload)
+                    && let Some(last) = last.of(&query.domain)
+                    && query.takes_last(&last)
+                {
+                    self.add_last(last);
+                }
                 if head.kind == record::EVENT
                     && record::peek_event(payload).is_ok_and(|k| filter.may_take(&query.domain, &k))
                     && let Ok(event) = record::decode_event(payload)
@@ -239,6 +262,16 @@ impl Summing {
         }
     }
 
+    /// Adds on which day a reader did something.
+    pub(crate) fn add_last(&mut self, last: LastDate) {
+        self.lasts.take(last);
+    }
+
+    /// Whether nothing was added.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events == 0 && self.lasts.is_empty()
+    }
+
     fn place(&mut self, recipient: Option<&Recipient>) -> usize {
         let recipient = recipient.cloned();
         if let Some(place) = self.places.get(&recipient) {
@@ -258,6 +291,14 @@ impl Summing {
         record: Option<MessageRecord>,
         complete: bool,
     ) -> MessageSummary {
+        for last in std::mem::take(&mut self.lasts).sorted() {
+            let place = self.place(last.recipient.as_ref());
+            let reader = &mut self.readers[place];
+            match last.kind {
+                EventKind::Opened => reader.opened_on = Some(last.day),
+                EventKind::Clicked => reader.clicked_on = Some(last.day),
+            }
+        }
         let derived = self.readers.iter().filter(|r| r.is_derived_open()).count();
         let more_readers = self.readers.len() > SUMMARY_MAX_READERS;
         self.readers.truncate(SUMMARY_MAX_READERS);

@@ -155,6 +155,16 @@ pub(in crate::api) struct Reader {
     /// The last that they did as a person; null where there is nothing.
     #[schema(required, format = "date-time")]
     pub last_at: Option<String>,
+    /// The day of UTC on which they last opened it; absent where events are
+    /// recorded of opens, or nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "date")]
+    pub opened_on: Option<String>,
+    /// The day of UTC on which they last followed a link of it; absent where
+    /// events are recorded of clicks, or nothing is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = "date")]
+    pub clicked_on: Option<String>,
 }
 
 impl From<MessageRecord> for Message {
@@ -296,6 +306,8 @@ impl From<ReaderSummary> for Reader {
             clicks,
             first_at,
             last_at,
+            opened_on,
+            clicked_on,
         } = reader;
         Self {
             recipient: named(recipient),
@@ -304,8 +316,17 @@ impl From<ReaderSummary> for Reader {
             derived_open,
             first_at: first_at.map(printed),
             last_at: last_at.map(printed),
+            opened_on: opened_on.map(printed_day),
+            clicked_on: clicked_on.map(printed_day),
         }
     }
+}
+
+/// A day since 1970, as RFC 3339 has dates.
+pub(in crate::api) fn printed_day(day: u32) -> String {
+    let begin = Timestamp::from_second(i64::from(day) * 24 * 60 * 60);
+    let begin = begin.unwrap_or(Timestamp::MAX);
+    begin.strftime("%Y-%m-%d").to_string()
 }
 
 fn named(recipient: Option<Recipient>) -> Option<String> {

@@ -11,6 +11,7 @@ use super::{Asked, Condition};
 use crate::postgres::Shared;
 use crate::postgres::event_row::{self, EVENT};
 use crate::postgres::fault::Fault;
+use crate::postgres::last;
 use crate::store::{MessageSummary, SUMMARY_MAX_EVENTS, SummaryQuery, Summing};
 
 /// Sums a message up; none where nothing is known of it.
@@ -41,7 +42,11 @@ pub(in crate::postgres) async fn summary(
         summing.add(&event_row::event(&row)?);
         count += 1;
     }
-    if record.is_none() && count == 0 {
+    let lasts = last::of_message(client, &query.domain, &query.message).await?;
+    for last in lasts.into_iter().filter(|last| query.takes_last(last)) {
+        summing.add_last(last);
+    }
+    if record.is_none() && summing.is_empty() {
         return Ok(None);
     }
     Ok(Some(summing.finish(record, count < SUMMARY_MAX_EVENTS)))

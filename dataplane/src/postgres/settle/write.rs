@@ -14,6 +14,7 @@ use crate::postgres::Shared;
 use crate::postgres::copy::Rows;
 use crate::postgres::event_row;
 use crate::postgres::fault::Fault;
+use crate::postgres::last::{self, Dated};
 use crate::postgres::rows::keyed;
 use crate::postgres::schema::READERS_LOCK;
 use crate::postgres::ship::copy;
@@ -46,6 +47,8 @@ pub(super) async fn write(
     count_untold(&mut counts, &untold);
     add_counts(&change, &counts, Sign::Plus).await?;
     note_counted(&change, shared, &untold).await?;
+    let key = shared.list.key().ok_or(Fault::Slow)?;
+    last::put(&change, key, untold.iter().filter_map(dated)).await?;
     change.commit().await?;
     let metrics = &shared.settle_metrics;
     metrics.withheld.inc_by(withheld as u64);
@@ -157,6 +160,15 @@ async fn find_firsts(
         }
     }
     Ok(())
+}
+
+/// The day of a hit by a person, where that is kept.
+fn dated(judged: &Judged) -> Option<Dated<'_>> {
+    let Judged {
+        event, recorded, ..
+    } = judged;
+    let is_kept = *recorded == Recorded::LastDate && event.client.verdict.is_person();
+    (is_kept && !event.test).then(|| Dated::of(event))
 }
 
 /// Notes which hits were counted, by hashes.

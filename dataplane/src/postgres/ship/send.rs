@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::{Open, Shipper, Which, days_of};
 use crate::postgres::fault::Fault;
+use crate::postgres::last;
 use crate::postgres::list::Why;
-use crate::postgres::rows::{self, Sorted};
+use crate::postgres::rows::{self, LastRow, Sorted};
 use crate::postgres::schema::{self, READERS_LOCK};
 use crate::postgres::settle::{Counts, Sign, add_counts};
 use crate::postgres::spool::Batch;
@@ -92,6 +93,11 @@ impl Shipper {
         }
         if !sorted.messages.is_empty() || !sorted.mails.is_empty() {
             write_messages(&change, sorted).await?;
+        }
+        if !sorted.lasts.is_empty() {
+            let key = self.shared.list.key().ok_or(Fault::Slow)?;
+            let days = sorted.lasts.iter().filter_map(LastRow::dated);
+            last::put(&change, key, days).await?;
         }
         if !sorted.counted.is_empty() {
             write_counted(&change, sorted).await?;
@@ -195,6 +201,7 @@ async fn withhold(change: &Transaction<'_>, sorted: &mut Sorted) -> Result<u64, 
         .messages
         .retain(|row| why(row.who) != Some(Why::Erased));
     sorted.mails.retain(|row| why(row.who) != Some(Why::Erased));
+    sorted.lasts.retain(|row| why(row.who) != Some(Why::Erased));
     Ok((before - sorted.len()) as u64)
 }
 

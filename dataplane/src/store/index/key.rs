@@ -87,6 +87,25 @@ impl KeyHasher {
         Self::finish(hasher, [key.domain, key.message_id, recipient])
     }
 
+    /// Last days of this message, reader and kind.
+    pub(in crate::store) fn last(&self, key: &EventKey<'_>) -> KeyHash {
+        let kind = match key.kind {
+            EventKind::Opened => b'l',
+            EventKind::Clicked => b'L',
+        };
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        hasher.write_u8(kind);
+        // Nobody is another than a reader without a name.
+        hasher.write_u8(u8::from(key.recipient.is_some()));
+        let recipient = key.recipient.unwrap_or_default();
+        Self::finish(hasher, [key.domain, key.message_id, recipient])
+    }
+
+    /// Last days of whatever.
+    pub(in crate::store) fn lasts(&self) -> KeyHash {
+        self.hash(b'a', ["", "", ""])
+    }
+
     /// A mail to one reader.
     pub(in crate::store) fn mail(&self, domain: &str, message: &str, recipient: &str) -> KeyHash {
         self.hash(b'w', [domain, message, recipient])

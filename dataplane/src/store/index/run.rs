@@ -51,6 +51,16 @@ impl Builder {
                     self.counts.count_counted(domain, &counted);
                 }
             }
+            record::LAST => {
+                if let Ok(last) = record::decode_last(payload) {
+                    let key = last.key;
+                    self.add(hasher.lasts(), at);
+                    self.add(hasher.message_events(key.domain, key.message_id), at);
+                    if let Some(recipient) = key.recipient {
+                        self.add(hasher.recipient_events(key.domain, recipient), at);
+                    }
+                }
+            }
             record::SENT => {
                 if let Ok(sent) = record::decode_sent(payload) {
                     self.add(KeyHash(sent.mail), at);

@@ -99,7 +99,7 @@ impl Shared {
         match kind {
             record::HIT => self.metrics.events_not_kept.inc(),
             // Settling tries again until they are kept.
-            record::EVENT | record::COUNTED | record::SETTLED => 0,
+            record::EVENT | record::COUNTED | record::LAST | record::SETTLED => 0,
             _ => self.metrics.others_not_kept.inc(),
         };
     }

@@ -15,6 +15,7 @@ const MAIL_SENT: u8 = 22;
 /// Not there where it is [`Recorded::Identified`].
 const RECORDED: u8 = 23;
 const IDENTIFIED: u8 = 0;
+const LAST_DATE: u8 = 1;
 const ANONYMOUS: u8 = 2;
 
 /// What is asked of a hit that waits, without reading all of it.
@@ -52,6 +53,7 @@ pub(crate) fn encode_hit(hit: &Unsettled) -> Vec<u8> {
     );
     match recorded {
         Recorded::Identified => {}
+        Recorded::LastDate => put(&mut to, RECORDED, &[LAST_DATE]),
         Recorded::Anonymous => put(&mut to, RECORDED, &[ANONYMOUS]),
     }
     to
@@ -61,6 +63,7 @@ pub(crate) fn encode_hit(hit: &Unsettled) -> Vec<u8> {
 fn recorded_of(bytes: &[u8]) -> Recorded {
     match bytes {
         [IDENTIFIED] => Recorded::Identified,
+        [LAST_DATE] => Recorded::LastDate,
         _ => Recorded::Anonymous,
     }
 }

@@ -1,5 +1,6 @@
 //! One look after the other: follows the hits, settles what is due.
 
+mod batch;
 mod tidy;
 
 use std::collections::VecDeque;
@@ -8,8 +9,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailtrail_core::config::Recorded;
-use mailtrail_core::event::{Event, Verdict};
 use mailtrail_core::id::{Realm, Recipient};
 
 use super::clock::{Clock, Schedule};
@@ -22,7 +21,7 @@ use crate::judge::window::{Due, WAITING_MAX, Waiting, Window};
 use crate::store::journal::{Hub, Journal, Pending, Reader};
 use crate::store::modes::Modes;
 use crate::store::withdrawals::Withdrawals;
-use crate::store::{hour_ms, hour_of};
+use batch::{Batch, Judged};
 use tidy::Spooled;
 
 /// Most hits that are due together: what one look found.
@@ -80,29 +79,6 @@ struct Read {
     judged: Vec<Settled>,
     /// These hits, and all before them, are read.
     end: Place,
-}
-
-/// Settled events on their way to the disk.
-struct Batch {
-    events: Vec<Judged>,
-    /// What is told of nobody: counted when the events are on the disk.
-    anonymous: Vec<Event>,
-    /// None until then.
-    tallies: Option<Vec<Tally>>,
-    /// Its hits, and all before them, are settled with it.
-    end: Place,
-}
-
-struct Judged {
-    payload: Vec<u8>,
-    time_ms: u64,
-    verdict: Verdict,
-    /// Whose it is, where somebody is named.
-    reader: Option<(Realm, Recipient)>,
-    /// Whether it is on the disk, or must not get there.
-    done: bool,
-    /// Whether it must not.
-    withheld: bool,
 }
 
 impl Settler {
@@ -243,16 +219,7 @@ impl Settler {
             })),
         }
         let read = self.read.take();
-        Ok(read.map(|read| {
-            let is_told = |settled: &Settled| settled.recorded == Recorded::Identified;
-            let (told, untold): (Vec<_>, Vec<_>) = read.judged.into_iter().partition(is_told);
-            Batch {
-                events: told.into_iter().map(|told| told.event.into()).collect(),
-                anonymous: untold.into_iter().map(|untold| untold.event).collect(),
-                tallies: None,
-                end: read.end,
-            }
-        }))
+        Ok(read.map(Batch::of))
     }
 
     /// Reads what is due; none where nothing is.
@@ -340,7 +307,8 @@ impl Settler {
         if batch.events.iter().any(|event| !event.done) || !self.keep_tallies(&mut batch) {
             return Some(batch);
         }
-        for event in &batch.events {
+        // A day is of a hit that is counted.
+        for event in batch.events.iter().filter(|of| of.kind == record::EVENT) {
             match event.withheld {
                 true => _ = self.metrics.withheld.inc(),
                 false => self.metrics.count(event.verdict),
@@ -402,33 +370,7 @@ impl Settler {
         }
         Some(
             self.journal
-                .append(&self.events, record::EVENT, event.time_ms, &event.payload),
+                .append(&self.events, event.kind, event.time_ms, &event.payload),
         )
-    }
-}
-
-impl Batch {
-    /// When it happened, for its mark: the moment of an event, or the hour of
-    /// what has no moment.
-    fn time_ms(&self) -> u64 {
-        let event = self.events.first().map(|event| event.time_ms);
-        let hour = self.anonymous.first().map(|event| {
-            let hour = hour_of(event.time.as_millisecond());
-            hour_ms(hour)
-        });
-        event.or(hour).unwrap_or(0)
-    }
-}
-
-impl From<Event> for Judged {
-    fn from(event: Event) -> Self {
-        Self {
-            payload: record::encode_event(&event),
-            time_ms: u64::try_from(event.time.as_millisecond()).unwrap_or(0),
-            verdict: event.client.verdict,
-            reader: event.recipient.map(|recipient| (event.domain, recipient)),
-            done: false,
-            withheld: false,
-        }
     }
 }

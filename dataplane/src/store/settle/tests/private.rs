@@ -248,3 +248,61 @@ fn a_journal_that_takes_nothing_for_a_while_counts_once() {
         "after it was full",
     );
 }
+
+#[test]
+fn of_the_last_date_its_day_is_there_and_nothing_else_of_its_hit() {
+    let disk = SimulatedDisk::new(0);
+    let mut bench = bench(&disk, Modes::default()).expect("opens");
+    let by = |reader: &str, verdict, day: u64| {
+        let mut hit = numbered(1, BEGIN_MS + day * 24 * HOUR_MS);
+        hit.event.id = Uuid::now_v7();
+        hit.event.recipient = Some(reader.parse().expect("a recipient"));
+        hit.event.client.verdict = verdict;
+        hit.recorded = Recorded::LastDate;
+        hit
+    };
+    let first = by("ada", Verdict::Human, 0);
+    bench.keep_all([
+        first.clone(),
+        by("ada", Verdict::Human, 0),
+        by("ada", Verdict::Proxy, 1),
+        by("eve", Verdict::Scanner, 1),
+        by("bob", Verdict::Unknown, 1),
+    ]);
+    bench.settle_all();
+    assert_eq!(bench.events().len(), 0);
+    let mut days = Vec::new();
+    let read = bench.journal.reader().each_after(0, |head, payload| {
+        if head.kind == record::LAST {
+            let last = record::decode_last(payload).expect("a day");
+            let begin = u64::from(last.day) * 24 * HOUR_MS;
+            assert_eq!(head.time_ms, begin);
+            days.push((last.key.recipient.map(str::to_owned), last.day));
+        }
+        ControlFlow::Continue(())
+    });
+    read.expect("reads");
+    let day = u32::try_from(BEGIN_MS / (24 * HOUR_MS)).expect("a day");
+    let ada = || Some("ada".to_owned());
+    assert_eq!(days, [(ada(), day), (ada(), day + 1)]);
+    let mut total = 0;
+    bench.counted(|counted| total += counted.clicked.total());
+    assert_eq!(total, 5);
+    for _ in 0..16 {
+        bench.clock.pass(Duration::from_secs(5));
+        bench.settler.look().expect("looks");
+        while !bench.hits.is_idle() {
+            std::thread::yield_now();
+        }
+    }
+    let bytes = bytes_of(&disk);
+    assert!(holds(&bytes, b"ada") && !holds(&bytes, b"eve") && !holds(&bytes, b"bob"));
+    let link = first.event.link.expect("a link");
+    for wanted in [
+        link.target.as_str().as_bytes(),
+        first.event.id.as_bytes(),
+        &BEGIN_MS.to_le_bytes(),
+    ] {
+        assert!(!holds(&bytes, wanted));
+    }
+}
