@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kube::api::{PatchParams, PostParams};
+use kube::api::{DeleteParams, PatchParams, PostParams, Preconditions};
 
 /// The name that our fields are owned under.
 pub const MANAGER: &str = "mailtrail-operator";
@@ -30,5 +30,17 @@ pub fn patch() -> PatchParams {
     PatchParams {
         field_manager: Some(MANAGER.to_owned()),
         ..PatchParams::default()
+    }
+}
+
+/// Deletes the object of this UID alone, and none that has changed since this
+/// version of it.
+pub fn delete(uid: Option<String>, version: Option<String>) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            resource_version: version,
+            uid,
+        }),
+        ..DeleteParams::default()
     }
 }

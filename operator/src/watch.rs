@@ -120,6 +120,14 @@ where
     }
 }
 
+/// An object's name and UID: one that was made anew is another.
+pub(crate) type Named = (String, String);
+
+/// The name and UID of an object.
+pub(crate) fn named(meta: &ObjectMeta) -> Option<Named> {
+    Some((meta.name.clone()?, meta.uid.clone()?))
+}
+
 /// Where a watch's objects go.
 pub(crate) trait Sink<K> {
     /// Tells one object from another.

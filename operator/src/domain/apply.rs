@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use kube::Api;
-use kube::api::{DeleteParams, Patch, Preconditions};
+use kube::api::Patch;
 use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::HostClaim;
 use mailtrail_crds::claim::{ClaimState, HostClaimSpec};
@@ -139,13 +139,8 @@ fn difference(from: &Value, to: &Value) -> Value {
 
 async fn delete(api: &Api<HostClaim>, claim: &HostClaim, context: &Context) -> Result<(), Error> {
     let name = claim.metadata.name.as_deref().unwrap_or_default();
-    let params = DeleteParams {
-        preconditions: Some(Preconditions {
-            resource_version: claim.metadata.resource_version.clone(),
-            uid: claim.metadata.uid.clone(),
-        }),
-        ..DeleteParams::default()
-    };
+    let meta = &claim.metadata;
+    let params = object::delete(meta.uid.clone(), meta.resource_version.clone());
     match within("HostClaim", api.delete(name, &params)).await {
         Ok(_) | Err(Error::NotFound { .. }) => {}
         Err(error) => return Err(error),

@@ -14,6 +14,7 @@ use super::outcome::Outcome;
 use crate::condition::Finding;
 use crate::object::MANAGER;
 use crate::queue::Inbox;
+use crate::watch::Named;
 
 /// What stands of one kind, in the install's namespace.
 #[derive(Debug)]
@@ -191,7 +192,7 @@ impl Routes {
     }
 
     /// There are these and no others.
-    pub fn only(&self, listed: &HashSet<(String, String)>) {
+    pub fn only(&self, listed: &HashSet<Named>) {
         let known = self.lock();
         let gone = known
             .there
@@ -310,11 +311,6 @@ fn is_older(new: &Stood, known: &Stood) -> bool {
     let version = |stood: &Stood| stood.version.parse::<u64>().ok();
     new.uid == known.uid
         && matches!((version(new), version(known)), (Some(new), Some(known)) if new < known)
-}
-
-/// The name and UID of an object.
-pub(super) fn key(meta: &ObjectMeta) -> Option<(String, String)> {
-    Some((meta.name.clone()?, meta.uid.clone()?))
 }
 
 #[cfg(test)]

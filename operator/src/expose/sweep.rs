@@ -6,13 +6,14 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use kube::Api;
-use kube::api::{DeleteParams, ListParams, Preconditions};
+use kube::api::ListParams;
 use kube::core::{DynamicObject, ObjectMeta};
 use mailtrail_core::id::Host;
 
 use super::Exposer;
 use super::build::{CLASS, Kind};
 use crate::error::{Error, within};
+use crate::object;
 use crate::wait::{doubled, spread};
 
 /// Objects per page of a list.
@@ -87,13 +88,7 @@ impl Exposer {
             return Ok(false);
         }
         self.fence.check()?;
-        let params = DeleteParams {
-            preconditions: Some(Preconditions {
-                resource_version: meta.resource_version,
-                uid: meta.uid,
-            }),
-            ..DeleteParams::default()
-        };
+        let params = object::delete(meta.uid, meta.resource_version);
         match within(WHAT, api.delete(name, &params)).await {
             Ok(_) => {
                 self.metrics.route_writes.inc();

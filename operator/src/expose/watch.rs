@@ -13,10 +13,10 @@ use tokio::sync::Notify;
 
 use super::Exposer;
 use super::build::Kind;
-use super::routes::{Routes, Sight, key};
+use super::routes::{Routes, Sight};
 use crate::error::{Error, within};
 use crate::wait::{doubled, spread};
-use crate::watch::{self, Sink};
+use crate::watch::{self, Named, Sink};
 
 /// First wait where the kind is not known.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
@@ -93,12 +93,11 @@ struct Standing {
 }
 
 impl Sink<DynamicObject> for Standing {
-    /// Name and UID: one that was made anew is another.
-    type Key = (String, String);
+    type Key = Named;
     const WHAT: &'static str = "Ingress or HTTPRoute";
 
     fn key(meta: &ObjectMeta) -> Option<Self::Key> {
-        key(meta)
+        watch::named(meta)
     }
 
     fn apply(&self, object: DynamicObject) {

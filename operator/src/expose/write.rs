@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use mailtrail_core::id::Host;
 use serde_json::{Value, json};
@@ -146,13 +146,7 @@ impl Exposer {
     }
 
     async fn delete(&self, host: &Host, kind: Kind, stood: &Stood) -> Result<(), Error> {
-        let params = DeleteParams {
-            preconditions: Some(Preconditions {
-                resource_version: Some(stood.version.clone()),
-                uid: Some(stood.uid.clone()),
-            }),
-            ..DeleteParams::default()
-        };
+        let params = object::delete(Some(stood.uid.clone()), Some(stood.version.clone()));
         match within(WHAT, self.api(kind).delete(host.as_str(), &params)).await {
             // A garbage collector was first.
             Ok(_) | Err(Error::NotFound { .. }) => {}

@@ -11,7 +11,7 @@ use mailtrail_crds::ConfigShard;
 use super::place::index_of;
 use super::{ShardState, Shards};
 use crate::metrics::Metrics;
-use crate::watch::{self, Sink};
+use crate::watch::{self, Named, Sink};
 
 /// Follows them for ever.
 pub async fn follow(
@@ -36,9 +36,6 @@ struct Standing {
     before: Mutex<HashSet<String>>,
 }
 
-/// An object's name and UID: one that was made anew is another.
-type Named = (String, String);
-
 impl Sink<ConfigShard> for Standing {
     type Key = Named;
     const WHAT: &'static str = "ConfigShard";
@@ -48,7 +45,7 @@ impl Sink<ConfigShard> for Standing {
     const UNREADABLE: &'static str = "it is written anew";
 
     fn key(meta: &ObjectMeta) -> Option<Named> {
-        Some((meta.name.clone()?, meta.uid.clone()?))
+        watch::named(meta)
     }
 
     fn begins(&self) {
