@@ -87,12 +87,7 @@ pub(super) async fn of_message(
     domain: &Realm,
     message: &MessageId,
 ) -> Result<Vec<LastDate>, Fault> {
-    let sql =
-        format!("SELECT {LAST} FROM mailtrail.last_dates WHERE domain = $1 AND message_id = $2");
-    let rows = client
-        .query(&sql, &[&domain.as_str(), &message.as_str()])
-        .await?;
-    rows.iter().map(last).collect()
+    those(client, domain, "message_id", message.as_str()).await
 }
 
 /// Those of a reader, sorted.
@@ -101,14 +96,22 @@ pub(super) async fn of_reader(
     domain: &Realm,
     recipient: &Recipient,
 ) -> Result<Vec<LastDate>, Fault> {
-    let sql =
-        format!("SELECT {LAST} FROM mailtrail.last_dates WHERE domain = $1 AND recipient = $2");
-    let rows = client
-        .query(&sql, &[&domain.as_str(), &recipient.as_str()])
-        .await?;
-    let mut lasts = rows.iter().map(last).collect::<Result<Vec<_>, _>>()?;
+    let mut lasts = those(client, domain, "recipient", recipient.as_str()).await?;
     lasts.sort_unstable();
     Ok(lasts)
+}
+
+/// Those of a domain whose column says this.
+async fn those(
+    client: &Client,
+    domain: &Realm,
+    column: &'static str,
+    said: &str,
+) -> Result<Vec<LastDate>, Fault> {
+    let sql =
+        format!("SELECT {LAST} FROM mailtrail.last_dates WHERE domain = $1 AND {column} = $2");
+    let rows = client.query(&sql, &[&domain.as_str(), &said]).await?;
+    rows.iter().map(last).collect()
 }
 
 /// Takes those of a reader away.

@@ -67,6 +67,17 @@ impl Bench {
             .collect()
     }
 
+    /// The rest of the segment's time: it is ended, and removed a while later.
+    fn let_go(&mut self) {
+        for _ in 0..16 {
+            self.clock.pass(Duration::from_secs(5));
+            self.settler.look().expect("looks");
+            while !self.hits.is_idle() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
     fn counted(&self, mut each: impl FnMut(Counted<'_>)) {
         let read = self.journal.reader().each_after(0, |head, payload| {
             if head.kind == record::COUNTED {
@@ -142,14 +153,7 @@ fn what_is_told_of_nobody_is_counted_and_in_no_file_a_minute_and_a_half_later() 
     bench.keep_all([hit.clone()]);
     assert!(holds(&bytes_of(&disk), b"reader-of-one"));
     bench.settle_all();
-    // The rest of the segment's time: it is ended, and removed a while later.
-    for _ in 0..16 {
-        bench.clock.pass(Duration::from_secs(5));
-        bench.settler.look().expect("looks");
-        while !bench.hits.is_idle() {
-            std::thread::yield_now();
-        }
-    }
+    bench.let_go();
     let bytes = bytes_of(&disk);
     let link = hit.event.link.expect("a link");
     for wanted in [
@@ -288,13 +292,7 @@ fn of_the_last_date_its_day_is_there_and_nothing_else_of_its_hit() {
     let mut total = 0;
     bench.counted(|counted| total += counted.clicked.total());
     assert_eq!(total, 5);
-    for _ in 0..16 {
-        bench.clock.pass(Duration::from_secs(5));
-        bench.settler.look().expect("looks");
-        while !bench.hits.is_idle() {
-            std::thread::yield_now();
-        }
-    }
+    bench.let_go();
     let bytes = bytes_of(&disk);
     assert!(holds(&bytes, b"ada") && !holds(&bytes, b"eve") && !holds(&bytes, b"bob"));
     let link = first.event.link.expect("a link");
