@@ -151,8 +151,10 @@ impl Exposer {
             Ok(done) => done,
             Err(error) => self.failed(host, &error),
         };
-        // A host that is not claimed is in no domain's status.
-        let outcome = realm.is_some().then_some(outcome);
+        // A host that is not claimed, or leads nowhere but to one's own machine, is
+        // in no domain's status.
+        let is_told = realm.is_some() && !host.is_local();
+        let outcome = is_told.then_some(outcome);
         self.routes.came_to(host, outcome, realm.as_ref());
         next
     }

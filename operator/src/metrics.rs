@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::error::Category;
+use crate::expose::outcome::Outcome;
 
 /// All counters and gauges of the program, and their registry.
 pub struct Metrics {
@@ -52,6 +53,8 @@ pub struct Metrics {
     pub sinks: Gauge,
     /// HostClaims that are ours.
     pub claims: Gauge,
+    /// Hosts that are to get out, by what came of it.
+    routes: Family<ReasonLabel, Gauge>,
     /// Domains whose absence is not believed.
     pub disbelieved: Gauge,
     /// Hosts that were checked.
@@ -61,6 +64,18 @@ pub struct Metrics {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CategoryLabel {
     category: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+impl ReasonLabel {
+    fn of(outcome: Outcome) -> Self {
+        let reason = outcome.reason().as_str();
+        Self { reason }
+    }
 }
 
 impl Default for Metrics {
@@ -73,12 +88,8 @@ impl Metrics {
     /// All at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("mailtrail_operator");
-        let errors = Family::<CategoryLabel, Counter>::default();
-        for category in Category::ALL {
-            let category = category.as_str();
-            let _ = errors.get_or_create(&CategoryLabel { category });
-        }
-        registry.register("errors", "What failed, by kind", errors.clone());
+        let errors = errors(&mut registry);
+        let routes = routes(&mut registry);
         let mut counter = |name: &str, help: &str| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -127,8 +138,23 @@ impl Metrics {
                 "disbelieved",
                 "Domains that vanished and go on being served as they were",
             ),
+            routes,
             probes,
             registry,
+        }
+    }
+
+    /// So many hosts came to this.
+    pub fn routes(&self, outcome: Outcome, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        let label = ReasonLabel::of(outcome);
+        self.routes.get_or_create(&label).set(count);
+    }
+
+    /// Nothing came of any host: as it is before, and where none is to get out.
+    pub fn no_routes(&self) {
+        for outcome in Outcome::ALL {
+            self.routes(outcome, 0);
         }
     }
 
@@ -148,6 +174,28 @@ impl Metrics {
         }
         text
     }
+}
+
+/// One for each kind, so that all are there from the start.
+fn errors(registry: &mut Registry) -> Family<CategoryLabel, Counter> {
+    let errors = Family::<CategoryLabel, Counter>::default();
+    for category in Category::ALL {
+        let category = category.as_str();
+        let _ = errors.get_or_create(&CategoryLabel { category });
+    }
+    registry.register("errors", "What failed, by kind", errors.clone());
+    errors
+}
+
+/// One for each reason, likewise.
+fn routes(registry: &mut Registry) -> Family<ReasonLabel, Gauge> {
+    let routes = Family::<ReasonLabel, Gauge>::default();
+    for outcome in Outcome::ALL {
+        let _ = routes.get_or_create(&ReasonLabel::of(outcome));
+    }
+    let help = "Hosts that are to get out of the cluster, by the reason of Exposed";
+    registry.register("routes", help, routes.clone());
+    routes
 }
 
 impl std::fmt::Debug for Metrics {

@@ -7,7 +7,7 @@ use mailtrail_tests::{ControlPlane, Install, Namespace, OperatorFlags, PATIENCE,
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::writes;
+use crate::{metric, writes};
 
 /// Settings of most tests here.
 pub(crate) const INGRESS: &str = "mode: Ingress
@@ -247,7 +247,7 @@ fn an_object_that_is_not_ours_is_neither_written_nor_deleted_and_that_is_told() 
     let plane = ControlPlane::shared();
     let exposing = Exposing::new(plane, "foreign", "ingress");
     let install = &exposing.install;
-    let _operator = exposing.flags(INGRESS).start();
+    let operator = exposing.flags(INGRESS).start();
     let shop = Namespace::new(plane, "shop");
     let host = format!("links.{}.tracked.example", shop.name());
     let path = exposing.ingress(&host);
@@ -259,6 +259,8 @@ fn an_object_that_is_not_ours_is_neither_written_nor_deleted_and_that_is_told() 
     let theirs = plane.create(list, &theirs);
     install.apply(shop.name(), "links", &waived(&host, &[]));
     install.wait_reason(shop.name(), "links", "Exposed", "RouteConflict");
+    let counted = |reason| metric(&operator, &format!("routes{{reason=\"{reason}\"}}"));
+    assert_eq!(counted("RouteConflict"), Some(1));
     // The rest goes on: the claim stands, the entry is written.
     install.wait_reason(shop.name(), "links", "Accepted", "Accepted");
     assert!(install.entry(shop.name(), "links").is_some());
@@ -273,12 +275,19 @@ fn an_object_that_is_not_ours_is_neither_written_nor_deleted_and_that_is_told() 
         install.entry(shop.name(), "links").is_none()
     });
     assert!(is_untouched(plane));
+    plane.wait_for("no host is counted", PATIENCE, |_| {
+        counted("RouteConflict") == Some(0)
+    });
     // Once it is out of the way the host has its own.
     install.apply(shop.name(), "links", &waived(&host, &[]));
     install.wait_reason(shop.name(), "links", "Exposed", "RouteConflict");
     assert!(is_untouched(plane));
     plane.ask("DELETE", &path, None).taken();
     install.wait_reason(shop.name(), "links", "Exposed", "Exposed");
+    assert_eq!(
+        ["Exposed", "RouteConflict"].map(counted),
+        [Some(1), Some(0)]
+    );
 }
 
 /// Deletes a domain whose host is retired, and its alias forgotten, by that.

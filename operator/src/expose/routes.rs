@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::build::{CLASS, Kind};
 use super::outcome::Outcome;
 use crate::condition::Finding;
+use crate::metrics::Metrics;
 use crate::object::MANAGER;
 use crate::queue::Inbox;
 use crate::watch::Named;
@@ -23,6 +24,7 @@ pub struct Routes {
     known: Mutex<Known>,
     hosts: Arc<Inbox<Host>>,
     domains: Arc<Inbox>,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Debug)]
@@ -31,6 +33,8 @@ struct Known {
     there: HashMap<Host, Stood>,
     /// Bounded by the number of claims.
     outcomes: HashMap<Host, Outcome>,
+    /// How many hosts came to each, so that no change counts them all.
+    tally: HashMap<Outcome, usize>,
     /// When each was written last, of those that still stand.
     written: HashMap<Host, Instant>,
 }
@@ -97,11 +101,19 @@ impl Stood {
 impl Routes {
     /// Nothing is known yet. Hosts are named when an object of their name changes,
     /// realms when that changes what their status says.
-    pub fn new(class: String, hosts: Arc<Inbox<Host>>, domains: Arc<Inbox>) -> Self {
+    pub fn new(
+        class: String,
+        hosts: Arc<Inbox<Host>>,
+        domains: Arc<Inbox>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        // What another term counted is counted anew.
+        metrics.no_routes();
         let known = Known {
             sight: Sight::NotYet,
             there: HashMap::new(),
             outcomes: HashMap::new(),
+            tally: HashMap::new(),
             written: HashMap::new(),
         };
         Self {
@@ -109,6 +121,7 @@ impl Routes {
             known: Mutex::new(known),
             hosts,
             domains,
+            metrics,
         }
     }
 
@@ -248,10 +261,15 @@ impl Routes {
                 known.outcomes.remove(host)
             }
         };
+        if before == outcome {
+            return;
+        }
+        // Under the lock, so that no count overtakes a newer one.
+        for (outcome, count) in known.moved(before, outcome) {
+            self.metrics.routes(outcome, count);
+        }
         drop(known);
-        if before != outcome
-            && let Some(realm) = realm
-        {
+        if let Some(realm) = realm {
             self.domains.push(realm.clone());
         }
     }
@@ -279,6 +297,27 @@ impl Routes {
         let outcome = of(worst.1);
         drop(known);
         Some(outcome.finding(worst.1, kind))
+    }
+}
+
+impl Known {
+    /// A host came from one outcome to another; the counts that changed by that.
+    fn moved(
+        &mut self,
+        from: Option<Outcome>,
+        to: Option<Outcome>,
+    ) -> impl Iterator<Item = (Outcome, usize)> {
+        let from = from.map(|outcome| {
+            let count = self.tally.entry(outcome).or_default();
+            *count = count.saturating_sub(1);
+            (outcome, *count)
+        });
+        let to = to.map(|outcome| {
+            let count = self.tally.entry(outcome).or_default();
+            *count += 1;
+            (outcome, *count)
+        });
+        from.into_iter().chain(to)
     }
 }
 
@@ -319,7 +358,12 @@ mod tests {
     use crate::condition::Reason;
 
     fn routes() -> Routes {
-        Routes::new("two".to_owned(), Arc::default(), Arc::default())
+        counted(&Arc::default())
+    }
+
+    fn counted(metrics: &Arc<Metrics>) -> Routes {
+        let metrics = Arc::clone(metrics);
+        Routes::new("two".to_owned(), Arc::default(), Arc::default(), metrics)
     }
 
     fn host(name: &str) -> Host {
@@ -391,5 +435,34 @@ mod tests {
         assert_eq!(reason(), Reason::Exposed);
         routes.came_to(&hosts[1], Some(Outcome::Foreign), None);
         assert_eq!(reason(), Reason::RouteConflict);
+    }
+
+    #[test]
+    fn hosts_are_counted_by_what_came_of_them_and_another_term_counts_anew() {
+        let metrics = Arc::default();
+        let counts = || {
+            let text = Metrics::encode(&metrics);
+            let of = |reason: &str| {
+                let series = format!("mailtrail_operator_routes{{reason=\"{reason}\"}} ");
+                let mut lines = text.lines().filter_map(|line| line.strip_prefix(&series));
+                lines.next().expect("a series").to_owned()
+            };
+            ["Exposed", "Pending", "RouteConflict"].map(of)
+        };
+        assert_eq!(counts(), ["0", "0", "0"]);
+        let routes = counted(&metrics);
+        let (one, two) = (host("a.example"), host("b.example"));
+        routes.came_to(&one, Some(Outcome::Waiting), None);
+        routes.came_to(&two, Some(Outcome::Waiting), None);
+        assert_eq!(counts(), ["0", "2", "0"]);
+        routes.came_to(&one, Some(Outcome::InPlace), None);
+        routes.came_to(&one, Some(Outcome::InPlace), None);
+        routes.came_to(&two, Some(Outcome::Foreign), None);
+        assert_eq!(counts(), ["1", "0", "1"]);
+        routes.came_to(&one, None, None);
+        routes.came_to(&one, None, None);
+        assert_eq!(counts(), ["0", "0", "1"]);
+        let _next = counted(&metrics);
+        assert_eq!(counts(), ["0", "0", "0"]);
     }
 }

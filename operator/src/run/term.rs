@@ -54,6 +54,7 @@ pub(super) async fn lead(shared: &Arc<Shared>, candidate: &Candidate) {
             () = ended(&mut leads, term) => {}
         }
         shared.metrics.leading.set(0);
+        shared.metrics.no_routes();
     }
 }
 
@@ -246,7 +247,13 @@ fn exposer(shared: &Shared, fence: &Fence, shards: &Arc<Shards>) -> Option<Expos
     let exposure = shared.exposure.as_ref()?;
     let class = &shared.settings.class;
     let (hosts, domains) = (&shared.hosts, &shared.inbox);
-    let routes = Routes::new(class.clone(), Arc::clone(hosts), Arc::clone(domains));
+    let metrics = Arc::clone(&shared.metrics);
+    let routes = Routes::new(
+        class.clone(),
+        Arc::clone(hosts),
+        Arc::clone(domains),
+        metrics,
+    );
     Some(Exposer {
         client: shared.client.clone(),
         namespace: shared.namespace.clone(),
