@@ -9,7 +9,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Mode of every file the store makes: events are nobody else's.
@@ -45,6 +45,9 @@ pub trait DiskFile: Send + Sync {
     fn set_len(&self, bytes: u64) -> io::Result<()>;
     /// How long the file is, in bytes.
     fn len(&self) -> io::Result<u64>;
+    /// Whether it has a name: what is written to a file without one is gone
+    /// when it is closed.
+    fn is_named(&self) -> io::Result<bool>;
     /// Whether nothing is in it.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
@@ -129,5 +132,9 @@ impl DiskFile for File {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.metadata()?.len())
+    }
+
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(self.metadata()?.nlink() > 0)
     }
 }

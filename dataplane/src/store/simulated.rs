@@ -374,4 +374,9 @@ impl DiskFile for SimulatedFile {
     fn len(&self) -> io::Result<u64> {
         Ok(self.disk.call()?.files[self.id].live.len() as u64)
     }
+
+    fn is_named(&self) -> io::Result<bool> {
+        let state = self.disk.call()?;
+        Ok(state.names.values().any(|id| *id == self.id))
+    }
 }

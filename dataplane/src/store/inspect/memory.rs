@@ -71,4 +71,8 @@ impl DiskFile for File {
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.len() as u64)
     }
+
+    fn is_named(&self) -> io::Result<bool> {
+        Ok(true)
+    }
 }

@@ -34,6 +34,8 @@ pub(super) struct Tail {
     /// Up to where the file is written, zeros included.
     filled: u64,
     fill_bytes: u64,
+    /// Whether it is known to have a name: not every file system says so.
+    named: bool,
 }
 
 /// What opening a segment found beside records.
@@ -221,6 +223,7 @@ impl Tail {
             let _ = disk.remove(&path);
             return Err(error);
         }
+        let named = file.is_named().unwrap_or(false);
         Ok(Self {
             segment: Segment {
                 path: path.into(),
@@ -233,10 +236,12 @@ impl Tail {
             file,
             filled,
             fill_bytes,
+            named,
         })
     }
 
-    /// Writes and syncs frames; on an error nothing is known of them.
+    /// Writes and syncs frames; on an error nothing is known of them. A file
+    /// that somebody has removed keeps nothing, whatever a sync says.
     pub(super) fn append(&mut self, frames: &mut [u8]) -> io::Result<()> {
         let mut summary = self.segment.summary;
         frame::stamp(frames, summary.salt, |head, _| summary.count(&head));
@@ -245,6 +250,12 @@ impl Tail {
         self.file.write_at(frames, at)?;
         self.fill(summary.end)?;
         self.file.sync()?;
+        if self.named && !self.file.is_named()? {
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the segment's file was removed",
+            ));
+        }
         self.segment.summary = summary;
         Ok(())
     }
@@ -268,9 +279,15 @@ impl Tail {
         (self.segment, sealed)
     }
 
-    /// Takes back what is not on the disk, as far as that goes: the disk has
-    /// just refused something.
-    pub(super) fn cut(&self) {
+    /// Gives the segment as far as it is on the disk; what is behind that is
+    /// taken back as far as that goes: the disk has just refused something.
+    /// Where its file was removed, who reads it goes on with what it held.
+    pub(super) fn give_up(self) -> Segment {
         let _ = self.file.set_len(self.segment.summary.end);
+        if self.named && !self.file.is_named().unwrap_or(true) {
+            // Held already: that is the same file.
+            let _ = self.segment.held.set(Arc::from(self.file));
+        }
+        self.segment
     }
 }

@@ -250,7 +250,8 @@ impl Writer {
     fn retire(&mut self, tail: Tail, sound: bool) {
         if tail.segment.summary.records() == 0 {
             let removed = self.disk.remove(&tail.segment.path);
-            if removed.is_ok() {
+            let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+            if removed.as_ref().map_or_else(is_gone, |()| true) {
                 self.shared.remove(tail.segment.number);
                 return;
             }
@@ -262,8 +263,7 @@ impl Writer {
             }
             segment
         } else {
-            tail.cut();
-            tail.segment
+            tail.give_up()
         };
         self.shared.update_tail(&segment);
     }

@@ -100,6 +100,20 @@ fn a_full_disk_refuses_and_counts_exactly_and_recording_resumes() {
 }
 
 #[test]
+fn a_segment_removed_while_it_is_written_is_left_for_a_new_one_and_still_read() {
+    let disk = SimulatedDisk::new(1);
+    let bench = Bench::open(&disk, SMALL).expect("opens");
+    let removed = bench.keep(0..10);
+    disk.take(&segment_path(1));
+    let behind = bench.keep(10..20);
+    assert_eq!(behind, (10..20).collect::<Vec<_>>(), "kept, in a new one");
+    assert_eq!(bench.read(), [removed, behind.clone()].concat());
+    assert_eq!(bench.metrics.events_not_kept.get(), 0);
+    let after = Bench::open(&disk.after_power_cut(), SMALL).expect("opens");
+    assert_eq!(after.read(), behind, "what was written afterwards is on the disk");
+}
+
+#[test]
 fn a_batch_that_is_refused_tells_everyone_in_it() {
     let disk = SimulatedDisk::new(1);
     let bench = Bench::open(&disk, SMALL).expect("opens");
