@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use mailtrail_core::event::{EventKind, Verdict};
 use mailtrail_core::id::{MessageId, NameError, Realm};
 use serde_json::Value;
@@ -13,6 +14,8 @@ use super::settings::{CURSOR_MAX_BYTES, LIMIT_DEFAULT, LIMIT_MAX, TAGS_MAX, TAGS
 use super::times::time;
 use crate::store::{Cursor, EventFilter, EventQuery, MessageQuery};
 
+/// The rule of what begins no later than it ends.
+pub(super) const SINCE_RULE: &str = "must be before until";
 /// Most words of a list: each verdict and group, twice over.
 const WORDS_MAX: usize = 16;
 
@@ -51,6 +54,7 @@ pub(super) fn events(domain: &Realm, from: &mut impl Source) -> EventQuery {
 
 /// Takes which events are asked for.
 pub(super) fn event_filter(from: &mut impl Source) -> EventFilter {
+    let (since, until) = times(from);
     EventFilter {
         kind: from.parsed("type", kind),
         message: from.parsed("message_id", name),
@@ -60,13 +64,14 @@ pub(super) fn event_filter(from: &mut impl Source) -> EventFilter {
         first: from.flag("first"),
         test: from.flag("test"),
         tags: from.tags(),
-        since: from.parsed("since", time),
-        until: from.parsed("until", time),
+        since,
+        until,
     }
 }
 
 /// Takes what searches for messages are asked for.
 pub(super) fn messages(domain: &Realm, from: &mut impl Source) -> MessageQuery {
+    let (since, until) = times(from);
     MessageQuery {
         domain: domain.clone(),
         // A body alone has it: `recipient` is taken there.
@@ -75,11 +80,24 @@ pub(super) fn messages(domain: &Realm, from: &mut impl Source) -> MessageQuery {
         id_prefix: from.parsed("message_id", |text| {
             name::<MessageId>(text).map(|id| id.to_string())
         }),
-        since: from.parsed("since", time),
-        until: from.parsed("until", time),
+        since,
+        until,
         after: from.parsed("after", cursor),
         limit: limit(from),
     }
+}
+
+/// Takes `since` and `until`.
+pub(super) fn times(from: &mut impl Source) -> (Option<Timestamp>, Option<Timestamp>) {
+    let since = from.parsed("since", time);
+    let until = from.parsed("until", time);
+    if since
+        .zip(until)
+        .is_some_and(|(since, until)| since >= until)
+    {
+        from.fault("since", SINCE_RULE.to_owned());
+    }
+    (since, until)
 }
 
 /// Takes `limit`.
@@ -355,6 +373,10 @@ mod tests {
             ("tag==a", r#"{"tags":{"":"a"}}"#),
             ("tag=a=%0A", r#"{"tags":{"a":"\n"}}"#),
             ("since=yesterday", r#"{"since":"yesterday"}"#),
+            (
+                "since=2026-11-23T18:00:00Z&until=2026-11-23T18:00:00Z",
+                r#"{"since":"2026-11-23T18:00:01Z","until":"2026-11-23T18:00:00Z"}"#,
+            ),
             (
                 "until=2026-11-23T18:00:00%2B24:00",
                 r#"{"until":"2026-11-23T18:00:00+24:00"}"#,

@@ -17,7 +17,7 @@ use super::problem::{Code, Problem};
 use super::query::Query;
 use super::rewrite::print;
 use super::schema::{Event, words};
-use super::times::time;
+
 use super::{body, examples};
 use crate::deliver::state::{Dead, Failure, Outcome, Suspended as CoreSuspended, Why as CoreWhy};
 use crate::deliver::{AskError, Tested as CoreTested, View};
@@ -339,8 +339,7 @@ pub(super) async fn replay(
     let sink = app.sink_of_path(&caller, Verb::Push, &path).await?;
     let mut fields = body::small_json(&app, request).await?;
     let dead = fields.flag("dead_letters");
-    let since = fields.parsed("since", time);
-    let until = fields.parsed("until", time);
+    let (since, until) = asked::times(&mut fields);
     let range = match dead {
         Some(true) if since.is_none() && until.is_none() => None,
         None => {
@@ -352,9 +351,6 @@ pub(super) async fn replay(
             None
         }
     };
-    if range.is_some_and(|(since, until)| since >= until) {
-        fields.error("until", "must be later than since");
-    }
     fields.finish()?;
     let handle = &app.context.sinks;
     let (moved, left) = match range {

@@ -17,7 +17,7 @@ use mailtrail_core::message::MessageRecord;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::asked::{self, Source as _};
+use super::asked::{self, SINCE_RULE, Source as _};
 use super::auth::{Caller, Verb};
 use super::openapi::{Common, DomainPath, NotFound, QueryProblems};
 use super::problem::Problem;
@@ -437,7 +437,7 @@ fn range(query: &mut Query, calendar: &Calendar, now: Timestamp) -> (Timestamp, 
         Step::Hour => (STATS_MAX_HOURS, format!("{STATS_MAX_HOURS} hours")),
     };
     if since.is_some_and(|since| since >= until) {
-        query.error("since", "must be before until");
+        query.error("since", SINCE_RULE);
     } else if to.as_second() - from.as_second() > i64::from(max) * HOUR_SECONDS {
         let rule = format!("must be at most {words} before the end of until's");
         query.error("since", rule);
