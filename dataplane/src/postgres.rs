@@ -57,7 +57,7 @@ mod wait;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -80,6 +80,7 @@ use crate::store::{
 use link::{Link, Pool};
 use list::{List, Why};
 use outbox::DatabaseOutbox;
+use spool::Spool;
 
 pub use address::{Address, AddressError};
 pub use fault::Fault;
@@ -97,6 +98,8 @@ const RETAIN_TIME: Duration = Duration::from_secs(600);
 const STOP_POLL: Duration = Duration::from_millis(100);
 /// How long a stop waits for the spool to be shipped.
 pub const SHIP_TIME: Duration = Duration::from_secs(15);
+/// How long it waits where nothing is left to ship: for the others to be told.
+const LEAVE_TIME: Duration = Duration::from_secs(1);
 /// How often it is told that records are dropped, while they are.
 const DROPPED_EVERY: Duration = Duration::from_secs(10);
 /// A segment is so much of a small spool, and 32 MiB of a large one: segments
@@ -153,6 +156,9 @@ struct Shared {
     purge_again: AtomicBool,
     /// Whether all that was kept had been shipped a moment ago.
     shipped_now: AtomicBool,
+    /// Up to which numbers of hits and of messages all is shipped, as far as
+    /// that is known.
+    shipped: [AtomicU64; 2],
     dropped: Mutex<Dropped>,
     closing: watch::Sender<bool>,
     shipped_all: watch::Sender<bool>,
@@ -216,6 +222,7 @@ impl Postgres {
             withdrawals_brought: AtomicBool::new(false),
             purge_again: AtomicBool::new(false),
             shipped_now: AtomicBool::new(false),
+            shipped: Default::default(),
             dropped: Mutex::default(),
             closing: watch::Sender::new(false),
             shipped_all: watch::Sender::new(false),
@@ -313,12 +320,17 @@ impl Postgres {
         })
     }
 
-    /// Ships what is left, within a bounded time.
+    /// Ships what is left, within a bounded time. Nothing may be appended any
+    /// more.
     pub(crate) async fn ship_the_rest(&self) {
         let mut shipped = self.shared.shipped_all.subscribe();
         self.shared.closing.send_replace(true);
-        let all = timeout(SHIP_TIME, shipped.wait_for(|all| *all)).await;
-        if all.is_err() {
+        let all = shipped.wait_for(|all| *all);
+        if self.shared.holds_nothing() {
+            if timeout(LEAVE_TIME, all).await.is_err() {
+                tracing::info!("PostgreSQL: does not answer; nothing is left to be shipped");
+            }
+        } else if timeout(SHIP_TIME, all).await.is_err() {
             tracing::warn!(
                 "PostgreSQL: not all could be shipped; the rest is after the next start"
             );
@@ -339,7 +351,7 @@ impl Postgres {
         &self,
         query: &SummaryQuery,
     ) -> Result<Option<MessageSummary>, QueryError> {
-        self.ask(async |shared, client| ask::summary(shared, client, query).await)
+        self.ask(async |_, link| ask::summary(link, query).await)
     }
 
     pub(crate) fn last_dates(
@@ -347,7 +359,7 @@ impl Postgres {
         realm: &Realm,
         recipient: &Recipient,
     ) -> Result<Vec<LastDate>, QueryError> {
-        self.ask(async |_, client| Ok(last::of_reader(client, realm, recipient).await?))
+        self.ask(async |_, link| Ok(last::of_reader(link, realm, recipient).await?))
     }
 
     pub(crate) fn stats(
@@ -376,6 +388,16 @@ impl Shared {
     async fn closing(&self) {
         // The sender lives as long as this does.
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
+    }
+
+    /// Whether nothing in the data folder is to be shipped, as far as that is
+    /// known.
+    fn holds_nothing(&self) -> bool {
+        let journals = [&self.hits, &self.messages].into_iter().zip(&self.shipped);
+        let mut spools = journals
+            .map(|(journal, up_to)| Spool::new(Arc::clone(journal), up_to.load(Ordering::SeqCst)));
+        // Where that cannot be read, something may be there.
+        spools.all(|spool| spool.holds_nothing().unwrap_or(false))
     }
 
     async fn put_on_list(&self, who: Uuid, why: Why) -> Result<(), Fault> {

@@ -2,7 +2,7 @@
 //! it is back.
 
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mailtrail_tests::{Postgres, Program};
 
@@ -177,4 +177,25 @@ fn a_start_without_the_database_leads_home_and_records_nobody_who_is_named() {
     assert_eq!(events[0]["recipient"], serde_json::Value::Null);
     click(&program, &named[0]);
     assert_eq!(program.events_once_settled(DOMAIN, 2).len(), 2);
+}
+
+#[test]
+fn a_stop_waits_for_a_database_that_is_away_only_if_something_is_to_be_shipped() {
+    let server = Postgres::start();
+    let database = server.database();
+    let replica = Replica::first(&database);
+    let program = replica.start();
+    until_shipped(&program);
+    server.crash();
+    let begun = Instant::now();
+    assert!(program.stop().success());
+    assert!(begun.elapsed() < Duration::from_secs(5), "nothing waited");
+    // Nor does one that has never seen it.
+    let program = Replica::new(&database).start_unready();
+    let begun = Instant::now();
+    assert!(program.stop().success());
+    assert!(
+        begun.elapsed() < Duration::from_secs(5),
+        "nothing was there"
+    );
 }

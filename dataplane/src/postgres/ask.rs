@@ -14,10 +14,10 @@ mod summary;
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
 
 use super::fault::Fault;
+use super::link::Link;
 use super::{Postgres, Shared};
 use crate::store::QueryError;
 
@@ -80,7 +80,7 @@ impl Postgres {
     /// Asks something; blocks the thread, which must not be a runtime's.
     pub(super) fn ask<T>(
         &self,
-        question: impl AsyncFn(&Shared, &Client) -> Result<T, Asked>,
+        question: impl AsyncFn(&Shared, &Link) -> Result<T, Asked>,
     ) -> Result<T, QueryError> {
         let shared = &*self.shared;
         let asked = self.handle.block_on(async {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::event_row::kind_name;
 use super::fault::Fault;
+use super::link::Link;
 use super::rows::keyed;
 use crate::store::LastDate;
 use crate::store::lasts::day_of;
@@ -83,34 +84,35 @@ pub(super) async fn put(
 
 /// Those of a message.
 pub(super) async fn of_message(
-    client: &Client,
+    link: &Link,
     domain: &Realm,
     message: &MessageId,
 ) -> Result<Vec<LastDate>, Fault> {
-    those(client, domain, "message_id", message.as_str()).await
+    those(link, domain, "message_id", message.as_str()).await
 }
 
 /// Those of a reader, sorted.
 pub(super) async fn of_reader(
-    client: &Client,
+    link: &Link,
     domain: &Realm,
     recipient: &Recipient,
 ) -> Result<Vec<LastDate>, Fault> {
-    let mut lasts = those(client, domain, "recipient", recipient.as_str()).await?;
+    let mut lasts = those(link, domain, "recipient", recipient.as_str()).await?;
     lasts.sort_unstable();
     Ok(lasts)
 }
 
 /// Those of a domain whose column says this.
 async fn those(
-    client: &Client,
+    link: &Link,
     domain: &Realm,
     column: &'static str,
     said: &str,
 ) -> Result<Vec<LastDate>, Fault> {
     let sql =
         format!("SELECT {LAST} FROM mailtrail.last_dates WHERE domain = $1 AND {column} = $2");
-    let rows = client.query(&sql, &[&domain.as_str(), &said]).await?;
+    let planned = link.planned(&sql).await?;
+    let rows = link.query(&planned, &[&domain.as_str(), &said]).await?;
     rows.iter().map(last).collect()
 }
 

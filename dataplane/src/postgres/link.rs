@@ -1,6 +1,7 @@
 //! One connection: made within a bounded time, with bounds on what it waits
 //! for, ended when dropped.
 
+use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Statement};
 
 use super::address::Address;
 use super::fault::Fault;
@@ -24,9 +25,14 @@ const SESSION: &str = "SET lock_timeout = '5s'; SET statement_timeout = '30s';
 /// Most connections that answer questions at once.
 const ASKING_MAX: usize = 4;
 
+/// Most statements of which a connection keeps the plan.
+const PLANS_MAX: usize = 32;
+
 /// A connection.
 pub(super) struct Link {
     client: Client,
+    /// By their text.
+    planned: std::sync::Mutex<HashMap<String, Statement>>,
     driving: JoinHandle<()>,
 }
 
@@ -55,9 +61,48 @@ impl Link {
             // Whoever waits for an answer is told that it ended.
             let _ = connection.await;
         });
-        let link = Self { client, driving };
+        let planned = std::sync::Mutex::default();
+        let link = Self {
+            client,
+            planned,
+            driving,
+        };
         timeout(CONNECT_MAX, link.client.batch_execute(SESSION)).await??;
         Ok(link)
+    }
+
+    /// Asks something whose statements are [`Link::planned`].
+    pub(super) async fn by_kept_plans<T, E: From<tokio_postgres::Error>>(
+        &self,
+        question: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        // Else the server plans anew wherever it takes the values to matter.
+        let keep = "SET plan_cache_mode = 'force_generic_plan'";
+        self.client.batch_execute(keep).await?;
+        let answer = question().await;
+        self.client.batch_execute("RESET plan_cache_mode").await?;
+        answer
+    }
+
+    /// A statement whose plan the server keeps with the connection: planning
+    /// looks at every day's partition and takes longer than the answer. For
+    /// conditions whose plan is the same whatever the values are.
+    pub(super) async fn planned(&self, sql: &str) -> Result<Statement, tokio_postgres::Error> {
+        if let Some(statement) = self.plans().get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        let mut plans = self.plans();
+        if plans.len() < PLANS_MAX {
+            plans.insert(sql.to_owned(), statement.clone());
+        }
+        Ok(statement)
+    }
+
+    fn plans(&self) -> std::sync::MutexGuard<'_, HashMap<String, Statement>> {
+        // Nothing under it panics in the middle.
+        let planned = self.planned.lock();
+        planned.unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

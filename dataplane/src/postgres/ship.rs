@@ -380,6 +380,11 @@ impl Shipper {
         });
         metrics.spool_bytes.set(self.shared.spool_bytes() as i64);
         self.shared.tell_dropped();
+        if let Some(Spools { hits, messages }) = &self.spools {
+            let [of_hits, of_messages] = &self.shared.shipped;
+            of_hits.store(hits.shipped(), Ordering::SeqCst);
+            of_messages.store(messages.shipped(), Ordering::SeqCst);
+        }
         let is_empty = self.is_empty() && self.shared.hits.is_idle();
         self.shared.shipped_now.store(is_empty, Ordering::SeqCst);
     }

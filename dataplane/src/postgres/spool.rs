@@ -81,6 +81,17 @@ impl Spool {
         self.journal.is_idle() && self.last_seq() <= self.place.seq
     }
 
+    /// The number behind which something may wait.
+    pub(super) fn shipped(&self) -> u64 {
+        self.place.seq
+    }
+
+    /// Whether nothing stands in it that is to be shipped; looks into it.
+    pub(super) fn holds_nothing(&self) -> io::Result<bool> {
+        let batch = self.read(1)?;
+        Ok(batch.records.is_empty() && batch.is_last)
+    }
+
     fn last_seq(&self) -> u64 {
         let reader = self.journal.reader();
         let last = reader.parts().next_back();

@@ -110,7 +110,11 @@ fn a_segment_removed_while_it_is_written_is_left_for_a_new_one_and_still_read() 
     assert_eq!(bench.read(), [removed, behind.clone()].concat());
     assert_eq!(bench.metrics.events_not_kept.get(), 0);
     let after = Bench::open(&disk.after_power_cut(), SMALL).expect("opens");
-    assert_eq!(after.read(), behind, "what was written afterwards is on the disk");
+    assert_eq!(
+        after.read(),
+        behind,
+        "what was written afterwards is on the disk"
+    );
 }
 
 #[test]
