@@ -191,7 +191,8 @@ fn a_stop_waits_for_a_database_that_is_away_only_if_something_is_to_be_shipped()
     assert!(program.stop().success());
     assert!(begun.elapsed() < Duration::from_secs(5), "nothing waited");
     // Nor does one that has never seen it.
-    let program = Replica::new(&database).start_unready();
+    let other = Replica::first(&database);
+    let program = other.flags.start_unready();
     let begun = Instant::now();
     assert!(program.stop().success());
     assert!(
