@@ -88,8 +88,8 @@ pub enum RunError {
     /// The public address cannot be had.
     #[error(transparent)]
     Public(#[from] serve::BindError),
-    /// The certificates cannot be used.
-    #[error("--tls-dir: {0}")]
+    /// TLS cannot be set up.
+    #[error("--public-tls: {0}")]
     Tls(#[from] serve::tls::TlsError),
     /// The public listener's threads do not start.
     #[error(transparent)]

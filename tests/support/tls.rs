@@ -66,6 +66,26 @@ impl Authority {
     /// `kubernetes.io/tls` has them: `tls.crt` and `tls.key`, in a folder.
     pub fn write(&self, hosts: &[&str], days: i32, folder: &Path) {
         self.make(hosts, days);
+        self.copy_to(folder);
+    }
+
+    /// The same, valid from one moment until another, each as X.509 has it
+    /// (`20300131000000Z`).
+    pub fn write_between(&self, hosts: &[&str], begins: &str, expires: &str, folder: &Path) {
+        self.ask(hosts);
+        // Unlike `x509`, `ca` can be told when to begin; it keeps a list of what it made.
+        fs::write(self.folder.path().join("index.txt"), "").expect("a file");
+        let config = "[ca]\ndefault_ca = tests\n[tests]\ndatabase = index.txt\nrand_serial = yes\nnew_certs_dir = .\n\
+             default_md = sha256\npolicy = any\n[any]\ncommonName = supplied\n";
+        fs::write(self.folder.path().join("ca.cnf"), config).expect("a file");
+        self.openssl(&format!(
+            "ca -config ca.cnf -batch -notext -cert ca.pem -keyfile ca.key \
+             -startdate {begins} -enddate {expires} -extfile leaf.ext -in leaf.csr -out leaf.pem"
+        ));
+        self.copy_to(folder);
+    }
+
+    fn copy_to(&self, folder: &Path) {
         fs::create_dir_all(folder).expect("a folder");
         for (from, to) in [("leaf.pem", "tls.crt"), ("leaf.key", "tls.key")] {
             fs::copy(self.folder.path().join(from), folder.join(to)).expect("a file");
@@ -83,6 +103,15 @@ impl Authority {
     }
 
     fn make(&self, hosts: &[&str], days: i32) {
+        self.ask(hosts);
+        self.openssl(&format!(
+            "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} \
+             -extfile leaf.ext -out leaf.pem"
+        ));
+    }
+
+    /// Makes a key, and the request for its certificate.
+    fn ask(&self, hosts: &[&str]) {
         let names: Vec<_> = hosts.iter().map(|host| format!("DNS:{host}")).collect();
         let names = names.join(",");
         let extensions = format!("subjectAltName={names}\nextendedKeyUsage=serverAuth\n");
@@ -91,10 +120,6 @@ impl Authority {
             "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=leaf \
              -keyout leaf.key -out leaf.csr",
         );
-        self.openssl(&format!(
-            "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} \
-             -extfile leaf.ext -out leaf.pem"
-        ));
     }
 
     fn openssl(&self, words: &str) {

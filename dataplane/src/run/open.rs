@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use mailtrail_core::config::Snapshot;
 use mailtrail_core::keyring::Keyring;
 use mailtrail_core::token::Keys;
@@ -54,7 +55,8 @@ pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
     let rules = Arc::new(LiveRules::new(rules));
     let modes = Modes::default();
     let tls = settings.tls.as_ref();
-    let tls = tls.map(|tls| tls::open(tls.folder.clone(), metrics.tls.clone()));
+    let clock: tls::Clock = Arc::new(Timestamp::now);
+    let tls = tls.map(|tls| tls::open(tls.folder.clone(), clock, metrics.tls.clone()));
     let (acceptor, certificates) = tls.transpose()?.unzip();
     let store = Store::open(
         store::Settings {

@@ -2,14 +2,18 @@
 //! host is shown.
 //!
 //! - A folder per certificate, as a Secret of type `kubernetes.io/tls` is
-//!   mounted ([`folder`]). The name that a client asks for (SNI) chooses: first
-//!   a certificate that names it, then one whose wildcard covers it; of several
-//!   the one that expires last. A client that names no host is shown the first
-//!   by the folders' names; one that names a host of no certificate is refused,
-//!   and learns nothing of the hosts that are here ([`certificates`]).
+//!   mounted ([`folder`]). The name that a client asks for (SNI) chooses, and
+//!   the moment: of all that cover it first those that are valid now; of these
+//!   one that names it before one whose wildcard covers it; then the one that
+//!   expires last. A client that names no host is shown the first by the
+//!   folders' names, a valid one before others; one that names a host of no
+//!   certificate is refused, and learns nothing of the hosts that are here
+//!   ([`certificates`]).
 //! - Files that change are read again ([`watch`]): connections that begin from
 //!   then on are shown the new certificate, those that are open go on. A pair
-//!   that is broken keeps the last good one.
+//!   that is broken keeps the last good one; at the start there is none, and
+//!   the others are shown without it. Nothing that is wrong with certificates
+//!   keeps the program from starting: the plain port needs none.
 //! - TLS 1.2 and 1.3; HTTP/2 by ALPN alone, everything else is HTTP/1.1.
 //! - A session is resumed by a ticket under keys of this process, so nothing is
 //!   kept of clients. There is no early data: who replays it would make a hit
@@ -28,6 +32,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use jiff::Timestamp;
 use rustls::ServerConfig;
 use rustls::server::{NoServerSessionStorage, ServerConnection};
 use tokio::net::TcpStream;
@@ -36,13 +41,15 @@ use tokio_rustls::server::TlsStream;
 
 use super::wire::Protocol;
 
-pub use certificates::{LiveCertificates, PairError};
-pub use folder::{Fault, FolderError};
+pub use certificates::LiveCertificates;
 pub use watch::{CertificateWatcher, TlsMetrics};
 
 /// Protocols in the order in which they are taken.
 const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
+
+/// What time it is: which certificates are valid depends on it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Where TLS is listened for, and what with.
 #[derive(Debug, Clone)]
@@ -57,28 +64,23 @@ pub struct Tls {
 #[derive(Clone)]
 pub struct Acceptor(TlsAcceptor);
 
-/// There can be no TLS.
+/// There can be no TLS: the library cannot be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// Certificates cannot be used.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-    /// The library cannot be set up.
-    #[error("TLS: {0}")]
-    Library(#[from] rustls::Error),
-}
+#[error("TLS: {0}")]
+pub struct TlsError(#[from] rustls::Error);
 
-/// Reads a folder of certificates, each of which must be good, and goes on from
-/// there. Does blocking io.
+/// Reads a folder of certificates, and goes on from there; what is wrong with
+/// them is told in the log and by metrics. Does blocking io.
 ///
 /// # Errors
 ///
-/// Every certificate that cannot be used, with the rule that its files break.
+/// When the library cannot be set up.
 pub fn open(
     folder: PathBuf,
+    clock: Clock,
     metrics: TlsMetrics,
 ) -> Result<(Acceptor, CertificateWatcher), TlsError> {
-    let (certificates, watcher) = CertificateWatcher::begin(folder, metrics)?;
+    let (certificates, watcher) = CertificateWatcher::begin(folder, clock, metrics);
     Ok((Acceptor::new(certificates)?, watcher))
 }
 

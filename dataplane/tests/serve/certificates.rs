@@ -4,10 +4,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use jiff::{SignedDuration, Timestamp};
 use mailtrail_dataplane::config::Looked;
 use mailtrail_dataplane::metrics::Metrics;
 use mailtrail_dataplane::serve::tls;
@@ -15,7 +16,7 @@ use mailtrail_tests::Authority;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 
-use crate::secure::{Mount, connect, dial, mount, shake_hands, try_connect};
+use crate::secure::{Anyone, Mount, connect, dial, mount, shake_hands, try_connect};
 use crate::world::{HOST, World};
 
 /// What a reader is shown who asks for a host.
@@ -171,17 +172,44 @@ fn a_broken_pair_keeps_the_last_good_one_and_holds_up_no_other() {
     }
 }
 
+/// Opens a folder, and what the log says meanwhile.
+fn log_of_the_start(folder: &Path) -> String {
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let sink = Arc::clone(&lines);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || Lines(Arc::clone(&sink)))
+        .finish();
+    tracing::subscriber::with_default(subscriber, || {
+        let clock: tls::Clock = Arc::new(Timestamp::now);
+        let opened = tls::open(folder.to_owned(), clock, Metrics::new().tls.clone());
+        opened.map(drop).expect("it begins all the same");
+    });
+    let lines = lines.lock().expect("no panic");
+    String::from_utf8(lines.clone()).expect("text")
+}
+
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 #[test]
-fn at_the_start_a_broken_pair_is_refused_by_its_folder_and_rule() {
-    let opened = |mount: &Mount| {
-        let opened = tls::open(mount.path(), Metrics::new().tls.clone());
-        opened.err().expect("refused").to_string()
-    };
+fn at_the_start_a_broken_pair_is_told_by_its_folder_and_rule() {
     for (what, damage) in DAMAGES {
         let mount = mount();
         mount.swap(|inside| damage(&inside.join("shop")));
-        let told = opened(&mount);
-        assert!(told.contains("/shop: ") && told.contains(what), "{told}");
+        let told = log_of_the_start(&mount.path());
+        assert!(told.contains("ERROR") && told.contains("/shop: "), "{told}");
+        assert!(told.contains(what), "{told}");
         assert!(!told.contains("sesame"), "{told}");
     }
     // All of them at once.
@@ -190,12 +218,100 @@ fn at_the_start_a_broken_pair_is_refused_by_its_folder_and_rule() {
         DAMAGES[1].1(&inside.join("a"));
         DAMAGES[2].1(&inside.join("c"));
     });
-    assert_eq!(opened(&mount).lines().count(), 2);
-    let told = opened(&Mount::of(&[]));
+    assert_eq!(log_of_the_start(&mount.path()).lines().count(), 2);
+    let told = log_of_the_start(&Mount::of(&[]).path());
     assert!(told.contains("has no certificate"), "{told}");
-    let told = tls::open("/nowhere".into(), Metrics::new().tls.clone());
-    let told = told.err().expect("refused").to_string();
-    assert!(told.starts_with("/nowhere: "), "{told}");
+    let told = log_of_the_start(Path::new("/nowhere"));
+    assert!(
+        told.contains("without any certificate: /nowhere: "),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_start_with_a_broken_pair_serves_all_others_and_takes_it_up_once_it_is_good() {
+    let mount = Mount::of(&[("other", &["other.example"]), ("shop", &[HOST])]);
+    mount.swap(|inside| fs::remove_file(inside.join("shop/tls.key")).expect("removed"));
+    let world = mount.world(|_| {});
+    let config = mount.config(&[]);
+    assert_eq!(world.metric("tls_last_reload_ok"), 0);
+    assert!(shown(&world, Arc::clone(&config), "other.example").is_ok());
+    assert!(try_connect(&world, &config).is_err());
+    assert_eq!(world.get(&world.pixel_path()).status, 200);
+
+    mount.swap(|inside| mount.authority.write(&[HOST], 60, &inside.join("shop")));
+    let _ = world.look_at_certificates();
+    assert_eq!(world.look_at_certificates(), Looked::Reloaded);
+    assert!(try_connect(&world, &config).is_ok());
+    assert_eq!(world.metric("tls_last_reload_ok"), 1);
+}
+
+#[test]
+fn a_start_without_any_certificate_serves_the_plain_port() {
+    let mount = Mount::of(&[]);
+    let world = mount.world(|_| {});
+    let config = mount.config(&[]);
+    assert_eq!(world.metric("tls_last_reload_ok"), 0);
+    assert!(try_connect(&world, &config).is_err());
+    assert_eq!(world.get(&world.link_path()).status, 302);
+
+    mount.swap(|inside| mount.authority.write(&[HOST], 60, &inside.join("shop")));
+    let _ = world.look_at_certificates();
+    assert_eq!(world.look_at_certificates(), Looked::Reloaded);
+    assert!(try_connect(&world, &config).is_ok());
+}
+
+/// Days from now, as X.509 has them.
+fn day(days: i64) -> String {
+    let moment = Timestamp::now() + SignedDuration::from_hours(24 * days);
+    moment.strftime("%Y%m%d%H%M%SZ").to_string()
+}
+
+#[test]
+fn what_is_valid_is_shown_before_what_is_not_as_time_passes() {
+    let mount = Mount::of(&[]);
+    mount.swap(|inside| {
+        for (name, host, begins, expires) in [
+            ("a-gone", HOST, -20, -10),
+            ("b-wild", "*.shop.example", -10, 20),
+            ("c-soon", HOST, 10, 40),
+            ("d-later", HOST, 30, 400),
+        ] {
+            let (begins, expires) = (day(begins), day(expires));
+            let folder = inside.join(name);
+            mount
+                .authority
+                .write_between(&[host], &begins, &expires, &folder);
+        }
+    });
+    let days = Arc::new(AtomicI64::new(0));
+    let passed = Arc::clone(&days);
+    let world = mount.world(|wanted| {
+        wanted.tls_clock = Arc::new(move || {
+            let hours = 24 * passed.load(Ordering::Relaxed);
+            Timestamp::now() + SignedDuration::from_hours(hours)
+        });
+    });
+    let mut config = ClientConfig::clone(&mount.config(&[]));
+    config
+        .dangerous()
+        .set_certificate_verifier(Arc::new(Anyone));
+    let anyone = Arc::new(config.clone());
+    config.enable_sni = false;
+    let nameless = Arc::new(config);
+    for (day, named, unnamed) in [
+        (0, "b-wild", "b-wild"),
+        (15, "c-soon", "b-wild"),
+        (35, "d-later", "c-soon"),
+        // None is: a client that does not mind is led home.
+        (500, "d-later", "a-gone"),
+    ] {
+        days.store(day, Ordering::Relaxed);
+        for (config, expected) in [(&anyone, named), (&nameless, unnamed)] {
+            let shown = shown(&world, Arc::clone(config), HOST).expect("TLS");
+            assert!(shown == mount.shown(expected), "day {day}: {expected}");
+        }
+    }
 }
 
 #[test]

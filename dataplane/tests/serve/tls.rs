@@ -314,8 +314,9 @@ fn an_address_in_use_is_said_to_be_by_its_flag() {
     let mount = mount();
     let world = mount.world(|_| {});
     let metrics = mailtrail_dataplane::metrics::Metrics::new();
-    let (acceptor, _) = mailtrail_dataplane::serve::tls::open(mount.path(), metrics.tls.clone())
-        .expect("certificates");
+    let clock: mailtrail_dataplane::serve::tls::Clock = std::sync::Arc::new(jiff::Timestamp::now);
+    let opened = mailtrail_dataplane::serve::tls::open(mount.path(), clock, metrics.tls.clone());
+    let (acceptor, _) = opened.expect("TLS");
     let address = world.tls_address.expect("TLS");
     let mut settings = crate::world::wanted().settings;
     settings.tls = Some(mailtrail_dataplane::serve::tls::Tls { address, acceptor });

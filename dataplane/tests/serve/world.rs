@@ -46,6 +46,8 @@ pub(crate) struct Wanted {
     pub(crate) settings: Settings,
     /// Where TLS is spoken, the folder of its certificates.
     pub(crate) certificates: Option<PathBuf>,
+    /// When it is for them.
+    pub(crate) tls_clock: tls::Clock,
     pub(crate) domain: Domain,
 }
 
@@ -55,6 +57,7 @@ pub(crate) fn wanted() -> Wanted {
     Wanted {
         settings,
         certificates: None,
+        tls_clock: Arc::new(Timestamp::now),
         domain: domain("shop/links", HOST),
     }
 }
@@ -127,7 +130,8 @@ impl Wanted {
         let key_missing = Arc::new(Notify::new());
         let mut settings = self.settings;
         let certificates = self.certificates.map(|folder| {
-            let (acceptor, watcher) = tls::open(folder, metrics.tls.clone()).expect("certificates");
+            let opened = tls::open(folder, self.tls_clock, metrics.tls.clone());
+            let (acceptor, watcher) = opened.expect("TLS");
             let address = (Ipv4Addr::LOCALHOST, 0).into();
             settings.tls = Some(Tls { address, acceptor });
             watcher

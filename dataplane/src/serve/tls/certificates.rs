@@ -1,6 +1,7 @@
 //! Certificates with their keys, and which of them a host is shown. Pure: the
 //! files are others'.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,9 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::time::Time;
+
+use super::Clock;
 
 /// Most certificates of a chain: real ones have three or four.
 const CHAIN_MAX: usize = 16;
@@ -23,14 +27,21 @@ const CHAIN_MAX: usize = 16;
 pub(super) struct Pair {
     key: Arc<CertifiedKey>,
     /// Hosts that it is for, in lower case; some as `*.example.com`.
-    pub(super) hosts: Vec<String>,
-    /// When it expires, in seconds since 1970.
+    hosts: Vec<String>,
+    pub(super) validity: Validity,
+}
+
+/// From when until when a certificate is valid, both included, in seconds since
+/// 1970.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Validity {
+    begins: i64,
     pub(super) expires: i64,
 }
 
 /// Why two files are no certificate with its key. Nothing of the key is told.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum PairError {
+pub(super) enum PairError {
     /// A file cannot be read.
     #[error("{file} cannot be read: {why}")]
     Unreadable {
@@ -79,12 +90,15 @@ pub enum PairError {
 #[derive(Default)]
 pub(super) struct Certificates {
     pub(super) pairs: BTreeMap<String, Arc<Pair>>,
-    /// Whom a host, or a wildcard, is shown.
-    by_host: HashMap<String, Arc<Pair>>,
+    /// Those of a host, or a wildcard; what expires last comes first.
+    by_host: HashMap<String, Vec<Arc<Pair>>>,
 }
 
 /// The certificates in use; swapped as a whole.
-pub struct LiveCertificates(ArcSwap<Certificates>);
+pub struct LiveCertificates {
+    certificates: ArcSwap<Certificates>,
+    clock: Clock,
+}
 
 // === Pair ===
 
@@ -93,7 +107,7 @@ impl Pair {
     pub(super) fn parse(chain: &[u8], key: &[u8]) -> Result<Self, PairError> {
         let chain = parse_chain(chain)?;
         let first = chain.first().ok_or(PairError::NoCertificate)?;
-        let (hosts, expires) = parse_certificate(first)?;
+        let (hosts, validity) = parse_certificate(first)?;
         // What the library says could repeat a line of the key.
         let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| PairError::NoKey)?;
         let key = any_supported_type(&key).map_err(|_| PairError::Key)?;
@@ -102,7 +116,7 @@ impl Pair {
         Ok(Self {
             key: Arc::new(key),
             hosts,
-            expires,
+            validity,
         })
     }
 }
@@ -118,11 +132,14 @@ fn parse_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PairError> {
     }
 }
 
-/// The hosts it is for, and when it expires.
-fn parse_certificate(der: &CertificateDer<'_>) -> Result<(Vec<String>, i64), PairError> {
+/// The hosts it is for, and when.
+fn parse_certificate(der: &CertificateDer<'_>) -> Result<(Vec<String>, Validity), PairError> {
     let wrong = |error: x509_cert::der::Error| PairError::Certificate(error.to_string());
     let certificate = Certificate::from_der(der).map_err(wrong)?.tbs_certificate;
-    let expires = certificate.validity.not_after.to_unix_duration().as_secs();
+    let validity = Validity {
+        begins: unix_seconds(certificate.validity.not_before),
+        expires: unix_seconds(certificate.validity.not_after),
+    };
     let names = certificate.get::<SubjectAltName>().map_err(wrong)?;
     let names = names.map(|(_, names)| names.0).unwrap_or_default();
     let hosts: Vec<_> = names
@@ -134,8 +151,18 @@ fn parse_certificate(der: &CertificateDer<'_>) -> Result<(Vec<String>, i64), Pai
         .collect();
     match hosts.is_empty() {
         true => Err(PairError::NoHost),
-        // The latest that X.509 can say is the end of the year 9999.
-        false => Ok((hosts, i64::try_from(expires).unwrap_or(i64::MAX))),
+        false => Ok((hosts, validity)),
+    }
+}
+
+fn unix_seconds(time: Time) -> i64 {
+    // The latest that X.509 can say is the end of the year 9999.
+    i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX)
+}
+
+impl Validity {
+    fn covers(&self, unix_seconds: i64) -> bool {
+        (self.begins..=self.expires).contains(&unix_seconds)
     }
 }
 
@@ -144,55 +171,72 @@ fn parse_certificate(der: &CertificateDer<'_>) -> Result<(Vec<String>, i64), Pai
 impl Certificates {
     /// Those of these folders.
     pub(super) fn new(pairs: BTreeMap<String, Arc<Pair>>) -> Self {
-        let mut by_host = HashMap::<String, Arc<Pair>>::new();
+        let mut by_host = HashMap::<String, Vec<Arc<Pair>>>::new();
         for pair in pairs.values() {
             for host in &pair.hosts {
-                let shown = by_host.get(host);
-                if shown.is_none_or(|shown| shown.expires < pair.expires) {
-                    by_host.insert(host.clone(), Arc::clone(pair));
-                }
+                let named = by_host.entry(host.clone()).or_default();
+                named.push(Arc::clone(pair));
             }
+        }
+        for named in by_host.values_mut() {
+            named.sort_by_key(|pair| Reverse(pair.validity.expires));
         }
         Self { pairs, by_host }
     }
 
-    /// What is shown to whoever asks for a host, in lower case.
-    fn shown(&self, host: Option<&str>) -> Option<&Pair> {
+    /// What is shown to whoever asks for a host, in lower case, at a moment.
+    fn shown(&self, host: Option<&str>, unix_seconds: i64) -> Option<&Pair> {
         let Some(host) = host else {
-            return self.pairs.values().next().map(Arc::as_ref);
+            return best(self.pairs.values(), unix_seconds);
         };
-        let wildcard = || {
-            let (_, above) = host.split_once('.')?;
-            self.by_host.get(&format!("*.{above}"))
-        };
-        let pair = self.by_host.get(host).or_else(wildcard)?;
-        Some(pair)
+        let wildcard = host.split_once('.').map(|(_, above)| format!("*.{above}"));
+        let (exact, wildcard) = (Some(host), wildcard.as_deref());
+        let covering = [exact, wildcard].into_iter().flatten();
+        let covering = covering.filter_map(|name| self.by_host.get(name)).flatten();
+        best(covering, unix_seconds)
     }
+}
+
+/// Of some, the better before the worse, the first that is valid. Where none is,
+/// the first: a client that does not mind is led home by it.
+fn best<'a>(
+    pairs: impl Iterator<Item = &'a Arc<Pair>> + Clone,
+    unix_seconds: i64,
+) -> Option<&'a Pair> {
+    let mut valid = pairs
+        .clone()
+        .filter(|pair| pair.validity.covers(unix_seconds));
+    let pair = valid.next().or_else(|| pairs.clone().next())?;
+    Some(pair)
 }
 
 // === LiveCertificates ===
 
 impl LiveCertificates {
-    pub(super) fn new(certificates: Certificates) -> Self {
-        Self(ArcSwap::from_pointee(certificates))
+    pub(super) fn new(certificates: Certificates, clock: Clock) -> Self {
+        Self {
+            certificates: ArcSwap::from_pointee(certificates),
+            clock,
+        }
     }
 
     /// The certificates of this moment.
     pub(super) fn load(&self) -> Arc<Certificates> {
-        self.0.load_full()
+        self.certificates.load_full()
     }
 
     /// Connections that begin from now on are shown these.
     pub(super) fn replace(&self, certificates: Certificates) {
-        self.0.store(Arc::new(certificates));
+        self.certificates.store(Arc::new(certificates));
     }
 }
 
 impl ResolvesServerCert for LiveCertificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let certificates = self.0.load();
+        let certificates = self.certificates.load();
         let host = hello.server_name().map(str::to_ascii_lowercase);
-        let pair = certificates.shown(host.as_deref())?;
+        let now = (self.clock)().as_second();
+        let pair = certificates.shown(host.as_deref(), now)?;
         Some(Arc::clone(&pair.key))
     }
 }

@@ -11,7 +11,6 @@
 //! projected volume, reads as it should.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
@@ -33,7 +32,7 @@ pub(super) type Read = BTreeMap<String, Result<Pair, PairError>>;
 
 /// The folder of certificates cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum FolderError {
+pub(super) enum FolderError {
     /// It cannot be read.
     #[error("{path}: {source}")]
     Unreadable {
@@ -48,18 +47,6 @@ pub enum FolderError {
     /// There are more than are read.
     #[error("{0}: has more than {CERTIFICATES_MAX} certificates")]
     TooMany(PathBuf),
-    /// Some cannot be used.
-    #[error("{}", lines(.0))]
-    Faults(Vec<Fault>),
-}
-
-/// A certificate that cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// Its folder.
-    pub folder: PathBuf,
-    /// Why.
-    pub why: PairError,
 }
 
 /// Reads every certificate. Does blocking io.
@@ -133,15 +120,4 @@ fn file(folder: &Path, name: &'static str) -> Result<Vec<u8>, PairError> {
 fn unreadable(file: &'static str, error: &io::Error) -> PairError {
     let why = error.to_string();
     PairError::Unreadable { file, why }
-}
-
-fn lines(faults: &[Fault]) -> String {
-    let lines: Vec<_> = faults.iter().map(Fault::to_string).collect();
-    lines.join("\n")
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.folder.display(), self.why)
-    }
 }

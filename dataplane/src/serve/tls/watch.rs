@@ -4,9 +4,12 @@
 //! keeps its last good certificate and holds up no other; the log says once
 //! what is wrong, and the metric `tls_last_reload_ok` is 0 until all are good
 //! again. A folder that goes takes its certificate along; where none would be
-//! left, or the whole cannot be read, everything stays as it was.
+//! left, or the whole cannot be read, everything stays as it was. At the start
+//! that is nothing: hosts whose certificate is broken then have none until it is
+//! good, and all others are served.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,8 +19,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::certificates::{Certificates, LiveCertificates, Pair};
-use super::folder::{self, Fault, FolderError, Read};
+use super::Clock;
+use super::certificates::{Certificates, LiveCertificates, Pair, PairError};
+use super::folder::{self, Read};
 use crate::config::{Change, Changes, Look, Looked};
 
 /// Watches a folder of certificates.
@@ -52,42 +56,53 @@ struct Merged {
     faults: Vec<Fault>,
 }
 
+/// A folder whose files cannot be used.
+struct Fault {
+    folder: PathBuf,
+    why: PairError,
+    /// Whether an earlier certificate of it is shown meanwhile.
+    has_last_good: bool,
+}
+
 // === CertificateWatcher ===
 
 impl CertificateWatcher {
-    /// Reads all certificates for the first time.
+    /// Reads all certificates for the first time: those that are good are shown.
     pub(super) fn begin(
         path: PathBuf,
+        clock: Clock,
         metrics: TlsMetrics,
-    ) -> Result<(Arc<LiveCertificates>, Self), FolderError> {
+    ) -> (Arc<LiveCertificates>, Self) {
         // Before they are read: a change meanwhile is seen as one.
         let seen = folder::fingerprint(&path);
-        let merged = merge(&path, &BTreeMap::new(), folder::read(&path)?);
-        if !merged.faults.is_empty() {
-            return Err(FolderError::Faults(merged.faults));
-        }
-        metrics.tell(&BTreeMap::new(), &merged.pairs);
-        let live = Arc::new(LiveCertificates::new(Certificates::new(merged.pairs)));
+        let read = folder::read(&path);
+        let live = Arc::new(LiveCertificates::new(Certificates::default(), clock));
         let watcher = Self {
-            changes: Changes::by_sign(path, folder::fingerprint, seen),
+            changes: Changes::by_sign(path.clone(), folder::fingerprint, seen),
             live: Arc::clone(&live),
             metrics,
         };
-        Ok((live, watcher))
+        let is_good = match read {
+            Ok(read) => watcher.show(&path, read),
+            Err(error) => {
+                tracing::error!("TLS begins without any certificate: {error}");
+                false
+            }
+        };
+        watcher.metrics.last_reload_ok.set(i64::from(is_good));
+        (live, watcher)
     }
 
-    fn take(&self, path: &Path, read: Read) -> Looked {
+    /// Shows what is good from now on, and says what is not; whether all is.
+    fn show(&self, path: &Path, read: Read) -> bool {
         let before = self.live.load();
         let Merged { pairs, faults } = merge(path, &before.pairs, read);
         self.metrics.tell(&before.pairs, &pairs);
         self.live.replace(Certificates::new(pairs));
         for fault in &faults {
-            tracing::error!("the last good certificate is kept: {fault}");
+            tracing::error!("{fault}");
         }
-        match faults.is_empty() {
-            true => self.taken(),
-            false => self.refused(),
-        }
+        faults.is_empty()
     }
 
     fn taken(&self) -> Looked {
@@ -112,9 +127,12 @@ impl Look for CertificateWatcher {
         match self.changes.look(read) {
             Change::None => Looked::Unchanged,
             Change::Settling => Looked::Settling,
-            Change::Read((path, Ok(read))) => self.take(&path, read),
+            Change::Read((path, Ok(read))) => match self.show(&path, read) {
+                true => self.taken(),
+                false => self.refused(),
+            },
             Change::Read((_, Err(error))) => {
-                tracing::error!("the last good certificates are kept: {error}");
+                tracing::error!("certificates stay as they were: {error}");
                 self.refused()
             }
         }
@@ -128,9 +146,13 @@ fn merge(path: &Path, before: &BTreeMap<String, Arc<Pair>>, read: Read) -> Merge
         let kept = match pair {
             Ok(pair) => Some(Arc::new(pair)),
             Err(why) => {
-                let folder = path.join(&name);
-                faults.push(Fault { folder, why });
-                before.get(&name).cloned()
+                let last = before.get(&name).cloned();
+                faults.push(Fault {
+                    folder: path.join(&name),
+                    why,
+                    has_last_good: last.is_some(),
+                });
+                last
             }
         };
         pairs.extend(kept.map(|pair| (name, pair)));
@@ -139,6 +161,17 @@ fn merge(path: &Path, before: &BTreeMap<String, Arc<Pair>>, read: Read) -> Merge
         pairs.clone_from(before);
     }
     Merged { pairs, faults }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meanwhile = match self.has_last_good {
+            true => "its last good certificate is kept",
+            false => "there is no certificate of it",
+        };
+        let (folder, why) = (self.folder.display(), &self.why);
+        write!(f, "{folder}: {why}; {meanwhile} until it is repaired")
+    }
 }
 
 // === TlsMetrics ===
@@ -185,7 +218,9 @@ impl TlsMetrics {
             self.expires.remove(&label(name));
         }
         for (name, pair) in now {
-            self.expires.get_or_create(&label(name)).set(pair.expires);
+            self.expires
+                .get_or_create(&label(name))
+                .set(pair.validity.expires);
         }
     }
 }
