@@ -2,6 +2,7 @@
 //! server. What was written, and by whom, is read from its audit log.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use crate::{metric, status_writes};
 
 /// The lease of these tests.
-const LEASE: Duration = Duration::from_secs(3);
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
 /// How late something may be seen from outside.
 const LOOKED_AT_WITHIN: Duration = Duration::from_secs(1);
 /// How long after a lease has expired another's first write may come: one look
@@ -24,30 +25,47 @@ struct Pair<'a> {
     plane: &'a ControlPlane,
     install: Install<'a>,
     shop: Namespace<'a>,
-    other: std::path::PathBuf,
+    other: PathBuf,
+}
+
+/// An account `other` that may do what an install's operator may, by this and
+/// further Roles; its kubeconfig.
+pub(crate) fn second_account(
+    plane: &ControlPlane,
+    install: &Install<'_>,
+    more: &[&str],
+) -> PathBuf {
+    let namespace = install.namespace().name();
+    let account = format!("--serviceaccount={namespace}:other");
+    plane.kubectl(&["create", "sa", "other", "-n", namespace]);
+    for role in [&["mailtrail-operator"], more].concat() {
+        let (binding, role) = (format!("other-{role}"), format!("--role={role}"));
+        let create = ["create", "rolebinding", &binding, "-n", namespace];
+        plane.kubectl(&[&create[..], &[&role, &account]].concat());
+    }
+    let role = format!("--clusterrole={namespace}-operator");
+    let binding = format!("{namespace}-other");
+    plane.kubectl(&["create", "clusterrolebinding", &binding, &role, &account]);
+    plane.kubeconfig_of(namespace, "other")
+}
+
+/// Says on its end that something is done, also when a test fails before: whoever
+/// waits for the word would keep the test from ending.
+pub(crate) struct SaysDone<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for SaysDone<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl<'a> Pair<'a> {
     /// With a domain that is accepted, so that there is something to write.
     fn new(plane: &'a ControlPlane, words: &str) -> Self {
         let install = Install::new(plane, words);
-        let namespace = install.namespace().name().to_owned();
-        let account = format!("--serviceaccount={namespace}:other");
-        plane.kubectl(&["create", "sa", "other", "-n", &namespace]);
-        let role = ["create", "rolebinding", "other", "-n", &namespace];
-        plane.kubectl(&[&role[..], &["--role=mailtrail-operator", &account]].concat());
-        let cluster_role = format!("--clusterrole={namespace}-operator");
-        let binding = format!("{namespace}-other");
-        plane.kubectl(&[
-            "create",
-            "clusterrolebinding",
-            &binding,
-            &cluster_role,
-            &account,
-        ]);
         Self {
             plane,
-            other: plane.kubeconfig_of(&namespace, "other"),
+            other: second_account(plane, &install, &[]),
             install,
             shop: Namespace::new(plane, "shop"),
         }
@@ -133,7 +151,7 @@ impl Write {
     }
 }
 
-fn micros(time: &Value) -> i64 {
+pub(crate) fn micros(time: &Value) -> i64 {
     let time: MicroTime = serde_json::from_value(time.clone()).expect("a time");
     time.0.as_microsecond()
 }
@@ -143,7 +161,7 @@ fn now() -> i64 {
     i64::try_from(now.expect("after 1970").as_micros()).expect("before 292277")
 }
 
-fn leads(operator: &Operator) -> bool {
+pub(crate) fn leads(operator: &Operator) -> bool {
     metric(operator, "leading") == Some(1)
 }
 
@@ -199,6 +217,7 @@ fn who_was_paused_writes_nothing_after_the_other_ones_first_write() {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| pair.change_until(&done));
+        let _done = SaysDone(&done);
         pair.plane.wait_for("changes are written", LEASE * 5, |_| {
             pair.writes().len() > 20
         });
@@ -209,7 +228,6 @@ fn who_was_paused_writes_nothing_after_the_other_ones_first_write() {
         first.signal("CONT");
         first.until("it knows", |first| !leads(first));
         std::thread::sleep(LEASE / 2);
-        done.store(true, Ordering::Relaxed);
     });
     // A status is refused while its object changes quicker than it is written.
     pair.install

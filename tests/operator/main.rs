@@ -10,6 +10,7 @@ mod leases;
 mod lost;
 mod moved;
 mod person;
+mod routes;
 mod shards;
 mod sinks;
 mod verification;
@@ -68,14 +69,23 @@ fn status_writes(plane: &ControlPlane, namespace: &str, name: &str) -> usize {
 
 /// How many writes of these there have been, all that can be seen included.
 fn writes(plane: &ControlPlane, of: impl Fn(&Value) -> bool) -> usize {
-    let count = || plane.audit().iter().filter(|line| of(line)).count();
-    let mut counted = count();
+    settled(plane, of).len()
+}
+
+/// These lines of the audit log, in order, all that can be seen included.
+fn settled(plane: &ControlPlane, of: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let lines = || {
+        let mut lines = plane.audit();
+        lines.retain(&of);
+        lines
+    };
+    let mut found = lines();
     loop {
         std::thread::sleep(AUDIT_LAG);
-        let again = count();
-        if again == counted {
-            return counted;
+        let again = lines();
+        if again.len() == found.len() {
+            return found;
         }
-        counted = again;
+        found = again;
     }
 }
