@@ -5,6 +5,7 @@ mod certificates;
 mod chart;
 mod delivered;
 mod dry_run;
+mod exposed;
 mod exposure;
 mod images;
 mod monitoring;

@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use mailtrail_tests::{Node, root};
+use mailtrail_tests::{Node, commands, root};
 use serde_json::Value;
 
 use crate::delivered::delivered;
+use crate::exposed::{EXPOSING, cleaned_up, exposed, ingress};
 use crate::shop::{client_pod, fetched, listed, rewrite};
 use crate::verified::verified;
 
@@ -27,10 +28,13 @@ fn an_install_on_a_node_does_what_the_readme_says_and_outlives_its_releases() {
     restricted(&node);
     delivered(&node);
     verified(&node);
+    exposed(&node);
     alone(&node);
     killed(&node, &mut mail);
+    copied_and_put_back(&node, &mut mail);
     uninstalled(&node);
     installed_again(&node, &mail);
+    cleaned_up(&node, "other");
     two_side_by_side(&node, &mail);
 }
 
@@ -144,6 +148,31 @@ fn alone(node: &Node) {
     node.until(gone, PATIENCE);
 }
 
+/// The volume, by what the page on operating says, word for word; what came
+/// after the copy is gone.
+fn copied_and_put_back(node: &Node, mail: &mut Mail) {
+    const PAGE: &str = "docs/OPERATE.md";
+    let looked = node.sh(&commands(PAGE, "Looking into a replica's folder", 0));
+    assert!(looked.contains("\"journal\""), "{looked}");
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join("data.tar");
+    let typed = |heading| {
+        let lines = commands(PAGE, heading, 1);
+        assert!(lines.contains("data.tar"), "{heading}: {lines}");
+        node.sh(&lines.replace("data.tar", copy.to_str().expect("text")));
+        comes_back(node, "restartCount", "0");
+    };
+    typed("Backup");
+    leads_home(node, "mailtrail-system", mail);
+    listed(node, "m-1", 4);
+    typed("Restore");
+    assert_eq!(listed(node, "m-1", 3), mail.events, "what the copy had");
+    leads_home(node, "mailtrail-system", mail);
+    let events = listed(node, "m-1", 4);
+    assert_eq!(events[..3], mail.events, "what was listed has changed");
+    mail.events = events;
+}
+
 fn uninstalled(node: &Node) {
     node.sh("helm uninstall mailtrail --namespace mailtrail-system --wait");
     node.until(
@@ -160,6 +189,7 @@ fn uninstalled(node: &Node) {
         "hc/links.shop.example",
         "secret/mailtrail-keyring -n mailtrail-system",
         "pvc/data-mailtrail-dataplane-0 -n mailtrail-system",
+        "ingress/links.shop.example -n mailtrail-system",
     ] {
         let lines = format!("kubectl get {object} -o jsonpath='{{.metadata.deletionTimestamp}}'");
         assert_eq!(node.sh(&lines), "", "{object} is about to go");
@@ -171,15 +201,22 @@ fn uninstalled(node: &Node) {
 
 /// Under another name; the definitions are taken over.
 fn installed_again(node: &Node, mail: &Mail) {
-    node.sh("helm install other charts/mailtrail --namespace mailtrail-system --take-ownership --wait --timeout 2m");
+    let before = ingress(node, "links.shop.example");
+    node.sh(&format!("helm install other charts/mailtrail --namespace mailtrail-system --take-ownership --wait --timeout 2m {EXPOSING}"));
     comes_back(node, "started", "true");
     node.sh("kubectl wait -n shop td/links --for=condition=Programmed --timeout=60s");
     assert_eq!(
-        listed(node, "m-1", 3),
+        listed(node, "m-1", mail.events.len()),
         mail.events,
         "what was listed has changed"
     );
     leads_home(node, "mailtrail-system", mail);
+    node.sh("kubectl wait -n shop td/links --for=condition=Exposed --timeout=60s");
+    assert_eq!(
+        ingress(node, "links.shop.example"),
+        before,
+        "its route was found"
+    );
     // The account's rights came with the shop, not with the release.
     rewrite(node, "mailtrail-system", "shop/links", "m-2");
 }

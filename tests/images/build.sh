@@ -44,7 +44,7 @@ done
 
 client=$stage/client; mkdir -p "$client"/{bin,etc/ssl/certs,tmp}
 cp "$(command -v busybox)" "$client/bin/"
-for applet in sh cat date grep head sed seq sleep tr true; do ln -s busybox "$client/bin/$applet"; done
+for applet in sh cat date grep head rm sed seq sleep tar tr true; do ln -s busybox "$client/bin/$applet"; done
 cp "$(command -v curl)" "$client/bin/"
 ldd "$(command -v curl)" | grep -oE '/[^ ]+' | while read -r library; do install -D "$library" "$client$library"; done
 cp /etc/ssl/certs/ca-certificates.crt "$client/etc/ssl/certs/"
