@@ -19,7 +19,9 @@
 //! An object of a route's name that is not ours is never written and never
 //! deleted: new ones are created, not applied, and every other write carries the
 //! version that it was decided on. What is ours is said by the label of our
-//! class, or, where somebody has taken the labels away, by our name among its managers.
+//! class, or, where somebody has taken the labels away, by our name among its managers;
+//! where it is another class' label, by that and the claim that owns it. The spec of
+//! ours is ours alone: what is added to it is undone as what is changed.
 //! Each write asks the fence before.
 //!
 //! # Caveats
@@ -40,9 +42,10 @@ use std::sync::Arc;
 
 use kube::Client;
 use mailtrail_core::id::Host;
+use serde_json::Value;
 use tokio::task::JoinSet;
 
-use self::build::Kind;
+use self::build::{APPLIED, Kind};
 use self::decide::{Facts, decide};
 use self::outcome::Outcome;
 use self::routes::Routes;
@@ -138,7 +141,8 @@ impl Exposer {
             .zip(realm.as_ref())
             .and_then(|(claim, realm)| {
                 build::route(host, claim, realm, kind, &self.class, &self.exposure)
-            });
+            })
+            .map(|route| self.as_settled(host, route));
         let facts = Facts {
             wanted: wanted.as_ref(),
             standing: self.routes.standing(host),
@@ -157,6 +161,15 @@ impl Exposer {
         let outcome = is_told.then_some(outcome);
         self.routes.came_to(host, outcome, realm.as_ref());
         next
+    }
+
+    /// A route with all that the API server adds to it.
+    fn as_settled(&self, host: &Host, mut route: Value) -> Value {
+        let applied = &route["metadata"]["annotations"][APPLIED];
+        if let Some(spec) = self.routes.settled(host, applied) {
+            route["spec"] = spec;
+        }
+        route
     }
 
     /// What an error means for the host, which has another turn later.

@@ -185,7 +185,10 @@ fn what_somebody_does_to_a_route_is_undone_and_what_others_add_stays() {
     for change in [
         json!({"spec": {"rules": [{"host": "stolen.example"}]}}),
         json!({"spec": {"tls": null}}),
+        json!({"spec": {"defaultBackend": {"service": {"name": "theirs", "port": {"number": 1}}}}}),
+        json!({"spec": {"ingressClassName": "theirs"}}),
         json!({"metadata": {"labels": null}}),
+        json!({"metadata": {"labels": {"mailtrail.dev/class": "theirs"}}}),
         json!({"metadata": {"ownerReferences": null}}),
         json!({"metadata": {"annotations": {"external-dns.kubernetes.io/hostname": "stolen.example"}}}),
     ] {
@@ -206,6 +209,46 @@ fn what_somebody_does_to_a_route_is_undone_and_what_others_add_stays() {
         let found = plane.find_json(&path);
         found.is_some_and(|found| found["metadata"]["uid"] != made["metadata"]["uid"])
     });
+}
+
+#[test]
+fn an_ingress_without_a_class_of_ours_keeps_the_default_that_the_cluster_gave_it() {
+    let plane = ControlPlane::own_without_controllers();
+    plane.crds();
+    let class = json!({
+        "metadata": {"name": "usual", "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}},
+        "spec": {"controller": "usual.example/controller"},
+    });
+    plane.create("/apis/networking.k8s.io/v1/ingressclasses", &class);
+    let exposing = Exposing::new(&plane, "usual", "ingress");
+    let install = &exposing.install;
+    let operator = exposing.flags("mode: Ingress").start();
+    let shop = Namespace::new(&plane, "shop");
+    let host = format!("links.{}.tracked.example", shop.name());
+    install.apply(shop.name(), "links", &waived(&host, &[]));
+    install.wait_reason(shop.name(), "links", "Exposed", "Exposed");
+    let path = exposing.ingress(&host);
+    let made = plane.get_json(&path);
+    assert_eq!(made["spec"]["ingressClassName"], "usual");
+    for change in [
+        json!({"spec": {"rules": [{"host": "stolen.example"}]}}),
+        json!({"spec": {"defaultBackend": {"service": {"name": "theirs", "port": {"number": 1}}}}}),
+        json!({"spec": {"tls": [{"hosts": [host], "secretName": "theirs"}]}}),
+    ] {
+        plane.merge(&path, &change);
+        plane.wait_for(&change.to_string(), PATIENCE, |plane| {
+            plane.get_json(&path)["spec"] == made["spec"]
+        });
+    }
+    operator.stop();
+    // Nor does another operator with other settings take it away.
+    let _operator = exposing
+        .flags("mode: Ingress\nannotations: {a.example/b: c}")
+        .start();
+    plane.wait_for("it is as set", PATIENCE, |plane| {
+        plane.get_json(&path)["metadata"]["annotations"]["a.example/b"] == "c"
+    });
+    assert_eq!(plane.get_json(&path)["spec"], made["spec"]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! made, or another install.
 
 use mailtrail_tests::{ControlPlane, Namespace, PATIENCE};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::exposure::{Exposing, INGRESS, taken_strictly, until_gone, until_there, waived};
 
@@ -49,11 +49,7 @@ fn without_the_gateway_api_that_is_told_and_routes_follow_once_it_is_there() {
         host.as_str()
     );
     taken_strictly(&plane, &path);
-    // What somebody changes comes back, defaults of the definition or not.
-    plane.merge(&path, &json!({"spec": {"hostnames": ["stolen.example"]}}));
-    plane.wait_for("it is changed back", PATIENCE, |plane| {
-        plane.get_json(&path)["spec"] == made["spec"]
-    });
+    what_is_added_is_undone(&plane, &path);
     // Its definition goes, and comes again.
     let definition = "httproutes.gateway.networking.k8s.io";
     plane.kubectl(&["delete", "crd", definition]);
@@ -63,6 +59,43 @@ fn without_the_gateway_api_that_is_told_and_routes_follow_once_it_is_there() {
         plane.find_json(&path).is_some()
     });
     drop(replica);
+}
+
+/// What somebody changes of a spec comes back, and what they add to it goes: all of
+/// it leads requests elsewhere, or nowhere.
+fn what_is_added_is_undone(plane: &ControlPlane, path: &str) {
+    let made = plane.get_json(path);
+    let changed = |at: &str, value: Value| {
+        let mut spec = made["spec"].clone();
+        let (place, field) = at.rsplit_once('/').expect("a place and a field");
+        spec.pointer_mut(place).expect(at)[field] = value;
+        spec
+    };
+    let rewrite = json!([{"type": "URLRewrite", "urlRewrite": {"hostname": "theirs.example"}}]);
+    let mirror = json!([{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "theirs", "port": 80}}}]);
+    for spec in [
+        changed("/hostnames", json!(["stolen.example"])),
+        changed("/rules/0/filters", rewrite),
+        changed("/rules/0/filters", mirror),
+        changed("/rules/0/timeouts", json!({"request": "1ms"})),
+        changed("/rules/0/backendRefs/0/namespace", json!("theirs")),
+        changed("/rules/0/backendRefs/0/weight", json!(0)),
+        changed("/rules/0/matches/0/method", json!("PATCH")),
+        changed(
+            "/rules/0/matches/0/headers",
+            json!([{"name": "x", "value": "y"}]),
+        ),
+        changed("/parentRefs/0/port", json!(9)),
+    ] {
+        plane.merge(path, &json!({ "spec": spec }));
+        assert_ne!(
+            plane.get_json(path)["metadata"]["generation"],
+            made["metadata"]["generation"]
+        );
+        plane.wait_for(&spec.to_string(), PATIENCE, |plane| {
+            plane.get_json(path)["spec"] == made["spec"]
+        });
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use mailtrail_crds::HostClaim;
 use serde_json::{Value, json};
 use siphasher::sip::SipHasher13;
 
-use super::settings::{Exposure, ExternalDns, Ingress, Mode, Parent};
+use super::settings::{Exposure, ExternalDns, Ingress, Mode, Parent, ParentKind};
 use crate::object;
 
 /// Label: the class of the install that made it.
@@ -22,6 +22,8 @@ const REALM: &str = "mailtrail.dev/realm";
 /// Annotation: a hash of all that we wrote, so that a thing that is not wanted any
 /// more is noticed in what stands.
 pub const APPLIED: &str = "mailtrail.dev/applied";
+/// Field of an Ingress' spec: its IngressClass.
+pub const INGRESS_CLASS: &str = "ingressClassName";
 /// What external-dns' annotations begin with: by default from its version 0.22.0 on
 /// the first, with no fallback, before that the second (its release notes of 0.22.0,
 /// kubernetes-sigs/external-dns#6424). With one alone, an upgrade of external-dns
@@ -132,7 +134,7 @@ fn ingress_spec(host: &Host, ingress: &Ingress, exposure: &Exposure) -> Value {
         }],
     });
     if !ingress.class_name.is_empty() {
-        spec["ingressClassName"] = json!(ingress.class_name);
+        spec[INGRESS_CLASS] = json!(ingress.class_name);
     }
     if let Some(secret) = ingress.secret(host) {
         spec["tls"] = json!([{"hosts": [host.as_str()], "secretName": secret}]);
@@ -140,16 +142,29 @@ fn ingress_spec(host: &Host, ingress: &Ingress, exposure: &Exposure) -> Value {
     spec
 }
 
+/// With all that the definitions of the Gateway API fill in where it is left out, so
+/// that what stands is compared as it is (its CRDs, 1.0 to 1.6).
 fn http_route_spec(host: &Host, parents: &[Parent], exposure: &Exposure) -> Value {
     let service = &exposure.service;
+    let parents: Vec<_> = parents.iter().map(parent_ref).collect();
     json!({
         "parentRefs": parents,
         "hostnames": [host.as_str()],
         "rules": [{
             "matches": [{"path": {"type": "PathPrefix", "value": "/"}}],
-            "backendRefs": [{"name": service.name, "port": service.port}],
+            "backendRefs": [{
+                "group": "", "kind": "Service", "weight": 1,
+                "name": service.name, "port": service.port,
+            }],
         }],
     })
+}
+
+fn parent_ref(parent: &Parent) -> Value {
+    let mut told = json!(parent);
+    told["group"] = json!("gateway.networking.k8s.io");
+    told["kind"] = json!(parent.kind.unwrap_or(ParentKind::Gateway));
+    told
 }
 
 fn for_external_dns(host: &Host, kind: Kind, told: &ExternalDns) -> BTreeMap<String, String> {
@@ -239,8 +254,14 @@ mod tests {
         let made = built("a.example", file).expect("a route");
         assert_eq!(
             made["spec"]["parentRefs"],
-            json!([{"name": "public", "namespace": "gateways", "kind": "ListenerSet", "sectionName": "https"}])
+            json!([{"group": "gateway.networking.k8s.io", "name": "public", "namespace": "gateways", "kind": "ListenerSet", "sectionName": "https"}])
         );
+        let plain = built(
+            "a.example",
+            "mode: HTTPRoute\nhttpRoute: {parentRefs: [{name: public}]}",
+        );
+        let plain = plain.expect("a route");
+        assert_eq!(plain["spec"]["parentRefs"][0]["kind"], "Gateway");
         assert_eq!(made["spec"]["hostnames"], json!(["a.example"]));
         assert!(!made.to_string().contains("target"), "{made}");
         let quiet = built("a.example", "mode: Ingress").expect("a route");

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::build::APPLIED;
+use super::build::{APPLIED, INGRESS_CLASS};
 use super::outcome::Outcome;
 use super::routes::{Ownership, Standing, Stood};
 
@@ -63,9 +63,15 @@ pub fn decide(facts: Facts<'_>) -> Step {
         (None, None) => Step::Rest(Outcome::Waiting),
         (Some(_), None) if !facts.is_allowed => Step::Rest(Outcome::NotAllowed),
         (Some(wanted), None) => Step::Create(wanted.clone()),
-        (_, Some(there)) if there.ownership == Ownership::Foreign => Step::Rest(Outcome::Foreign),
-        (Some(wanted), Some(there)) if holds(&there.live(), wanted) => Step::Rest(Outcome::InPlace),
-        (Some(wanted), Some(there)) => Step::Apply(wanted.clone(), there),
+        (wanted, Some(there)) if !is_ours(&there, wanted) => Step::Rest(Outcome::Foreign),
+        (Some(wanted), Some(there)) => {
+            let live = there.live();
+            let wanted = with_class_of(&live, wanted);
+            match holds(&live, &wanted) {
+                true => Step::Rest(Outcome::InPlace),
+                false => Step::Apply(wanted, there),
+            }
+        }
         // Claims that vanish with their definition are made good, and what is
         // served is served on: only a host that is free loses its route.
         (None, Some(_)) if facts.is_served => Step::LookAgain,
@@ -73,24 +79,68 @@ pub fn decide(facts: Facts<'_>) -> Step {
     }
 }
 
+/// Whether an object is ours to write. One that has another install's class for a
+/// label is, where it is owned by the claim that we would have it owned by: somebody
+/// has changed the label.
+fn is_ours(there: &Stood, wanted: Option<&Value>) -> bool {
+    match there.ownership {
+        Ownership::Foreign => false,
+        Ownership::Relabelled => wanted.is_some_and(|wanted| is_owned(&there.live(), wanted)),
+        Ownership::Created | Ownership::Applied => true,
+    }
+}
+
 /// Whether an object holds all that is wanted of it, and nothing that we once wrote
-/// and do not want any more. What others have added is theirs.
+/// and do not want any more. Its spec is ours alone: a filter, a backend or a class
+/// that others add there leads requests elsewhere. Labels, annotations and owners
+/// that they add are theirs.
 pub fn holds(live: &Value, wanted: &Value) -> bool {
+    has_metadata(live, wanted) && live["spec"] == wanted["spec"]
+}
+
+/// Whether an object has all that is wanted, and its spec may have more.
+pub fn has_more(live: &Value, wanted: &Value) -> bool {
+    has_metadata(live, wanted) && contains(&live["spec"], &wanted["spec"])
+}
+
+/// What of a spec's fields is not wanted there: what others have put beside ours
+/// stays through an apply.
+pub fn strays<'a>(live: &'a Value, wanted: &'a Value) -> impl Iterator<Item = &'a String> {
+    let fields = live["spec"]
+        .as_object()
+        .into_iter()
+        .flat_map(|of| of.keys());
+    fields.filter(|field| wanted["spec"].get(field.as_str()).is_none())
+}
+
+fn has_metadata(live: &Value, wanted: &Value) -> bool {
     let of = |object: &Value, field: &str| object["metadata"][field].clone();
-    let owners = of(live, "ownerReferences");
-    let owner = &wanted["metadata"]["ownerReferences"][0];
-    let is_owned = owners
-        .as_array()
-        .is_some_and(|owners| owners.iter().any(|live| contains(live, owner)));
-    is_owned
+    is_owned(live, wanted)
         && of(live, "annotations")[APPLIED] == of(wanted, "annotations")[APPLIED]
         && contains(&of(live, "annotations"), &of(wanted, "annotations"))
         && contains(&of(live, "labels"), &of(wanted, "labels"))
-        && contains(&live["spec"], &wanted["spec"])
 }
 
-/// Whether one value has all of another: an object its fields, where the API server
-/// adds defaults, a list exactly its elements.
+fn is_owned(live: &Value, wanted: &Value) -> bool {
+    let owner = &wanted["metadata"]["ownerReferences"][0];
+    let owners = live["metadata"]["ownerReferences"].as_array();
+    owners.is_some_and(|owners| owners.iter().any(|live| contains(live, owner)))
+}
+
+/// What is wanted, with the class that an Ingress stands with where settings name
+/// none: the API server gives it the cluster's default when it is made, and never
+/// again, so that one that is taken away leaves it with none.
+fn with_class_of(live: &Value, wanted: &Value) -> Value {
+    let mut wanted = wanted.clone();
+    let class = &live["spec"][INGRESS_CLASS];
+    if wanted["spec"].get(INGRESS_CLASS).is_none() && class.is_string() {
+        wanted["spec"][INGRESS_CLASS] = class.clone();
+    }
+    wanted
+}
+
+/// Whether one value has all of another: an object its fields, a list exactly its
+/// elements.
 fn contains(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (Value::Object(live), Value::Object(wanted)) => wanted
@@ -156,7 +206,6 @@ mod tests {
             {"kind": "Else", "uid": "e"},
             {"kind": "HostClaim", "uid": "u", "controller": false},
         ]);
-        live["spec"]["rules"][0]["default"] = json!(1);
         let there = |live: &Value| Standing::There(stood(Ownership::Applied, live));
         let step = check(Some(&wanted), there(&live), true, true);
         assert_eq!(step, Step::Rest(Outcome::InPlace));
@@ -167,6 +216,14 @@ mod tests {
                 json!([{"host": "a.example"}, {"host": "b.example"}]),
             ),
             ("/spec/rules/0/host", json!("b.example")),
+            (
+                "/spec/rules/0",
+                json!({"host": "a.example", "filters": [{"type": "URLRewrite"}]}),
+            ),
+            (
+                "/spec",
+                json!({"rules": [{"host": "a.example"}], "defaultBackend": {}}),
+            ),
             ("/metadata/labels", json!({})),
             ("/metadata/annotations", json!({APPLIED: "78"})),
             ("/metadata/ownerReferences", json!([])),
@@ -176,6 +233,52 @@ mod tests {
             let step = check(Some(&wanted), there(&drifted), false, true);
             assert!(matches!(step, Step::Apply(..)), "{pointer}: {step:?}");
         }
+    }
+
+    #[test]
+    fn what_others_have_put_beside_ours_is_told_by_its_field() {
+        let live = json!({"spec": {"rules": [], "defaultBackend": {}, "tls": []}});
+        let found: Vec<_> = strays(&live, &wanted()).cloned().collect();
+        assert_eq!(found, ["defaultBackend", "tls"]);
+    }
+
+    #[test]
+    fn the_class_that_an_ingress_was_given_stays_where_settings_name_none() {
+        let mut wanted = wanted();
+        let mut live = wanted.clone();
+        live["spec"][INGRESS_CLASS] = json!("default");
+        let there = |live: &Value| Standing::There(stood(Ownership::Applied, live));
+        let step = check(Some(&wanted), there(&live), true, true);
+        assert_eq!(step, Step::Rest(Outcome::InPlace));
+        // Not even by a write of something else.
+        let mut drifted = live.clone();
+        drifted["spec"]["rules"] = json!([]);
+        let Step::Apply(written, _) = check(Some(&wanted), there(&drifted), true, true) else {
+            panic!("not written");
+        };
+        assert_eq!(written["spec"], live["spec"]);
+        wanted["spec"][INGRESS_CLASS] = json!("nginx");
+        let step = check(Some(&wanted), there(&live), true, true);
+        assert!(matches!(step, Step::Apply(..)));
+    }
+
+    #[test]
+    fn one_that_is_labelled_with_another_class_is_ours_by_its_claim_alone() {
+        let wanted = wanted();
+        let mut live = wanted.clone();
+        live["metadata"]["labels"]["a"] = json!("2");
+        let there = |live: &Value| Standing::There(stood(Ownership::Relabelled, live));
+        let step = check(Some(&wanted), there(&live), true, true);
+        assert!(matches!(step, Step::Apply(..)));
+        assert_eq!(
+            check(None, there(&live), true, false),
+            Step::Rest(Outcome::Foreign)
+        );
+        live["metadata"]["ownerReferences"][0]["uid"] = json!("another");
+        assert_eq!(
+            check(Some(&wanted), there(&live), true, true),
+            Step::Rest(Outcome::Foreign)
+        );
     }
 
     #[test]

@@ -37,6 +37,9 @@ struct Known {
     tally: HashMap<Outcome, usize>,
     /// When each was written last, of those that still stand.
     written: HashMap<Host, Instant>,
+    /// Specs as the API server answered our writes with, where it adds what we do not
+    /// know; by the mark of what was written.
+    settled: HashMap<Host, (Value, Value)>,
 }
 
 /// Whether it is known what stands.
@@ -85,6 +88,9 @@ pub struct Stood {
 pub enum Ownership {
     /// Somebody else's.
     Foreign,
+    /// Made by an operator, and labelled with another install's class, by that
+    /// install or by somebody who has changed the label: whose claim owns it decides.
+    Relabelled,
     /// Ours, as it was created: what we own of it stands there as of an update.
     Created,
     /// Ours, and applied.
@@ -115,6 +121,7 @@ impl Routes {
             outcomes: HashMap::new(),
             tally: HashMap::new(),
             written: HashMap::new(),
+            settled: HashMap::new(),
         };
         Self {
             class,
@@ -258,6 +265,7 @@ impl Routes {
             Some(outcome) => known.outcomes.insert(host.clone(), outcome),
             None => {
                 known.written.remove(host);
+                known.settled.remove(host);
                 known.outcomes.remove(host)
             }
         };
@@ -272,6 +280,21 @@ impl Routes {
         if let Some(realm) = realm {
             self.domains.push(realm.clone());
         }
+    }
+
+    /// The API server adds something to what we write: a default of a version that
+    /// is newer than we are, or what an admission webhook is told to add. That is no
+    /// stranger's, and part of what is wanted from then on.
+    pub fn settles(&self, host: &Host, applied: &Value, spec: &Value) {
+        let settled = (applied.clone(), spec.clone());
+        self.lock().settled.insert(host.clone(), settled);
+    }
+
+    /// The spec that the API server made of what was written with this mark.
+    pub fn settled(&self, host: &Host, applied: &Value) -> Option<Value> {
+        let known = self.lock();
+        let (of, spec) = known.settled.get(host)?;
+        (of == applied).then(|| spec.clone())
     }
 
     /// Whether a host's route stands, as wanted.
@@ -322,17 +345,17 @@ impl Known {
 }
 
 /// Whose an object is: that of the class it is labelled with; without the label, of
-/// whoever stands among its managers.
+/// whoever stands among its managers. Of a label that says another class the claim
+/// is asked later.
 fn ownership(meta: &ObjectMeta, class: &str) -> Ownership {
     let managers = meta.managed_fields.as_deref().unwrap_or_default();
-    let is_ours = match meta.labels.as_ref().and_then(|labels| labels.get(CLASS)) {
-        Some(of) => of == class,
-        None => managers.iter().any(is_our_name),
-    };
-    match is_ours {
-        false => Ownership::Foreign,
-        true if managers.iter().any(is_created) => Ownership::Created,
-        true => Ownership::Applied,
+    let is_made = managers.iter().any(is_our_name);
+    match meta.labels.as_ref().and_then(|labels| labels.get(CLASS)) {
+        Some(of) if of != class && is_made => Ownership::Relabelled,
+        Some(of) if of != class => Ownership::Foreign,
+        None if !is_made => Ownership::Foreign,
+        _ if managers.iter().any(is_created) => Ownership::Created,
+        _ => Ownership::Applied,
     }
 }
 
@@ -390,7 +413,9 @@ mod tests {
         assert_eq!(of(json!({}), json!([])), Ownership::Foreign);
         assert_eq!(of(labelled("two"), json!([])), Ownership::Applied);
         assert_eq!(of(labelled("two"), ours.clone()), Ownership::Created);
-        assert_eq!(of(labelled("one"), applied.clone()), Ownership::Foreign);
+        assert_eq!(of(labelled("one"), json!([])), Ownership::Foreign);
+        assert_eq!(of(labelled("one"), applied.clone()), Ownership::Relabelled);
+        assert_eq!(of(labelled("one"), ours.clone()), Ownership::Relabelled);
         assert_eq!(of(json!({}), applied), Ownership::Applied);
         assert_eq!(of(json!({}), ours), Ownership::Created);
     }

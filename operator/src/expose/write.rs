@@ -7,11 +7,11 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use kube::core::DynamicObject;
 use mailtrail_core::id::Host;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Exposer;
-use super::build::Kind;
-use super::decide::{Step, has_drifted, holds};
+use super::build::{APPLIED, Kind};
+use super::decide::{Step, has_drifted, has_more, holds, strays};
 use super::outcome::Outcome;
 use super::routes::{Ownership, Stood, is_created};
 use crate::error::{Error, within};
@@ -79,7 +79,11 @@ impl Exposer {
         self.metrics.route_writes.inc();
         self.routes.seen(live);
         let live = serde_json::to_value(live).unwrap_or_default();
-        if holds(&live, wanted) {
+        if has_more(&live, wanted) {
+            if !holds(&live, wanted) {
+                let applied = &wanted["metadata"]["annotations"][APPLIED];
+                self.routes.settles(host, applied, &live["spec"]);
+            }
             self.routes.writes(host, Instant::now());
             return (Outcome::InPlace, Next::Wait);
         }
@@ -103,7 +107,7 @@ impl Exposer {
         wanted: &Value,
         stood: Stood,
     ) -> Result<DynamicObject, Error> {
-        let stood = self.as_applied(host, kind, stood).await?;
+        let stood = self.as_applied(host, kind, wanted, stood).await?;
         self.fence.check()?;
         let mut wanted = wanted.clone();
         wanted["metadata"]["resourceVersion"] = json!(stood.version);
@@ -116,9 +120,20 @@ impl Exposer {
     /// What we own of an object that we created stands there as of an update, and an
     /// apply that leaves something out would not take it away. So that we own all of
     /// it by applying, that word is changed among its managers first (as client-go does it
-    /// when one changes over to applying).
-    async fn as_applied(&self, host: &Host, kind: Kind, stood: Stood) -> Result<Stood, Error> {
-        if stood.ownership != Ownership::Created {
+    /// when one changes over to applying). What others own it would not take away
+    /// either: of the spec, which is ours alone, their fields go with that.
+    async fn as_applied(
+        &self,
+        host: &Host,
+        kind: Kind,
+        wanted: &Value,
+        stood: Stood,
+    ) -> Result<Stood, Error> {
+        let live = stood.live();
+        let strays: Map<_, _> = strays(&live, wanted)
+            .map(|field| (field.clone(), Value::Null))
+            .collect();
+        if stood.ownership == Ownership::Applied && strays.is_empty() {
             return Ok(stood);
         }
         let api = self.api(kind);
@@ -132,10 +147,13 @@ impl Exposer {
         for manager in managers.filter(|manager| is_created(manager)) {
             manager.operation = Some("Apply".to_owned());
         }
-        let patch = json!({"metadata": {
-            "resourceVersion": stood.version,
-            "managedFields": meta.managed_fields,
-        }});
+        let patch = json!({
+            "metadata": {
+                "resourceVersion": stood.version,
+                "managedFields": meta.managed_fields,
+            },
+            "spec": strays,
+        });
         let (params, patch) = (object::patch(), Patch::Merge(&patch));
         let patched = within(WHAT, api.patch(host.as_str(), &params, &patch)).await?;
         Ok(Stood {
