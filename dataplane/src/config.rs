@@ -101,6 +101,14 @@ impl Live {
         self.applied.send_replace(Some(Arc::new(applied)));
     }
 
+    /// Whether all domains are here that the source has: of shards some may be
+    /// waited for after a start.
+    pub(crate) fn knows_domains(&self) -> bool {
+        let applied = self.applied.borrow();
+        let applied = applied.as_ref();
+        applied.is_none_or(|applied| applied.waits_for().is_none())
+    }
+
     /// What is applied of shards, now and as it changes.
     pub fn applied(&self) -> channel::Receiver<Option<Arc<Applied>>> {
         self.applied.subscribe()

@@ -108,7 +108,7 @@ impl Settler {
     pub(super) async fn run(self) {
         let mut waits = Waits::new("settling");
         // Before that there may be no tables.
-        while !self.shared.list.is_loaded() {
+        while !self.shared.list.is_loaded() || !self.shared.modes.are_known() {
             sleep(LOOK_EVERY).await;
         }
         loop {

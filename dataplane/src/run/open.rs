@@ -53,7 +53,7 @@ pub(super) fn open(settings: &Settings) -> Result<Base, RunError> {
         None => (Rules::shipped(), None),
     };
     let rules = Arc::new(LiveRules::new(rules));
-    let modes = Modes::default();
+    let modes = Modes::awaited();
     let tls = settings.tls.as_ref();
     let clock: tls::Clock = Arc::new(Timestamp::now);
     let tls = tls.map(|tls| tls::open(tls.folder.clone(), clock, metrics.tls.clone()));

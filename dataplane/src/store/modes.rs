@@ -9,15 +9,35 @@ use mailtrail_core::id::Realm;
 use crate::config::Live;
 
 /// What domains say is to be recorded, at the moment it is asked; clones are the
-/// same one. Domains are known later than the store is opened: until then, and
-/// of a domain that is gone, what was said at the hit stands.
+/// same one. Of a domain that is gone what was said at the hit stands.
+///
+/// Domains are known later than the store is opened, and nothing settles before
+/// ([`Modes::are_known`]): one of them may have become stricter since the hit.
+/// The default knows of no domains and waits for none.
 #[derive(Debug, Clone, Default)]
-pub struct Modes(Arc<OnceLock<Arc<Live>>>);
+pub struct Modes {
+    live: Arc<OnceLock<Arc<Live>>>,
+    awaited: bool,
+}
 
 impl Modes {
+    /// Of domains that are still to be read.
+    pub fn awaited() -> Self {
+        Self {
+            awaited: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether domains can say it.
+    pub(crate) fn are_known(&self) -> bool {
+        let live = self.live.get();
+        live.map_or(!self.awaited, |live| live.knows_domains())
+    }
+
     /// From now on these domains say it. The first that are given stay.
     pub fn follow(&self, live: Arc<Live>) {
-        let _ = self.0.set(live);
+        let _ = self.live.set(live);
     }
 
     /// Lowers what is recorded of a hit to what its domain says now. What the
@@ -28,7 +48,7 @@ impl Modes {
     }
 
     fn said(&self, domain: &Realm, kind: EventKind) -> Option<Recorded> {
-        let (snapshot, _) = self.0.get()?.peek();
+        let (snapshot, _) = self.live.get()?.peek();
         let domain = snapshot.by_realm(domain)?;
         Some(domain.recorded(kind))
     }

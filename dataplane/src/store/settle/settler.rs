@@ -134,6 +134,9 @@ impl Settler {
         if self.judge.as_ref().is_some_and(|judge| !judge.is_ready()) {
             return Ok(());
         }
+        if !self.modes.are_known() {
+            return Ok(());
+        }
         while !self.shared.is_closing() {
             if self.batch.is_none() {
                 self.batch = self.next_batch(reader)?;

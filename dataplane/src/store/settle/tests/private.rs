@@ -34,6 +34,13 @@ fn mixed(n: u32) -> Unsettled {
 
 /// The domain of all hits records nothing but numbers.
 fn anonymous() -> Modes {
+    let modes = Modes::default();
+    make_anonymous(&modes);
+    modes
+}
+
+/// From now on it says so.
+fn make_anonymous(modes: &Modes) {
     let hit = hit("shop/links", "m");
     let mut domain = Domain::new(hit.event.domain, hit.event.host);
     domain.privacy.record = Recorded::Anonymous;
@@ -41,9 +48,7 @@ fn anonymous() -> Modes {
     let mut random = [7; 35];
     random[3] = 8;
     let keys = Keys::new(Keyring::generate(random).expect("a good key"));
-    let modes = Modes::default();
     modes.follow(Arc::new(Live::new(snapshot, keys)));
-    modes
 }
 
 fn bench(disk: &SimulatedDisk, modes: Modes) -> std::io::Result<Bench> {
@@ -172,6 +177,21 @@ fn what_is_told_of_nobody_is_counted_and_in_no_file_a_minute_and_a_half_later() 
     let mut split = Split::default();
     split.count(Verdict::Proxy);
     assert_eq!(numbers, [(hour_of(BEGIN_MS as i64), split)]);
+}
+
+#[test]
+fn nothing_settles_before_domains_say_what_is_recorded_of_it() {
+    let modes = Modes::awaited();
+    let mut bench = bench(&SimulatedDisk::new(0), modes.clone()).expect("opens");
+    bench.keep_all((0..3).map(|n| of_its_hour(n, Recorded::Identified)));
+    bench.clock.pass(SETTLE * 3);
+    bench.settler.look().expect("looks");
+    assert!(bench.told_and_counted().is_empty());
+    // One became stricter since the hits.
+    make_anonymous(&modes);
+    bench.settle_all();
+    assert!(bench.settled().is_empty(), "each is told of nobody");
+    assert_eq!(bench.told_and_counted().len(), 3);
 }
 
 #[test]
