@@ -93,6 +93,8 @@ fn what_is_anonymous_stands_in_no_table_and_no_spool_and_every_replica_counts_it
         (&json!(1), &json!(2))
     );
     assert_eq!(total(&there), said);
+    let path = format!("/v1/domains/{DOMAIN}/stats?group_by=link");
+    assert_eq!(there.get(there.api(), &path).json()["total"]["sent"], 1);
     for list in ["events", "messages"] {
         let path = format!("/v1/domains/{DOMAIN}/{list}?provisional=true");
         let path = path.trim_end_matches("?provisional=true");

@@ -50,16 +50,40 @@ impl Scope<'_> {
         self.store.summary(&query)
     }
 
-    /// On which days a reader last did something, of which none began before.
+    /// On which days a reader last did something. Of the day on which the
+    /// namespace was made those with mails that were rewritten since.
     pub(super) fn last_dates(
         &self,
         realm: &Realm,
         recipient: &Recipient,
     ) -> Result<Vec<LastDate>, QueryError> {
         let mut lasts = self.store.last_dates(realm, recipient)?;
-        let since = self.since;
-        lasts.retain(|last| since.is_none_or(|since| last.seconds() >= since.as_second()));
-        Ok(lasts)
+        let mut unanswered = None;
+        lasts.retain(|last| {
+            last.is_since(self.since, || {
+                let known = self.has_record(realm, last, recipient);
+                known.unwrap_or_else(|error| {
+                    unanswered = Some(error);
+                    false
+                })
+            })
+        });
+        unanswered.map_or(Ok(lasts), Err)
+    }
+
+    fn has_record(
+        &self,
+        realm: &Realm,
+        last: &LastDate,
+        recipient: &Recipient,
+    ) -> Result<bool, QueryError> {
+        let summary = self.summary(&SummaryQuery {
+            domain: realm.clone(),
+            message: last.message.clone(),
+            recipient: Some(recipient.clone()),
+            since: None,
+        })?;
+        Ok(summary.is_some_and(|summary| summary.record.is_some()))
     }
 
     /// Counts by hours, of which none began before.

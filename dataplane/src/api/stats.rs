@@ -175,7 +175,8 @@ pub(super) struct StatsParams {
 /// counted, and hits only once they are settled. Where a domain records opens or
 /// clicks as `Anonymous`, they are counted by hours of UTC: in the hour or day in
 /// which theirs begins, as of no message, link or tag, and it is not known which
-/// are a first. With a message, a tag, a group,
+/// are a first; of the hour in which the domain's namespace was made they are not
+/// told. With a message, a tag, a group,
 /// or a time zone whose hours are not those of UTC, events and messages are
 /// counted one by one: at most a million, ask for less time where there are more.
 #[utoipa::path(
@@ -208,7 +209,7 @@ pub(super) async fn show(
 }
 
 /// What is asked for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Wanted {
     calendar: Calendar,
     from: Timestamp,
@@ -254,6 +255,15 @@ impl Wanted {
         if is_whole && self.group_by.is_none() && self.calendar.has_whole_hours(self.from, self.to)
         {
             self.count_hours(app, domain, &mut tally).await?;
+            if let Some(begin) = self.begin_within_an_hour() {
+                let mut left = STATS_READ_MAX;
+                begin
+                    .count_events(app, domain, &mut tally, &mut left)
+                    .await?;
+                begin
+                    .count_messages(app, domain, &mut tally, &mut left)
+                    .await?;
+            }
         } else {
             let mut left = STATS_READ_MAX;
             self.count_events(app, domain, &mut tally, &mut left)
@@ -265,6 +275,21 @@ impl Wanted {
             }
         }
         Ok(tally.finish())
+    }
+
+    /// What is asked of the hour that began before the time that is asked for,
+    /// whose counts are not all of that time.
+    fn begin_within_an_hour(&self) -> Option<Self> {
+        let behind = i64::from(hour_behind(self.from)) * HOUR_SECONDS;
+        let end = Timestamp::from_second(behind).ok()?.min(self.to);
+        (end > self.from).then(|| Self {
+            to: end,
+            filter: EventFilter {
+                until: Some(end),
+                ..self.filter.clone()
+            },
+            ..self.clone()
+        })
     }
 
     async fn count_hours(
@@ -473,6 +498,7 @@ impl From<HourCounts> for Counts {
     fn from(counts: HourCounts) -> Self {
         let HourCounts {
             sent,
+            sent_anonymous: _,
             opened,
             clicked,
         } = counts;

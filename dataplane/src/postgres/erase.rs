@@ -76,13 +76,14 @@ async fn messages(change: &Transaction<'_>, whom: (&str, &str)) -> Result<u64, F
             &[&whom.0, &whom.1, &BATCH],
         )
         .await?;
-    let (mut ids, mut counts) = (Vec::<Uuid>::new(), BTreeMap::new());
+    let (mut ids, mut counts) = (Vec::<Uuid>::new(), BTreeMap::<_, [i64; 2]>::new());
     for row in &rows {
         ids.push(row.try_get(0)?);
         let rewritten: jiff::Timestamp = row.try_get(1)?;
         if !row.try_get::<_, bool>(2)? {
             let hour = hour_of(rewritten.as_millisecond()) as i32;
-            *counts.entry((whom.0, hour)).or_default() -= 1;
+            let [sent, _] = counts.entry((whom.0, hour)).or_default();
+            *sent -= 1;
         }
     }
     let mails = "DELETE FROM mailtrail.mails WHERE message = ANY($1)";

@@ -11,10 +11,11 @@ use super::fault::Fault;
 
 /// What brings each version about, from the first on. One that was released is
 /// never changed.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("schema/1.sql"),
     include_str!("schema/2.sql"),
     include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
 ];
 /// The first server that will do, as it says its version.
 const SERVER_LEAST: i32 = 150_000;

@@ -2,9 +2,9 @@
 //! segment, so that a question adds up some small tables and reads no events.
 //!
 //! Test mails are not counted. A mail counts as sent in the hour of its first
-//! rewrite that was recorded ([`super::repeats`]). Of a domain and hour a run keeps 72 bytes, sorted: the domain's
-//! hash (u64), hours since 1970 (u32), and 15 numbers (u32 each): sent, and of
-//! opens, then of clicks, people, machines, unknown, first, and how many of the
+//! rewrite that was recorded ([`super::repeats`]). Of a domain and hour a run keeps 76 bytes, sorted: the domain's
+//! hash (u64), hours since 1970 (u32), and 16 numbers (u32 each): sent, how many
+//! of these are told of nobody, and of opens, then of clicks, people, machines, unknown, first, and how many of the
 //! first three are told of nobody; all big-endian.
 
 use std::collections::{BTreeMap, HashMap};
@@ -25,9 +25,9 @@ use super::record::{self, Counted, EventFacts, MessageKey, Sent};
 /// Milliseconds of an hour.
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Bytes of an entry.
-const ENTRY_BYTES: usize = 72;
+const ENTRY_BYTES: usize = 76;
 /// Numbers of an entry.
-const NUMBERS: usize = 1 + HITS;
+const NUMBERS: usize = 2 + HITS;
 /// Those of hits.
 const HITS: usize = 14;
 
@@ -63,6 +63,8 @@ pub struct Split {
 pub struct HourCounts {
     /// Mails whose first rewrite was recorded.
     pub sent: u64,
+    /// How many of these are told of nobody.
+    pub sent_anonymous: u64,
     /// Pixels loaded.
     pub opened: HitCounts,
     /// Links followed.
@@ -180,10 +182,11 @@ impl HourCounts {
         *self = Self::of(std::array::from_fn(|n| mine[n] + other[n]));
     }
 
-    /// The hits alone that are told of nobody.
+    /// What is told of nobody alone.
     pub fn anonymous_alone(&self) -> Self {
         Self {
-            sent: 0,
+            sent: self.sent_anonymous,
+            sent_anonymous: self.sent_anonymous,
             opened: self.opened.anonymous_alone(),
             clicked: self.clicked.anonymous_alone(),
         }
@@ -192,28 +195,51 @@ impl HourCounts {
     /// All numbers of hits: of opens, then of clicks, people, machines, unknown,
     /// first, and how many of the first three are told of nobody.
     pub(crate) fn hits(&self) -> [u64; HITS] {
-        let [_, hits @ ..] = self.numbers();
+        let [_, _, hits @ ..] = self.numbers();
         hits
     }
 
-    /// Of what [`HourCounts::hits`] gives.
-    pub(crate) fn of_hits(sent: u64, hits: [u64; HITS]) -> Self {
-        let mut numbers = [sent; NUMBERS];
-        numbers[1..].copy_from_slice(&hits);
+    /// Of mails that were sent, how many of these are told of nobody, and what
+    /// [`HourCounts::hits`] gives.
+    pub(crate) fn of_hits([sent, sent_anonymous]: [u64; 2], hits: [u64; HITS]) -> Self {
+        let mut numbers = [0; NUMBERS];
+        (numbers[0], numbers[1]) = (sent, sent_anonymous);
+        numbers[2..].copy_from_slice(&hits);
         Self::of(numbers)
     }
 
     fn numbers(&self) -> [u64; NUMBERS] {
         let (opened, clicked) = (self.opened.numbers(), self.clicked.numbers());
-        let mut numbers = [self.sent; NUMBERS];
-        numbers[1..8].copy_from_slice(&opened);
-        numbers[8..].copy_from_slice(&clicked);
+        let mut numbers = [0; NUMBERS];
+        (numbers[0], numbers[1]) = (self.sent, self.sent_anonymous);
+        numbers[2..9].copy_from_slice(&opened);
+        numbers[9..].copy_from_slice(&clicked);
         numbers
     }
 
-    fn of([sent, a, b, c, d, e, f, g, h, i, j, k, l, m, n]: [u64; NUMBERS]) -> Self {
+    fn of(
+        [
+            sent,
+            sent_anonymous,
+            a,
+            b,
+            c,
+            d,
+            e,
+            f,
+            g,
+            h,
+            i,
+            j,
+            k,
+            l,
+            m,
+            n,
+        ]: [u64; NUMBERS],
+    ) -> Self {
         Self {
             sent,
+            sent_anonymous,
             opened: HitCounts::of([a, b, c, d, e, f, g]),
             clicked: HitCounts::of([h, i, j, k, l, m, n]),
         }
@@ -244,20 +270,22 @@ impl DomainHours {
     /// Counts a message record.
     pub(super) fn count_message(&mut self, domain: KeyHash, key: &MessageKey) {
         if !key.test && !key.again {
-            self.count_one_sent(domain, key.rewritten_at);
+            self.hour_of(domain, key.rewritten_at).sent += 1;
         }
     }
 
     /// Counts a mail of which nothing else is told.
     pub(super) fn count_sent(&mut self, domain: KeyHash, sent: &Sent<'_>) {
         if !sent.test && !sent.again {
-            self.count_one_sent(domain, sent.rewritten_at);
+            let hour = self.hour_of(domain, sent.rewritten_at);
+            hour.sent += 1;
+            hour.sent_anonymous += 1;
         }
     }
 
-    fn count_one_sent(&mut self, domain: KeyHash, rewritten_at: jiff::Timestamp) {
-        let hour = hour_of(rewritten_at.as_millisecond());
-        self.0.entry((domain, hour)).or_default().sent += 1;
+    fn hour_of(&mut self, domain: KeyHash, time: jiff::Timestamp) -> &mut HourCounts {
+        let hour = hour_of(time.as_millisecond());
+        self.0.entry((domain, hour)).or_default()
     }
 
     /// The hours of a domain.

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::io;
 use std::ops::ControlFlow;
 
+use jiff::Timestamp;
 use mailtrail_core::event::EventKind;
 use mailtrail_core::id::{MessageId, Realm, Recipient};
 
@@ -56,6 +57,21 @@ impl LastDate {
     /// The begin of its day, in seconds since 1970.
     pub(crate) fn seconds(&self) -> i64 {
         i64::from(self.day) * DAY_SECONDS
+    }
+
+    /// Whether it is told to who may know nothing of before a moment. Within that
+    /// moment's day it is where the mail is known to be of later: hours are not
+    /// known.
+    pub(crate) fn is_since(
+        &self,
+        since: Option<Timestamp>,
+        is_mail: impl FnOnce() -> bool,
+    ) -> bool {
+        let Some(since) = since.map(Timestamp::as_second) else {
+            return true;
+        };
+        let begin = self.seconds();
+        begin >= since || (begin + DAY_SECONDS > since && is_mail())
     }
 }
 

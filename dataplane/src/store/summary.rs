@@ -45,12 +45,12 @@ impl SummaryQuery {
         self.since.is_none_or(|since| record.rewritten_at >= since)
     }
 
-    /// Whether a last day is of this message, and not older.
-    pub(crate) fn takes_last(&self, last: &LastDate) -> bool {
-        let since = self.since;
+    /// Whether a last day is of this message, and not older; `has_record` says
+    /// that a record of the message is taken.
+    pub(crate) fn takes_last(&self, last: &LastDate, has_record: bool) -> bool {
         last.message == self.message
             && (self.recipient.is_none() || last.recipient == self.recipient)
-            && since.is_none_or(|since| last.seconds() >= since.as_second())
+            && last.is_since(self.since, || has_record)
     }
 
     /// Whether an event is not older.
@@ -148,7 +148,8 @@ pub(super) fn summary(
     let record = newest::record(sources, query)?;
     let record = record.filter(|record| query.takes_record(record));
     let mut summing = Summing::of(record.as_ref());
-    let complete = summing.read(sources, query).map_err(unavailable)?;
+    let complete = summing.read(sources, (query, record.is_some()));
+    let complete = complete.map_err(unavailable)?;
     if record.is_none() && summing.is_empty() && complete {
         return Ok(None);
     }
@@ -199,7 +200,11 @@ impl Summing {
     }
 
     /// Reads the message's events, oldest first; says whether those were all.
-    fn read(&mut self, sources: Sources<'_>, query: &SummaryQuery) -> io::Result<bool> {
+    fn read(
+        &mut self,
+        sources: Sources<'_>,
+        (query, has_record): (&SummaryQuery, bool),
+    ) -> io::Result<bool> {
         let filter = EventFilter {
             message: Some(query.message.clone()),
             recipient: query.recipient.clone(),
@@ -216,7 +221,7 @@ impl Summing {
                 if head.kind == record::LAST
                     && let Ok(last) = record::decode_last(payload)
                     && let Some(last) = last.of(&query.domain)
-                    && query.takes_last(&last)
+                    && query.takes_last(&last, has_record)
                 {
                     self.add_last(last);
                 }

@@ -1,7 +1,7 @@
 //! A namespace made anew under an old name: what was kept before it was made is
 //! another's, and while that is not settled nobody may ask for anything.
 
-use mailtrail_core::config::{Domain, DomainState, Snapshot};
+use mailtrail_core::config::{Domain, DomainState, Recorded, Snapshot};
 use mailtrail_core::event::Verdict;
 use serde_json::{Value, json};
 
@@ -113,6 +113,55 @@ fn what_was_kept_before_a_namespace_was_made_is_not_its_own() {
     assert_eq!(summary["clicks"]["people"], 1, "{summary}");
     assert_eq!(of("messages").json()["messages"], json!([]));
     assert_eq!(of("resolve").status, 404);
+}
+
+#[test]
+fn of_the_hour_in_which_a_namespace_was_made_what_came_later_is_counted() {
+    let server = World::open().start();
+    let mut before = click("shop/links", "m-old");
+    before.time += jiff::SignedDuration::from_mins(-20);
+    server.keep_settled(&before);
+    change(&server, |domain| domain.since = now().as_second() - 600);
+    mail_and_click(&server, "m-new", 0);
+    let range = "since=2026-11-23T00:00:00Z&until=2026-11-23T19:00:00Z";
+    for more in ["", "&by=day", "&group_by=link", "&time_zone=Asia/Kolkata"] {
+        let answer = get(&format!("{OF}/stats?{range}{more}")).send(server.address);
+        let total = answer.json()["total"].clone();
+        let counted = (&total["sent"], &total["clicked"]["total"]);
+        assert_eq!(counted, (&json!(1), &json!(1)), "{more}: {total}");
+    }
+}
+
+#[test]
+fn of_the_day_on_which_a_namespace_was_made_days_of_its_own_mails_are_told() {
+    let server = World::open().start();
+    change(&server, |domain| domain.since = now().as_second() - 600);
+    // Nobody knows whether the first was before.
+    for message in ["m-old", "m-new"] {
+        let mut event = click("shop/links", message);
+        event.client.verdict = Verdict::Human;
+        server.keep_hit_as(&event, Recorded::LastDate);
+    }
+    let mail = json!({"domain": "shop/links", "message_id": "m-new", "recipient": ADA,
+        "html": "<a href=\"https://shop.example/\">x</a>"});
+    assert_eq!(post("/v1/rewrite", &mail).send(server.address).status, 200);
+    while !server.store.is_settled() {
+        std::thread::yield_now();
+    }
+    let export = post(
+        &format!("{OF}/recipients/export"),
+        &json!({"recipient": ADA}),
+    );
+    let export = export.send(server.address).text().to_owned();
+    let days: Vec<_> = export
+        .lines()
+        .filter(|line| line.contains("last_date"))
+        .collect();
+    assert!(days.len() == 1 && days[0].contains("m-new"), "{export}");
+    let summary = |message: &str| get(&format!("{OF}/messages/{message}")).send(server.address);
+    let told = summary("m-new").json()["recipients"].clone();
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+    assert_eq!(summary("m-old").status, 404);
 }
 
 #[test]

@@ -249,11 +249,16 @@ impl Server {
 
     /// Keeps the hit of an event and waits for the disk.
     pub(crate) fn keep_hit(&self, event: &Event) {
+        self.keep_hit_as(event, Recorded::Identified);
+    }
+
+    /// The same, of which no more is recorded than this.
+    pub(crate) fn keep_hit_as(&self, event: &Event, recorded: Recorded) {
         let hit = Unsettled {
             event: event.clone(),
             signs: Vec::new(),
             mail_sent: event.time,
-            recorded: Recorded::Identified,
+            recorded,
         };
         self.runtime
             .block_on(self.store.append_hit(&hit))

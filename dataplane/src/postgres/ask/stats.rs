@@ -21,7 +21,7 @@ pub(in crate::postgres) async fn stats(
     let hits = HITS.map(|name| format!("coalesce({name}, 0)")).join(", ");
     let rows = client
         .query(
-            &format!("SELECT hour, coalesce(sent, 0), {hits}
+            &format!("SELECT hour, coalesce(sent, 0), coalesce(sent_anonymous, 0), {hits}
              FROM (SELECT * FROM mailtrail.hit_counts WHERE domain = $1 AND hour >= $2 AND hour < $3) h
              FULL JOIN (SELECT * FROM mailtrail.sent_counts WHERE domain = $1 AND hour >= $2 AND hour < $3) s
                USING (hour)"),
@@ -42,8 +42,8 @@ fn counts(row: &Row) -> Result<(u32, HourCounts), Fault> {
     };
     let mut hits = [0; HITS.len()];
     for (at, hits) in hits.iter_mut().enumerate() {
-        *hits = number(at + 2)?;
+        *hits = number(at + 3)?;
     }
     let hour = u32::try_from(row.try_get::<_, i32>(0)?).map_err(|_| Fault::Unreadable)?;
-    Ok((hour, HourCounts::of_hits(number(1)?, hits)))
+    Ok((hour, HourCounts::of_hits([number(1)?, number(2)?], hits)))
 }

@@ -11,7 +11,7 @@ use crate::postgres::event_row::{self, EVENT};
 use crate::postgres::fault::Fault;
 use crate::postgres::last;
 use crate::postgres::link::Link;
-use crate::store::{MessageSummary, SUMMARY_MAX_EVENTS, SummaryQuery, Summing};
+use crate::store::{LastDate, MessageSummary, SUMMARY_MAX_EVENTS, SummaryQuery, Summing};
 
 /// Sums a message up; none where nothing is known of it.
 pub(in crate::postgres) async fn summary(
@@ -46,7 +46,8 @@ async fn sum_up(link: &Link, query: &SummaryQuery) -> Result<Option<MessageSumma
         count += 1;
     }
     let lasts = last::of_message(link, &query.domain, &query.message).await?;
-    for last in lasts.into_iter().filter(|last| query.takes_last(last)) {
+    let is_taken = |last: &LastDate| query.takes_last(last, record.is_some());
+    for last in lasts.into_iter().filter(is_taken) {
         summing.add_last(last);
     }
     if record.is_none() && summing.is_empty() {

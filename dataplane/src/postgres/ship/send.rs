@@ -229,6 +229,8 @@ struct First<'a> {
     id: Uuid,
     domain: &'a str,
     rewritten_at: Timestamp,
+    /// Nothing else is kept of the mail.
+    alone: bool,
 }
 
 /// The first record of each mail that may count.
@@ -239,6 +241,7 @@ fn firsts(sorted: &Sorted) -> BTreeMap<Uuid, First<'_>> {
             id: row.id,
             domain: row.message.domain.as_str(),
             rewritten_at: row.message.rewritten_at,
+            alone: false,
         };
         (row.key, of)
     });
@@ -248,6 +251,7 @@ fn firsts(sorted: &Sorted) -> BTreeMap<Uuid, First<'_>> {
             id: row.id,
             domain: &row.domain,
             rewritten_at: row.rewritten_at,
+            alone: true,
         };
         (row.key, of)
     });
@@ -273,12 +277,14 @@ async fn write_messages(change: &Transaction<'_>, sorted: &Sorted) -> Result<(),
             &[&keys, &ids],
         )
         .await?;
-    let (mut sent, mut counts) = (HashSet::new(), BTreeMap::<_, i64>::new());
+    let (mut sent, mut counts) = (HashSet::new(), BTreeMap::<_, [i64; 2]>::new());
     for row in new {
         if let Some(row) = first.get(&row.try_get::<_, Uuid>(0)?) {
             sent.insert(row.id);
             let hour = hour_of(row.rewritten_at.as_millisecond()) as i32;
-            *counts.entry((row.domain, hour)).or_default() += 1;
+            let [sent, alone] = counts.entry((row.domain, hour)).or_default();
+            *sent += 1;
+            *alone += i64::from(row.alone);
         }
     }
     if !sorted.messages.is_empty() {
@@ -329,24 +335,28 @@ async fn write_counted(change: &Transaction<'_>, sorted: &Sorted) -> Result<(), 
     add_counts(change, &counts, Sign::Plus).await
 }
 
-/// Adds to the counts of mails that were sent, or takes from them.
+/// Adds to the counts of mails that were sent, and of those among them that are
+/// told of nobody, or takes from them.
 pub(in crate::postgres) async fn add_sent(
     change: &Transaction<'_>,
-    counts: &BTreeMap<(&str, i32), i64>,
+    counts: &BTreeMap<(&str, i32), [i64; 2]>,
 ) -> Result<(), Fault> {
     if counts.is_empty() {
         return Ok(());
     }
     let domains: Vec<_> = counts.keys().map(|(domain, _)| *domain).collect();
     let hours: Vec<_> = counts.keys().map(|(_, hour)| *hour).collect();
-    let sent: Vec<_> = counts.values().copied().collect();
+    let sent: Vec<_> = counts.values().map(|[sent, _]| *sent).collect();
+    let alone: Vec<_> = counts.values().map(|[_, alone]| *alone).collect();
     change
         .execute(
-            "INSERT INTO mailtrail.sent_counts AS c (domain, hour, sent)
-             SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[]) AS n (domain, hour, sent)
+            "INSERT INTO mailtrail.sent_counts AS c (domain, hour, sent, sent_anonymous)
+             SELECT * FROM unnest($1::text[], $2::int[], $3::bigint[], $4::bigint[])
+               AS n (domain, hour, sent, sent_anonymous)
              ORDER BY domain COLLATE \"C\", hour
-             ON CONFLICT (domain, hour) DO UPDATE SET sent = c.sent + excluded.sent",
-            &[&domains, &hours, &sent],
+             ON CONFLICT (domain, hour) DO UPDATE SET sent = c.sent + excluded.sent,
+               sent_anonymous = c.sent_anonymous + excluded.sent_anonymous",
+            &[&domains, &hours, &sent, &alone],
         )
         .await?;
     Ok(())

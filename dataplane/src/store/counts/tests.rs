@@ -204,7 +204,9 @@ fn what_is_told_of_nobody_counts_the_same_with_the_index_without_it_and_opened_a
             hits.anonymous = Split::of([hits.people, hits.machines, hits.unknown]);
         }
     }
-    expected.entry(HOUR + 1).or_default().sent += 1;
+    let of_mail = expected.entry(HOUR + 1).or_default();
+    of_mail.sent += 1;
+    of_mail.sent_anonymous += 1;
     assert_eq!(store.stats(&asked(0, 3)).expect("hours"), expected);
     caught_up(&store);
     assert_eq!(store.stats(&asked(0, 3)).expect("hours"), expected);

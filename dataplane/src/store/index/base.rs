@@ -19,7 +19,7 @@ use crate::store::counts::{self, HourCounts};
 use crate::store::journal::Segment;
 
 /// The format that [`super`] tells.
-const VERSION: &[u8] = b"4";
+const VERSION: &[u8] = b"5";
 /// Memory for sled's cache, in bytes: the buckets of some hundred look-ups.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 /// Most memory for sieves, in bytes: those of some 15 million events.

@@ -1,0 +1,2 @@
+-- Version 4. How many of the mails of an hour are told of nobody; they are among those beside them.
+ALTER TABLE mailtrail.sent_counts ADD COLUMN sent_anonymous bigint NOT NULL DEFAULT 0;
