@@ -4,7 +4,7 @@ use std::{fs, thread};
 
 use mailtrail_tests::{Flags, Postgres, root};
 
-use crate::world::{Replica, click, mail};
+use crate::world::{DOMAIN, Replica, click, mail, metric, until_shipped};
 
 #[test]
 fn flags_that_name_no_database_are_told_by_their_name() {
@@ -124,6 +124,31 @@ fn a_certificate_is_verified_with_the_hosts_name() {
     let connections = "SELECT string_agg(DISTINCT s.ssl::text, ',') FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid)
         WHERE a.datname = current_database() AND a.application_name = 'mailtrail'";
     assert_eq!(database.sql(connections), "true");
+}
+
+#[test]
+fn a_replica_whose_links_the_others_cannot_open_does_not_join() {
+    let database = Postgres::shared().database();
+    let first = Replica::first(&database);
+    let here = first.start();
+    until_shipped(&here);
+    // It makes a keyring of its own.
+    let other = Replica::first(&database);
+    let there = other.start();
+    there.until("it says so", |there| {
+        there.log().contains("shares no key with this one's")
+    });
+    let link = mail(&there, "m-1", None, 1);
+    click(&there, &link[0]);
+    assert!(metric(&there, "mailtrail_postgres_connected") < 1.0);
+    assert_eq!(here.events(DOMAIN), Vec::<serde_json::Value>::new());
+    assert!(there.stop().success());
+    // With the others' keyring what waited is shipped.
+    let keyring = first.folder.path().join("keyring.json");
+    let other = other.with("--keyring", &keyring.to_string_lossy());
+    let there = other.start();
+    until_shipped(&there);
+    assert_eq!(here.events_once_settled(DOMAIN, 1).len(), 1);
 }
 
 #[test]

@@ -98,7 +98,8 @@ pub(super) struct RecipientWithdrawn {
 /// Withdraw a recipient
 ///
 /// From the answer on nothing is recorded of a reader in this domain: neither
-/// hits, of mails already sent too, nor message records. Their links still lead
+/// hits, of mails already sent too, nor message records. Other replicas know of it
+/// a second later, 5 s at most; hits of that time are left out, too. Their links still lead
 /// where they lead. What was recorded before stays; erase it where that is
 /// wished, too. The same as what a reader does on the page of
 /// `{{mailtrail:optout}}`. It is for good.

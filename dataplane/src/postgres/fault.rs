@@ -52,6 +52,11 @@ pub enum Fault {
         "this data folder holds withdrawals under a key of its own, and the database has another: start one with the folder's withdrawals first, or with another --data-dir"
     )]
     OtherKey,
+    /// Links of this replica are dead at another, and the other way round.
+    #[error(
+        "another replica has a keyring that shares no key with this one's: links of one do not open at the other. Start this one with --keyring of the others"
+    )]
+    OtherKeyring,
     /// Another process ships under the same name.
     #[error("another process ships from a copy of this data folder")]
     Moved,
@@ -80,6 +85,7 @@ impl Fault {
             | Self::TooOld(_)
             | Self::Encoding(_)
             | Self::OtherKey
+            | Self::OtherKeyring
             | Self::Moved
             | Self::Address(_) => FaultKind::Refused,
         }
@@ -89,7 +95,11 @@ impl Fault {
     pub(super) fn is_for_good(&self) -> bool {
         matches!(
             self,
-            Self::Newer { .. } | Self::TooOld(_) | Self::Encoding(_) | Self::OtherKey
+            Self::Newer { .. }
+                | Self::TooOld(_)
+                | Self::Encoding(_)
+                | Self::OtherKey
+                | Self::OtherKeyring
         )
     }
 }

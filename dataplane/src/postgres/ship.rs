@@ -53,6 +53,8 @@ const BEAT_EVERY: Duration = Duration::from_millis(500);
 const LIST_EVERY: Duration = Duration::from_secs(1);
 /// How often partitions are made ahead.
 const DAYS_EVERY: Duration = Duration::from_secs(3600);
+/// A replica that was seen so lately is there.
+const SEEN_WITHIN: Duration = Duration::from_secs(15);
 /// Longest time for a batch, some hundred times what one takes.
 const BATCH_TIME: Duration = Duration::from_secs(30);
 
@@ -90,6 +92,8 @@ struct Open {
     listed: Option<Instant>,
     days_made: Instant,
     days: BTreeSet<i64>,
+    /// The ids of the keys with which this replica is known.
+    keys: Vec<String>,
 }
 
 impl Shipper {
@@ -166,6 +170,7 @@ impl Shipper {
             listed: None,
             days_made: Instant::now(),
             days,
+            keys: Vec::new(),
         })
     }
 
@@ -251,7 +256,35 @@ impl Shipper {
         if shared.list.follow(&open.link).await? || shared.purge_again.load(Ordering::SeqCst) {
             purge::purge(&shared).await?;
         }
+        let keys = shared.modes.key_ids();
+        if keys != open.keys {
+            self.join(&mut open.link, &keys).await?;
+            open.keys = keys;
+        }
         Ok(())
+    }
+
+    /// Says which keys this replica has, where the others have some of them: else
+    /// its links would be dead at theirs.
+    async fn join(&self, link: &mut Link, keys: &[String]) -> Result<(), Fault> {
+        let change = link.transaction().await?;
+        // One after the other, so that the second knows of the first.
+        change
+            .execute("SELECT pg_advisory_xact_lock($1)", &[&schema::SCHEMA_LOCK])
+            .await?;
+        let others = "SELECT EXISTS (SELECT FROM mailtrail.replicas
+            WHERE replica <> $1 AND NOT keys && $2
+              AND seen_at > clock_timestamp() - make_interval(secs => $3))";
+        let within = SEEN_WITHIN.as_secs_f64();
+        let row = change
+            .query_one(others, &[&self.replica, &keys, &within])
+            .await?;
+        if row.try_get(0)? {
+            return Err(Fault::OtherKeyring);
+        }
+        let ours = "UPDATE mailtrail.replicas SET keys = $2 WHERE replica = $1";
+        change.execute(ours, &[&self.replica, &keys]).await?;
+        Ok(change.commit().await?)
     }
 
     /// Ships what a spool has next; says whether that was the last.

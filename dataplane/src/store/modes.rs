@@ -35,6 +35,13 @@ impl Modes {
         live.map_or(!self.awaited, |live| live.knows_domains())
     }
 
+    /// The ids of the keys that links are opened with; none before there are any.
+    pub(crate) fn key_ids(&self) -> Vec<String> {
+        let keys = self.live.get().map(|live| live.keys());
+        let ids = keys.iter().flat_map(|keys| keys.keyring().states());
+        ids.map(|(id, _)| id.to_string()).collect()
+    }
+
     /// From now on these domains say it. The first that are given stay.
     pub fn follow(&self, live: Arc<Live>) {
         let _ = self.live.set(live);
