@@ -13,7 +13,8 @@ const HOST: &str = "verified.shop.example";
 /// a minute, at what it may have kept for another.
 const RENEWED_WITHIN: Duration = Duration::from_secs(180);
 
-/// The install `mailtrail` speaks TLS afterwards.
+/// The install `mailtrail` speaks TLS afterwards, and settles hits sooner: the
+/// steps after this wait for many.
 pub(crate) fn verified(node: &Node) {
     let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
     authority.write(&[HOST], 30, folder.path());
@@ -26,7 +27,7 @@ pub(crate) fn verified(node: &Node) {
     let resolver = Node::resolver();
     node.sh(&format!(
         "helm upgrade mailtrail charts/mailtrail --namespace mailtrail-system --reuse-values --wait --timeout 3m \
-         --set 'dataplane.tls.secrets={{verified-tls}}',service.public.tlsPort=8443 \
+         --set 'dataplane.tls.secrets={{verified-tls}}',service.public.tlsPort=8443,dataplane.settle=3s \
          --set operator.probe.port=8443,operator.probe.caConfigMap=probe-ca,operator.probe.resolver={resolver}"
     ));
     node.sh("kubectl rollout status -n mailtrail-system statefulset/mailtrail-dataplane deployment/mailtrail-operator --timeout=120s");
