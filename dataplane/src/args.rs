@@ -3,6 +3,7 @@
 //! Every flag is also a variable `MAILTRAIL_…`. All faults are reported at
 //! once, each naming its flag.
 
+mod network;
 mod postgres;
 mod tls;
 
@@ -117,7 +118,8 @@ pub struct Args {
         long,
         env = "MAILTRAIL_TRUSTED_PROXIES",
         value_name = "CIDR,…",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = network::network
     )]
     trusted_proxies: Vec<IpNet>,
 
@@ -144,7 +146,8 @@ pub struct Args {
         long,
         env = "MAILTRAIL_SINKS_ALLOW",
         value_name = "CIDR,…",
-        value_delimiter = ','
+        value_delimiter = ',',
+        value_parser = network::network
     )]
     sinks_allow: Vec<IpNet>,
 

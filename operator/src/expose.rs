@@ -155,9 +155,9 @@ impl Exposer {
             Ok(done) => done,
             Err(error) => self.failed(host, &error),
         };
-        // A host that is not claimed, or leads nowhere but to one's own machine, is
-        // in no domain's status.
-        let is_told = realm.is_some() && !host.is_local();
+        // A host that is not claimed, or that no reader can reach, is in no domain's
+        // status.
+        let is_told = realm.is_some() && build::is_found(host);
         let outcome = is_told.then_some(outcome);
         self.routes.came_to(host, outcome, realm.as_ref());
         next

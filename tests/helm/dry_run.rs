@@ -7,7 +7,7 @@ use std::process::Command;
 use mailtrail_tests::{ControlPlane, Namespace, root};
 use serde_json::{Value, json};
 
-use crate::chart::{object, objects, pod_templates, tried, values_files};
+use crate::chart::{helm, object, objects, pod_templates, tried, values_files};
 
 /// A namespace under `restricted`, with the accounts that pods name.
 fn restricted<'a>(plane: &'a ControlPlane, words: &str) -> Namespace<'a> {
@@ -126,6 +126,55 @@ fn an_api_server_warns_of_what_restricted_forbids() {
         said.contains("would violate PodSecurity \"restricted:latest\""),
         "{said}"
     );
+}
+
+/// Each install has a ClusterRole with its class.
+#[test]
+fn a_second_install_of_one_class_is_refused_by_its_namespace() {
+    const CLASS: &str = "taken-by-another";
+    let plane = ControlPlane::shared();
+    plane.create(
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+        &json!({
+            "metadata": {
+                "name": "first-of-two",
+                "labels": {"mailtrail.dev/class": CLASS},
+                "annotations": {"meta.helm.sh/release-namespace": "another"},
+            },
+            "rules": [],
+        }),
+    );
+    let objects = objects(&tried(&["--set", "class=mine"]).expect("it renders"));
+    let role = object(
+        &objects,
+        "ClusterRole",
+        "mailtrail-system-mailtrail-operator",
+    );
+    assert_eq!(role["metadata"]["labels"]["mailtrail.dev/class"], "mine");
+    let kubeconfig = plane.kubeconfig();
+    let installed = |namespace: &str, class: &str| {
+        let set = format!("class={class},crds.enabled=false");
+        let output = helm(&[
+            "install",
+            "mailtrail",
+            ".",
+            "--dry-run=server",
+            "--kubeconfig",
+            kubeconfig.to_str().expect("text"),
+            "--namespace",
+            namespace,
+            "--set",
+            &set,
+        ]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        output.status.success().then_some(()).ok_or(said)
+    };
+    let said = installed("mine", CLASS).expect_err("refused");
+    let says = format!("class: the install in the namespace another has the class {CLASS}");
+    assert!(said.contains(&says), "{said}");
+    assert_eq!(installed("mine", "free"), Ok(()));
+    // The same install, made again.
+    assert_eq!(installed("another", CLASS), Ok(()));
 }
 
 /// What a pod needs no right for it should not be able to reach.

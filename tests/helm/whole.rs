@@ -5,8 +5,9 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use mailtrail_tests::{built, root};
+use serde_json::json;
 
-use crate::chart::{file, folder, helm, object, objects, rendered, values_files};
+use crate::chart::{NAMESPACE, file, folder, helm, object, objects, rendered, values_files};
 
 /// Says that golden files are written anew.
 const BLESS: &str = "MAILTRAIL_BLESS";
@@ -92,6 +93,22 @@ fn to_scale_is_not_to_restart() {
         object(&objects, "StatefulSet", "mailtrail-dataplane")["spec"]["template"].clone()
     };
     assert_eq!(template("1"), template("3"));
+}
+
+#[test]
+fn under_a_policy_the_installs_namespace_may_have_the_host_of_helm_test_and_no_other() {
+    let rules = |flags: &[&str]| {
+        let policy = r#"hostPolicy=[{"namespaces":["shop"],"hosts":["*.shop.example"]}]"#;
+        let objects = objects(&rendered(&[&["--set-json", policy], flags].concat()));
+        let map = object(&objects, "ConfigMap", "mailtrail-host-policy");
+        crate::chart::objects(map["data"]["hosts.yaml"].as_str().expect("text")).remove(0)
+    };
+    let given = json!({"namespaces": ["shop"], "hosts": ["*.shop.example"]});
+    let host = format!("test.{NAMESPACE}.mailtrail.invalid");
+    let added = json!({"namespaces": [NAMESPACE], "hosts": [host], "maxDomains": 1});
+    assert_eq!(rules(&[]), json!([given, added]));
+    // There is no test where its domain would not be looked at.
+    assert_eq!(rules(&["--set", "watchNamespaces={shop}"]), json!([given]));
 }
 
 /// kube-score: what is left out, and why, stands here.

@@ -5,7 +5,13 @@ waited=0
 until answer=$(curl --silent --show-error --fail-with-body --max-time 5 --header "$authorization" --json "$mail" "$API/v1/rewrite") &&
   link=$(echo "$answer" | grep -o 'https://[^"\\]*/c/[0-9a-v]*' | head -n 1) && [ -n "$link" ]; do
   waited=$((waited + 1))
-  [ "$waited" -lt 60 ] || { echo "the mail is not tracked; see kubectl describe td of $DOMAIN. The last answer: $answer"; exit 1; }
+  [ "$waited" -lt 60 ] || {
+    echo "the mail is not tracked. The last answer: $answer"
+    # The test's objects go with it.
+    echo "To look at its domain, make it again: helm get hooks $RELEASE -n $NAMESPACE | kubectl apply -f -"
+    echo "then: kubectl describe td mailtrail-test -n $NAMESPACE"
+    exit 1
+  }
   sleep 1
 done
 pixel=$(echo "$answer" | grep -o 'https://[^"\\]*/o/[0-9a-v]*' | head -n 1)

@@ -111,8 +111,55 @@ topologySpreadConstraints:
 {{- toYaml $file }}
 {{- end }}
 
+{{/* The host that `helm test` tracks a mail of, or nothing where it is not there. */}}
+{{- define "mailtrail.testHost" -}}
+{{- if or (not .Values.watchNamespaces) (has .Release.Namespace .Values.watchNamespaces) -}}
+test.{{ .Release.Namespace }}.mailtrail.invalid
+{{- end }}
+{{- end }}
+
+{{/*
+Who may use which hosts, as the operator reads it. With it `helm test` must have its host: a name that nobody can own, for the install's namespace
+alone, which this rule gives one domain, and where another rule names it no more than that does.
+*/}}
+{{- define "mailtrail.hostPolicy" -}}
+{{- $rules := .Values.hostPolicy }}
+{{- with include "mailtrail.testHost" . }}
+  {{- $rules = append $rules (dict "namespaces" (list $.Release.Namespace) "hosts" (list .) "maxDomains" 1) }}
+{{- end }}
+{{- toYaml $rules }}
+{{- end }}
+
+{{/*
+A namespace and a host that the policy allows, as `namespace host`: of the first rule that names a whole namespace that is looked at; without a policy
+any. Nothing where a person has to choose.
+*/}}
+{{- define "mailtrail.example" -}}
+{{- $watched := .Values.watchNamespaces }}
+{{- if .Values.hostPolicy }}
+  {{- $found := "" }}
+  {{- range $rule := .Values.hostPolicy }}
+    {{- range $rule.namespaces }}
+      {{- if and (not $found) (not (hasSuffix "*" .)) (or (not $watched) (has . $watched)) }}
+        {{- $found = printf "%s %s" . (first $rule.hosts | replace "*." "links.") }}
+      {{- end }}
+    {{- end }}
+  {{- end }}
+  {{- $found }}
+{{- else }}
+  {{- first ($watched | default (list "default")) }} links.example.com
+{{- end }}
+{{- end }}
+
 {{/* What cannot be installed, in words. */}}
 {{- define "mailtrail.check" -}}
+{{- include "mailtrail.checkClass" . }}
+{{- include "mailtrail.checkHostPolicy" . }}
+{{- range $field, $networks := dict "trustedProxies" .Values.dataplane.trustedProxies "sinks.allow" .Values.dataplane.sinks.allow }}
+  {{- range $at, $network := $networks }}
+    {{- include "mailtrail.checkNetwork" (dict "field" (printf "dataplane.%s[%d]" $field $at) "network" $network) }}
+  {{- end }}
+{{- end }}
 {{- $exposure := .Values.exposure }}
 {{- if ne $exposure.mode "None" }}
   {{- if not .Values.hostPolicy }}
@@ -131,6 +178,7 @@ topologySpreadConstraints:
 {{- end }}
 {{- $scaling := .Values.dataplane.autoscaling }}
 {{- if .Values.postgres.url }}
+  {{- include "mailtrail.checkPostgres" . }}
   {{- if .Values.dataplane.journalMax }}
     {{- fail "dataplane.journalMax: is for a store of one's own; with postgres.url it is postgres.spoolMax" }}
   {{- end }}

@@ -3,6 +3,7 @@
 
 use std::error::Error as _;
 
+use rustls::CertificateError;
 use tokio_postgres::error::{DbError, SqlState};
 
 /// The database refused something, or cannot be reached.
@@ -17,6 +18,10 @@ pub enum Fault {
     /// It does not let us in, or not do that: somebody has to do something.
     #[error("PostgreSQL refuses: {0}")]
     Refused(String),
+    /// Its certificate is none that we believe: the one side or the other has to be
+    /// told something.
+    #[error("PostgreSQL's certificate is not accepted: {0}")]
+    Certificate(String),
     /// We cannot say, or not understand, what was to be said: a password that is
     /// missing, a type that is not the column's.
     #[error("PostgreSQL cannot be spoken to: {0}")]
@@ -80,6 +85,7 @@ impl Fault {
             Self::Row(_) | Self::Twice | Self::Unreadable => FaultKind::Row,
             Self::Disk(_) => FaultKind::Disk,
             Self::Refused(_)
+            | Self::Certificate(_)
             | Self::Unspoken(_)
             | Self::Newer { .. }
             | Self::TooOld(_)
@@ -129,12 +135,28 @@ impl From<tokio_postgres::Error> for Fault {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.as_db_error() {
             Some(said) => of_server(said),
-            None if is_of_tls(&error) => Self::Refused(below(&error)),
-            // What lies below says more, and knows nothing of rows.
-            None if is_of_connection(&error) => Self::Away(below(&error)),
-            None => Self::Unspoken(below(&error)),
+            None => match of_tls(&error) {
+                Some(rustls::Error::InvalidCertificate(why)) => of_certificate(why),
+                Some(_) => Self::Refused(below(&error)),
+                // What lies below says more, and knows nothing of rows.
+                None if is_of_connection(&error) => Self::Away(below(&error)),
+                None => Self::Unspoken(below(&error)),
+            },
         }
     }
+}
+
+/// What is wrong with a certificate; where nobody vouches for it, what is to be
+/// done here and not there.
+fn of_certificate(why: &CertificateError) -> Fault {
+    let is_unknown = *why == CertificateError::UnknownIssuer;
+    let remedy = match is_unknown {
+        true => {
+            ": nobody whom this program trusts has issued it; name who has with --postgres-ca (in the chart postgres.caConfigMap)"
+        }
+        false => "",
+    };
+    Fault::Certificate(format!("{why}{remedy}"))
 }
 
 /// An error and what lies below it.
@@ -151,13 +173,13 @@ fn is_of_connection(error: &tokio_postgres::Error) -> bool {
     error.is_closed() || source.is_some_and(|source| source.is::<std::io::Error>())
 }
 
-/// Whether it is about a certificate, or how it is spoken: waiting does not help.
-fn is_of_tls(error: &tokio_postgres::Error) -> bool {
+/// What it is where it is about a certificate, or how it is spoken: waiting does not help.
+fn of_tls(error: &tokio_postgres::Error) -> Option<&rustls::Error> {
     let io = error
         .source()
         .and_then(|source| source.downcast_ref::<std::io::Error>());
     let inner = io.and_then(|io| io.get_ref());
-    inner.is_some_and(|inner| inner.is::<rustls::Error>())
+    inner?.downcast_ref()
 }
 
 impl From<tokio::time::error::Elapsed> for Fault {
@@ -181,5 +203,20 @@ fn of_server(said: &DbError) -> Fault {
         // A standby, a deadlock, no room, a lock that was not to be had.
         "25" | "40" | "53" | "55" | "58" => Fault::Busy(told()),
         _ => Fault::Refused(told()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_nobody_vouches_for_is_a_matter_of_the_setting() {
+        let told = |why| of_certificate(&why).to_string();
+        let said = told(CertificateError::UnknownIssuer);
+        assert!(said.contains("UnknownIssuer") && said.contains("--postgres-ca"));
+        assert!(said.contains("postgres.caConfigMap") && !said.contains("refuses"));
+        let said = told(CertificateError::Expired);
+        assert!(said.contains("Expired") && !said.contains("--postgres-ca"));
     }
 }

@@ -80,8 +80,13 @@ impl Kind {
     }
 }
 
-/// The route of a host that is claimed; none for a host of one's own machine,
-/// which no reader elsewhere can reach.
+/// Whether readers can come to a host at all: not to one of one's own machine, nor
+/// to one that is in no DNS, as that of `helm test` (RFC 6761, 6.3 and 6.4).
+pub(super) fn is_found(host: &Host) -> bool {
+    !host.is_local() && !host.as_str().ends_with(".invalid")
+}
+
+/// The route of a host that is claimed; none for one that no reader can reach.
 pub fn route(
     host: &Host,
     claim: &HostClaim,
@@ -90,7 +95,7 @@ pub fn route(
     class: &str,
     exposure: &Exposure,
 ) -> Option<Value> {
-    if host.is_local() {
+    if !is_found(host) {
         return None;
     }
     let spec = match &exposure.mode {
@@ -269,8 +274,10 @@ mod tests {
     }
 
     #[test]
-    fn a_host_of_ones_own_machine_is_not_exposed() {
-        assert_eq!(built("links.localhost", "mode: Ingress"), None);
+    fn a_host_that_no_reader_can_reach_is_not_exposed() {
+        for host in ["links.localhost", "test.mail.mailtrail.invalid"] {
+            assert_eq!(built(host, "mode: Ingress"), None);
+        }
     }
 
     #[test]

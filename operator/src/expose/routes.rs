@@ -9,7 +9,7 @@ use kube::core::{DynamicObject, ObjectMeta};
 use mailtrail_core::id::{Host, Realm};
 use serde_json::{Value, json};
 
-use super::build::{CLASS, Kind};
+use super::build::{CLASS, Kind, is_found};
 use super::outcome::Outcome;
 use crate::condition::Finding;
 use crate::metrics::Metrics;
@@ -313,7 +313,7 @@ impl Routes {
                 .copied()
                 .unwrap_or(Outcome::Waiting)
         };
-        let hosts = hosts.iter().filter(|host| !host.is_local());
+        let hosts = hosts.iter().filter(|host| is_found(host));
         let worst = hosts
             .map(|host| (of(host).rank(), host))
             .max_by_key(|(rank, _)| *rank)?;

@@ -1,0 +1,107 @@
+{{/*
+Values that the schema takes by their form, and that would have the pods start and end again and again: each is refused with its field and the rule.
+*/}}
+
+{{/* A network that the data plane takes: a dictionary of `field` and `network`. */}}
+{{- define "mailtrail.checkNetwork" -}}
+{{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])" }}
+{{- $ipv4 := printf "(%s[.]){3}%s" $octet $octet }}
+{{- $word := "[0-9a-fA-F]{1,4}" }}
+{{- $words := printf "(%s:)*%s" $word $word }}
+{{- $wrong := printf "%s: %s is no network" .field .network }}
+{{- $parts := splitList "/" .network }}
+{{- $address := first $parts }}
+{{- /* The last two words of an IPv6 address may stand as an IPv4 address. */}}
+{{- $ipv6 := regexReplaceAll (printf ":%s$" $ipv4) $address ":0:0" }}
+{{- $count := regexFindAll $word $ipv6 -1 | len }}
+{{- $most := 0 }}
+{{- if regexMatch (printf "^%s$" $ipv4) $address }}
+  {{- $most = 32 }}
+{{- else if and (regexMatch (printf "^%s$" $words) $ipv6) (eq $count 8) }}
+  {{- $most = 128 }}
+{{- else if and (regexMatch (printf "^(%s)?::(%s)?$" $words $words) $ipv6) (lt $count 8) }}
+  {{- $most = 128 }}
+{{- else }}
+  {{- fail (printf "%s: it must begin with an IP address, as 10.244.0.0/16 does" $wrong) }}
+{{- end }}
+{{- if ne (len $parts) 2 }}
+  {{- fail (printf "%s: it must have a prefix length, such as %s/%d for this address alone" $wrong $address $most) }}
+{{- end }}
+{{- $length := last $parts }}
+{{- if or (not (regexMatch "^(0|[1-9][0-9]{0,2})$" $length)) (gt (atoi $length) $most) }}
+  {{- fail (printf "%s: the prefix length, behind the /, must be 0 to %d" $wrong $most) }}
+{{- end }}
+{{- end }}
+
+{{/* A host that a rule allows: a dictionary of `field` and `host`. */}}
+{{- define "mailtrail.checkHost" -}}
+{{- $wrong := printf "%s: %s is no host" .field .host }}
+{{- $host := trimPrefix "*." .host }}
+{{- if regexMatch "[:/]" $host }}
+  {{- fail (printf "%s: it must be a name alone, without scheme, port and path, such as links.shop.example" $wrong) }}
+{{- else if contains "*" $host }}
+  {{- fail (printf "%s: a * may stand for all labels at the beginning alone, as in *.shop.example" $wrong) }}
+{{- else if not (contains "." $host) }}
+  {{- fail (printf "%s: it must have at least two labels, such as shop.example" $wrong) }}
+{{- else if or (gt (len $host) 253) (not (regexMatch "^([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?[.])+[a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$" $host)) }}
+  {{- fail (printf "%s: it must be DNS labels of letters, digits and hyphens, 253 bytes at most; other letters as xn--…" $wrong) }}
+{{- else if regexMatch "[.][0-9]+$" $host }}
+  {{- fail (printf "%s: it must not end like an IP address" $wrong) }}
+{{- end }}
+{{- end }}
+
+{{/* Who may use which hosts. */}}
+{{- define "mailtrail.checkHostPolicy" -}}
+{{- range $at, $rule := .Values.hostPolicy }}
+  {{- range $n, $namespace := $rule.namespaces }}
+    {{- if not (regexMatch "^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?|([a-z0-9][-a-z0-9]{0,62})?[*])$" $namespace) }}
+      {{- fail (printf "hostPolicy[%d].namespaces[%d]: %s is no namespace: it must be a name of lower-case letters, digits and hyphens, or the beginning of names and a *, as in team-*" $at $n $namespace) }}
+    {{- end }}
+  {{- end }}
+  {{- range $n, $host := $rule.hosts }}
+    {{- include "mailtrail.checkHost" (dict "field" (printf "hostPolicy[%d].hosts[%d]" $at $n) "host" $host) }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Where the database is. Nothing of the URL is repeated: it may hold a password. */}}
+{{- define "mailtrail.checkPostgres" -}}
+{{- $rest := regexReplaceAll "^postgres(ql)?://" .Values.postgres.url "" }}
+{{- $like := "as in postgres://user@host:5432/name" }}
+{{- if or (regexMatch "^[^@]*:[^@]*@" $rest) (regexMatch "[?&]password=" $rest) }}
+  {{- fail "postgres.url: must have no password, which would stand in each pod's arguments: put it into a Secret, and name that in postgres.passwordSecret.name" }}
+{{- end }}
+{{- $authority := regexFind "^[^/?]*" $rest }}
+{{- if not (contains "@" $authority) }}
+  {{- fail (printf "postgres.url: must name a user, %s" $like) }}
+{{- end }}
+{{- if hasSuffix "@" $authority }}
+  {{- fail (printf "postgres.url: must name a host, %s" $like) }}
+{{- end }}
+{{- if not (regexMatch "^[^/?]*/[^/?]+([?]|$)" $rest) }}
+  {{- fail (printf "postgres.url: must name a database, %s" $like) }}
+{{- end }}
+{{- $mode := regexFind "[?&]sslmode=[^&]*" $rest }}
+{{- if and $mode (not (regexMatch "=(disable|verify-full)$" $mode)) }}
+  {{- fail "postgres.url: sslmode must be verify-full, which it is without it, or disable" }}
+{{- end }}
+{{- if contains "sslrootcert=" $rest }}
+  {{- fail "postgres.url: must have no sslrootcert: name the certificates in postgres.caConfigMap" }}
+{{- end }}
+{{- end }}
+
+{{/*
+Two installs of one class would both write the status of the same resources. An install has a ClusterRole with its class; that they can be listed is
+sure at the install alone, which needs the rights on them.
+*/}}
+{{- define "mailtrail.checkClass" -}}
+{{- if .Release.IsInstall }}
+  {{- range (lookup "rbac.authorization.k8s.io/v1" "ClusterRole" "" "").items }}
+    {{- $labels := .metadata.labels | default dict }}
+    {{- $of := get (.metadata.annotations | default dict) "meta.helm.sh/release-namespace" }}
+    {{- if and (eq (get $labels "mailtrail.dev/class") $.Values.class) $of (ne $of $.Release.Namespace) }}
+      {{- fail (printf "class: the install in the namespace %s has the class %s: give this one another, or both would write the same resources" $of $.Values.class) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- end }}
