@@ -16,6 +16,10 @@ use crate::domain::{
 };
 use crate::duration::retention_days;
 
+mod narrowed;
+
+pub use narrowed::narrowed;
+
 /// What is known of a domain beside its spec.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -152,8 +156,11 @@ struct Recording {
 
 impl Recording {
     fn of(opens: Option<Recorded>, clicks: Option<Recorded>, domain: Recorded) -> Self {
-        let opens = of_recorded(opens.unwrap_or(domain));
-        let clicks = of_recorded(clicks.unwrap_or(domain));
+        let of_kind = |own: Option<Recorded>| of_recorded(own.unwrap_or(domain));
+        Self::least(of_kind(opens), of_kind(clicks))
+    }
+
+    fn least(opens: core::Recorded, clicks: core::Recorded) -> Self {
         // The least of both is the default, which takes no bytes.
         let domain = opens.min(clicks);
         let own = |toggle| (toggle != domain).then_some(toggle);

@@ -9,7 +9,8 @@
 //!
 //! A namespace may use what any rule that names it allows, and have as many
 //! domains as the largest bound of these. Without a file any namespace may use
-//! any host that is free.
+//! any host that is free. A domain that is accepted keeps its hosts and its place
+//! where the file is made narrower.
 
 use std::path::Path;
 
@@ -61,7 +62,7 @@ impl HostPolicy {
         Self::parse(&std::fs::read_to_string(path)?)
     }
 
-    fn parse(text: &str) -> Result<Self, PolicyError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, PolicyError> {
         let rules: Vec<Rule> =
             serde_saphyr::from_str(text).map_err(|error| PolicyError::Yaml(error.to_string()))?;
         if rules.len() > RULES_MAX {
@@ -104,9 +105,16 @@ impl HostPolicy {
     /// should know.
     pub fn has_room(&self, namespace: &str, domains: usize) -> Result<(), String> {
         match self.bound(namespace) {
-            Some(most) if domains > most => Err(format!(
-                "this namespace may have {most} tracking domains: delete one, or ask the administrator of Mailtrail for more"
-            )),
+            Some(0) => Err(
+                "this namespace may have no tracking domain: ask the administrator of Mailtrail"
+                    .to_owned(),
+            ),
+            Some(most) if domains > most => {
+                let plural = if most == 1 { "" } else { "s" };
+                Err(format!(
+                    "this namespace may have {most} tracking domain{plural}, and has: delete one, or ask the administrator of Mailtrail for more"
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -158,6 +166,9 @@ mod tests {
             assert_eq!(found, allowed, "{namespace} {name}");
         }
         assert!(policy.has_room("shop", 2).is_ok() && policy.has_room("shop", 3).is_err());
+        let one = HostPolicy::parse("- {namespaces: [a], hosts: [a.example], maxDomains: 1}");
+        let said = one.expect("a policy").has_room("a", 2).expect_err("full");
+        assert!(said.contains("1 tracking domain, and has"), "{said}");
         assert!(policy.has_room("team-a", 5).is_ok() && policy.has_room("team-a", 6).is_err());
     }
 

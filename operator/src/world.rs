@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use mailtrail_core::id::{Host, Realm};
+use mailtrail_crds::claim::ClaimState;
 use mailtrail_crds::{HostClaim, TrackingDomain};
 
-use crate::condition::{Reason, Told, Type};
+use crate::condition::{Is, Reason, Told, ToldCondition, Type};
 use crate::queue::Inbox;
 
 /// What the annotations that turns look at begin with.
@@ -138,32 +139,29 @@ impl World {
         named.cloned().collect()
     }
 
-    /// How many domains of a namespace there are, of our class, up to and with
-    /// this one in the order in which they were made.
-    pub fn rank_in_namespace(&self, domain: &TrackingDomain) -> usize {
+    /// The place that a domain would have among those of its namespace, of our class,
+    /// from 1 on; none where it has one. Those that have one come first: they are
+    /// accepted. Then those that want one, in the order in which they were made;
+    /// who is refused for another reason wants none.
+    pub fn rank_in_namespace(&self, realm: &Realm, domain: &TrackingDomain) -> Option<usize> {
         let order = |d: &TrackingDomain| (d.metadata.creation_timestamp.clone(), d.name_any());
         let known = self.lock();
+        if known.has_place(realm) {
+            return None;
+        }
         let this = order(domain);
-        let earlier = known.domains.values().filter(|other| {
-            other.metadata.namespace == domain.metadata.namespace
-                && other.spec.class_name == self.class
-                && order(other) <= this
+        let before = known.domains.iter().filter(|(other, of)| {
+            *other != realm
+                && other.namespace() == realm.namespace()
+                && of.spec.class_name == self.class
+                && (known.has_place(other) || (order(of) < this && !known.is_refused(other, of)))
         });
-        earlier.count()
+        Some(before.count() + 1)
     }
 
     /// Names the domains of a namespace that had no room in it.
     pub fn name_turned_away(&self, namespace: &str) {
-        let is_turned_away = |told: &Told| {
-            let accepted = told.find(Type::Accepted);
-            accepted.is_some_and(|accepted| accepted.reason == Reason::TooManyDomains)
-        };
-        let known = self.lock();
-        let there = known.told.iter();
-        let there = there.filter(|(realm, _)| realm.namespace() == namespace);
-        let turned_away = there.filter(|(_, told)| is_turned_away(told));
-        let named: Vec<_> = turned_away.map(|(realm, _)| realm.clone()).collect();
-        drop(known);
+        let named = self.lock().turned_away(namespace);
         self.inbox.extend(named);
     }
 
@@ -217,7 +215,11 @@ impl World {
         if before.is_some_and(|before| is_older(&domain.metadata, &before.metadata)) {
             return;
         }
-        if let Some(before) = before.cloned() {
+        let before = before.cloned();
+        let was_refused = before
+            .as_ref()
+            .is_some_and(|before| known.is_refused(&realm, before));
+        if let Some(before) = before {
             known.unwant(&realm, &before);
         }
         for host in hosts_named(&domain) {
@@ -228,8 +230,15 @@ impl World {
             Some(told) => known.told.insert(realm.clone(), Arc::new(told)),
             None => known.told.remove(&realm),
         };
-        known.domains.insert(realm.clone(), Arc::new(domain));
+        let domain = Arc::new(domain);
+        known.domains.insert(realm.clone(), Arc::clone(&domain));
+        // The place that it wanted may be another's now.
+        let freed = match !was_refused && known.is_refused(&realm, &domain) {
+            true => known.turned_away(realm.namespace()),
+            false => Vec::new(),
+        };
         drop(known);
+        self.inbox.extend(freed);
         self.inbox.push(realm);
     }
 
@@ -352,6 +361,39 @@ impl Known {
                 }
             }
         }
+    }
+
+    /// Whether a domain has a place in its namespace: it is accepted, or was.
+    fn has_place(&self, realm: &Realm) -> bool {
+        let mut hosts = self.hosts_of.get(realm).into_iter().flatten();
+        hosts.any(|host| {
+            let claim = self.claims.get(host);
+            claim.is_some_and(|claim| claim.spec.state == ClaimState::Active)
+        })
+    }
+
+    /// Whether a spec as it stands is refused, and not for want of a place.
+    fn is_refused(&self, realm: &Realm, domain: &TrackingDomain) -> bool {
+        self.accepted(realm).is_some_and(|accepted| {
+            accepted.is == Is::False
+                && accepted.reason != Reason::TooManyDomains
+                && accepted.generation == domain.metadata.generation
+        })
+    }
+
+    /// The domains of a namespace that had no room in it.
+    fn turned_away(&self, namespace: &str) -> Vec<Realm> {
+        let realms = self.told.keys();
+        let there = realms.filter(|realm| realm.namespace() == namespace);
+        let turned_away = there.filter(|realm| {
+            let accepted = self.accepted(realm);
+            accepted.is_some_and(|accepted| accepted.reason == Reason::TooManyDomains)
+        });
+        turned_away.cloned().collect()
+    }
+
+    fn accepted(&self, realm: &Realm) -> Option<&ToldCondition> {
+        self.told.get(realm)?.find(Type::Accepted)
     }
 
     /// Takes a host from the realm that had it, which is told.
@@ -480,6 +522,61 @@ mod tests {
         let concern = world.concern(&realm("shop/a"));
         assert!(concern.own.is_empty());
         assert_eq!(concern.wanted.len(), 1);
+    }
+
+    fn told(mut domain: TrackingDomain, is: Is, reason: Reason) -> TrackingDomain {
+        let generation = *domain.metadata.generation.get_or_insert(1);
+        let finding = crate::condition::Finding::new(Type::Accepted, is, reason, "");
+        let now = jiff::Timestamp::UNIX_EPOCH;
+        let conditions = crate::condition::conditions(None, generation, &[finding], now);
+        domain.status = Some(mailtrail_crds::status::TrackingDomainStatus {
+            observed_generation: Some(generation),
+            conditions,
+        });
+        domain
+    }
+
+    #[test]
+    fn who_has_a_place_keeps_it_and_who_is_refused_otherwise_wants_none() {
+        let world = world();
+        let rank = |name: &str| {
+            let realm = realm(&format!("shop/{name}"));
+            let domain = world.concern(&realm).domain.expect("known");
+            world.rank_in_namespace(&realm, &domain)
+        };
+        for name in ["a", "b", "c"] {
+            world.domain(domain(name, &format!("{name}.example"), 1));
+        }
+        assert_eq!(["a", "b", "c"].map(rank), [Some(1), Some(2), Some(3)]);
+        // The last was accepted first.
+        world.claim(claim("c.example", "shop/c", "mailtrail"));
+        assert_eq!(["a", "b", "c"].map(rank), [Some(2), Some(3), None]);
+        let full = told(
+            domain("b", "b.example", 2),
+            Is::False,
+            Reason::TooManyDomains,
+        );
+        world.domain(full);
+        assert_eq!(rank("b"), Some(3));
+        inbox_of(&world.inbox).clear();
+        let refused = told(
+            domain("a", "a.example", 2),
+            Is::False,
+            Reason::HostNotAllowed,
+        );
+        world.domain(refused);
+        assert_eq!(rank("b"), Some(2));
+        // Who waits for a place hears of it.
+        assert!(inbox_of(&world.inbox).contains(&Subject::Domain(realm("shop/b"))));
+        // Another spec is not refused yet.
+        let mut edited = told(
+            domain("a", "a.example", 3),
+            Is::False,
+            Reason::HostNotAllowed,
+        );
+        edited.metadata.generation = Some(9);
+        world.domain(edited);
+        assert_eq!(rank("b"), Some(3));
     }
 
     #[test]

@@ -316,8 +316,10 @@ fn a_policy_says_which_hosts_a_namespace_may_use_and_how_many() {
         .start();
     for (namespace, name, host_of, reason) in [
         (&shop, "a", &shop, "Accepted"),
+        // Who is refused for another reason takes no place.
         (&shop, "foreign", &bank, "HostNotAllowed"),
         (&bank, "own", &bank, "HostNotAllowed"),
+        (&shop, "b", &shop, "Accepted"),
         (&shop, "third", &shop, "TooManyDomains"),
     ] {
         let mut object = object(&install, namespace.name(), name);
@@ -334,6 +336,67 @@ fn a_policy_says_which_hosts_a_namespace_may_use_and_how_many() {
     // There is room once another has gone.
     plane.kubectl(&["delete", "td", "a", "-n", shop.name()]);
     install.wait_reason(shop.name(), "third", "Accepted", "Accepted");
+}
+
+#[test]
+fn a_narrower_policy_and_a_refused_edit_stand_in_the_way_of_turning_nothing_off() {
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "narrower");
+    let shop = Namespace::new(plane, "shop");
+    let folder = tempfile::tempdir().expect("a folder");
+    let policy = folder.path().join("hosts.yaml");
+    let flags = |rule: &str| {
+        let rules = format!("- {{namespaces: [{}], {rule}}}\n", shop.name());
+        std::fs::write(&policy, rules).expect("a file");
+        let policy = policy.to_str().expect("text");
+        install.operator_flags().with("--host-policy", policy)
+    };
+    let operator = flags(&format!(
+        "hosts: ['*.{}.example'], maxDomains: 2",
+        shop.name()
+    ))
+    .start();
+    for name in ["a", "b"] {
+        plane.apply(&object(&install, shop.name(), name).to_string());
+        install.wait_reason(shop.name(), name, "Accepted", "Accepted");
+    }
+    operator.stop();
+    let _operator = flags("hosts: [none.example], maxDomains: 1").start();
+    let clicks = |name: &str| {
+        let entry = install.entry(shop.name(), name).expect("an entry");
+        (entry["host"].clone(), entry["clicks"]["enabled"].clone())
+    };
+    // Both keep what they have, and are edited.
+    for name in ["a", "b"] {
+        let mut off = object(&install, shop.name(), name);
+        off["spec"]["opens"] = json!({"enabled": true});
+        plane.apply(&off.to_string());
+        install.wait_reason(shop.name(), name, "Accepted", "Accepted");
+        assert_eq!(clicks(name).1, true);
+    }
+    // A host that may not be had is refused; what is turned off with it is off.
+    let mut edited = object(&install, shop.name(), "b");
+    edited["spec"]["host"] = json!(host(shop.name(), "other"));
+    edited["spec"]["clicks"]["enabled"] = json!(false);
+    plane.apply(&edited.to_string());
+    install.wait_reason(shop.name(), "b", "Accepted", "HostNotAllowed");
+    plane.wait_for("clicks are off", PATIENCE, |_| {
+        clicks("b") == (json!(host(shop.name(), "b")), json!(false))
+    });
+    let status = plane.get_json(&domain_path(shop.name(), "b"))["status"].to_string();
+    assert!(
+        status.contains(&format!("replicas go on with {}", host(shop.name(), "b"))),
+        "{status}"
+    );
+    assert_eq!(clicks("a").1, true);
+    // Back as it was it is accepted, and one more is not.
+    plane.apply(&object(&install, shop.name(), "b").to_string());
+    install.wait_reason(shop.name(), "b", "Accepted", "Accepted");
+    plane.wait_for("clicks are on", PATIENCE, |_| clicks("b").1 == true);
+    let mut more = object(&install, shop.name(), "c");
+    more["spec"]["host"] = json!("none.example");
+    plane.apply(&more.to_string());
+    install.wait_reason(shop.name(), "c", "Accepted", "TooManyDomains");
 }
 
 #[test]

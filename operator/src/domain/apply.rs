@@ -34,6 +34,7 @@ pub async fn apply(realm: &Realm, built: Built, context: &Context) -> Result<App
     let Built {
         before,
         entry,
+        or_else,
         after,
         mut accepted,
         reports,
@@ -49,6 +50,11 @@ pub async fn apply(realm: &Realm, built: Built, context: &Context) -> Result<App
         EntryChange::Remove => context.shards.remove(&Subject::Domain(realm.clone())),
         EntryChange::Put(entry) => {
             if let Err(full) = context.shards.put(&entry) {
+                if let Some(narrowed) = or_else
+                    && context.shards.put(&narrowed).is_err()
+                {
+                    tracing::warn!(domain.realm = %realm, "what a domain turns off finds no room in its shard");
+                }
                 accepted = accepted.and(Err(Rejection {
                     reason: Reason::ConfigFull,
                     message: format!("{full}: choose another name, or begin a second install with a class of its own"),

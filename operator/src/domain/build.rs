@@ -4,7 +4,7 @@ use mailtrail_core::config::{Clicks, Domain, DomainState, Opens};
 use mailtrail_core::id::Host;
 use mailtrail_crds::HostClaim;
 use mailtrail_crds::claim::ClaimRole;
-use mailtrail_crds::entry::{EntryError, Facts, entry, lasting};
+use mailtrail_crds::entry::{EntryError, Facts, entry, lasting, narrowed};
 
 use super::fetch::{Fetched, Presence};
 use super::resolve::{ClaimChange, Rejection, Resolved, Serve, kept_since};
@@ -18,6 +18,8 @@ pub struct Built {
     pub before: Vec<ClaimChange>,
     /// The entry.
     pub entry: EntryChange,
+    /// The one instead of it where that finds no room.
+    pub or_else: Option<Domain>,
     /// Claims given up after it.
     pub after: Vec<ClaimChange>,
     /// Whether the spec is accepted.
@@ -48,9 +50,7 @@ pub fn build(fetched: &Fetched, resolved: Resolved) -> Built {
         Resolved::Serve(serve) => of_serve(fetched, serve),
         Resolved::Keep(rejection, after) => Built {
             after,
-            accepted: Err(rejection),
-            reports: true,
-            ..Built::nothing()
+            ..of_refused(fetched, rejection)
         },
         Resolved::Restore(claims) => Built {
             before: claims,
@@ -68,6 +68,7 @@ impl Built {
         Self {
             before: Vec::new(),
             entry: EntryChange::Keep,
+            or_else: None,
             after: Vec::new(),
             accepted: Ok(()),
             reports: false,
@@ -88,16 +89,34 @@ fn of_serve(fetched: &Fetched, serve: Serve) -> Built {
         Ok(entry) => Built {
             before: serve.claims,
             entry: EntryChange::Put(Box::new(entry)),
+            or_else: narrowed_entry(fetched),
             after: serve.released,
             accepted: Ok(()),
             reports: true,
         },
-        Err(error) => Built {
-            accepted: Err(rejection(&error)),
-            reports: true,
-            ..Built::nothing()
-        },
+        Err(error) => of_refused(fetched, rejection(&error)),
     }
+}
+
+/// What was accepted before stays, but for what the refused spec turns off.
+fn of_refused(fetched: &Fetched, rejection: Rejection) -> Built {
+    let entry = narrowed_entry(fetched);
+    Built {
+        entry: entry.map_or(EntryChange::Keep, |entry| EntryChange::Put(Box::new(entry))),
+        accepted: Err(rejection),
+        reports: true,
+        ..Built::nothing()
+    }
+}
+
+/// What is served of a domain, with no more tracked than its spec says.
+fn narrowed_entry(fetched: &Fetched) -> Option<Domain> {
+    let Presence::There(there) = &fetched.presence else {
+        return None;
+    };
+    let served = fetched.served.as_ref();
+    let served = served.filter(|served| served.state == DomainState::Active)?;
+    Some(narrowed(served, &there.domain.spec))
 }
 
 fn rejection(error: &EntryError) -> Rejection {
@@ -136,6 +155,7 @@ fn of_retired(
     Built {
         before,
         entry,
+        or_else: None,
         after,
         accepted,
         reports,

@@ -76,8 +76,9 @@ pub struct There {
     pub told: Option<Arc<Told>>,
     /// Its namespace.
     pub namespace: Namespace,
-    /// Its place among the domains of its namespace, from 1 on.
-    pub rank: usize,
+    /// The place that it would have among the domains of its namespace, from 1 on;
+    /// none where it has one already, or nobody counts.
+    pub rank: Option<usize>,
 }
 
 /// What is known of this realm.
@@ -95,7 +96,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         _ if !watched(realm, context) => Presence::LeftAlone,
         Some(domain) if domain.annotations().contains_key(PAUSED) => Presence::LeftAlone,
         Some(domain) => Presence::There(There {
-            rank: rank(&domain, context),
+            rank: rank(realm, &domain, served.as_ref(), context),
             told: concern.told.clone(),
             namespace: concern
                 .namespace
@@ -192,13 +193,17 @@ fn proved(
 }
 
 /// Counted only where it matters: it looks at all domains there are.
-fn rank(domain: &TrackingDomain, context: &Context) -> usize {
-    let namespace = domain.metadata.namespace.as_deref().unwrap_or_default();
-    if context.policy.is_bounded(namespace) {
-        context.world.rank_in_namespace(domain)
-    } else {
-        1
+fn rank(
+    realm: &Realm,
+    domain: &TrackingDomain,
+    served: Option<&Domain>,
+    context: &Context,
+) -> Option<usize> {
+    let is_served = served.is_some_and(|entry| entry.state == DomainState::Active);
+    if is_served || !context.policy.is_bounded(realm.namespace()) {
+        return None;
     }
+    context.world.rank_in_namespace(realm, domain)
 }
 
 fn watched(realm: &Realm, context: &Context) -> bool {

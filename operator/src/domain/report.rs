@@ -1,6 +1,7 @@
 //! Step 5, report: the status, where it is not what it was, and Kubernetes
 //! Events of what has turned.
 
+use mailtrail_core::config::{Domain, DomainState};
 use mailtrail_core::id::Realm;
 use mailtrail_crds::status::TrackingDomainStatus;
 
@@ -34,7 +35,7 @@ pub async fn report(
         false => Finding::is_false(
             Type::Programmed,
             Reason::NotAccepted,
-            "replicas serve what was accepted before, if anything was",
+            still_served(fetched.served.as_ref()),
         ),
     };
     let exposed = exposed(realm, &applied, context);
@@ -56,6 +57,17 @@ pub async fn report(
         true => Next::After(LOOK_AGAIN),
         false => Next::Wait,
     })
+}
+
+/// What is served of a domain whose spec is refused.
+fn still_served(served: Option<&Domain>) -> String {
+    match served.filter(|served| served.state == DomainState::Active) {
+        Some(served) => format!(
+            "replicas go on with {} as it was accepted before; what the spec turns off, or keeps less of, is off all the same",
+            served.host
+        ),
+        None => "nothing of it was accepted before: no mail is tracked".to_owned(),
+    }
 }
 
 /// Whether each host of a realm has its route; nothing where none is made.

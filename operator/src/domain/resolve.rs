@@ -112,19 +112,9 @@ fn accept(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Result<Serve
     let hosts = hosts(spec)?;
     for (host, _) in &hosts {
         owned(fetched, host)?;
-        policy
-            .allows(fetched.realm.namespace(), host)
-            .map_err(|message| Rejection {
-                reason: Reason::HostNotAllowed,
-                message,
-            })?;
+        may_use(fetched, host, policy)?;
     }
-    policy
-        .has_room(fetched.realm.namespace(), there.rank)
-        .map_err(|message| Rejection {
-            reason: Reason::TooManyDomains,
-            message,
-        })?;
+    has_room(fetched, there, policy)?;
     let mut serve = Serve {
         claims: Vec::new(),
         released: Vec::new(),
@@ -268,6 +258,35 @@ fn owned(fetched: &Fetched, host: &Host) -> Result<(), Rejection> {
         message: format!(
             "{host} {whose}: choose another host, or, once that domain is gone, have an administrator release it by deleting its HostClaim"
         ),
+    })
+}
+
+/// Whether the namespace may use a host. One that the domain has stays its own where
+/// the policy was made narrower since: that must not stand in the way of turning a
+/// toggle off, and what is served goes on being served in any case.
+fn may_use(fetched: &Fetched, host: &Host, policy: &HostPolicy) -> Result<(), Rejection> {
+    let has_it = fetched.claim(host).is_some_and(|claim| {
+        claim.spec.state == ClaimState::Active && claim.spec.role != ClaimRole::Former
+    });
+    if has_it {
+        return Ok(());
+    }
+    let allowed = policy.allows(fetched.realm.namespace(), host);
+    allowed.map_err(|message| Rejection {
+        reason: Reason::HostNotAllowed,
+        message,
+    })
+}
+
+/// Whether the domain finds a place in its namespace, or has one.
+fn has_room(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Result<(), Rejection> {
+    let Some(rank) = there.rank else {
+        return Ok(());
+    };
+    let room = policy.has_room(fetched.realm.namespace(), rank);
+    room.map_err(|message| Rejection {
+        reason: Reason::TooManyDomains,
+        message,
     })
 }
 

@@ -51,7 +51,7 @@ impl Case {
         Self::of(Presence::There(There {
             domain: Arc::new(domain(spec)),
             namespace: namespace("uid-1"),
-            rank: 1,
+            rank: Some(1),
             told: None,
         }))
     }
@@ -103,8 +103,20 @@ impl Case {
         self
     }
 
+    /// The last of many that want a place.
+    fn crowded(mut self, rank: Option<usize>) -> Self {
+        if let Presence::There(there) = &mut self.0.presence {
+            there.rank = rank;
+        }
+        self
+    }
+
     fn resolve(&self) -> Resolved {
         resolve(&self.0, &HostPolicy::default())
+    }
+
+    fn resolve_under(&self, policy: &str) -> Resolved {
+        resolve(&self.0, &HostPolicy::parse(policy).expect("a policy"))
     }
 
     fn serve(&self) -> Serve {
@@ -212,6 +224,51 @@ fn a_conflict_of_an_alias_holds_no_other_host_and_keeps_what_is_served() {
         panic!("accepted");
     };
     assert_eq!(told(&changes), ["delete new.example"]);
+}
+
+#[test]
+fn a_narrower_policy_takes_no_host_and_no_place_from_a_domain_that_has_it() {
+    let narrow = "- {namespaces: [shop], hosts: [b.example], maxDomains: 1}";
+    let refused = |case: &Case| match case.resolve_under(narrow) {
+        Resolved::Keep(rejection, _) => Some(rejection.reason),
+        _ => None,
+    };
+    let case = || Case::there(&json!({"host": "a.example"}));
+    let has = || case().owning("a.example", &json!({}));
+    assert_eq!(refused(&has().crowded(None)), None);
+    assert_eq!(refused(&case()), Some(Reason::HostNotAllowed));
+    // One that it had is not what it has.
+    for gone in [json!({"state": "Retired"}), json!({"role": "Former"})] {
+        let case = case().owning("a.example", &gone);
+        assert_eq!(refused(&case), Some(Reason::HostNotAllowed), "{gone}");
+    }
+    let other = Case::there(&json!({"host": "a.example", "aliases": ["c.example"]}));
+    let other = other.owning("a.example", &json!({}));
+    assert_eq!(refused(&other), Some(Reason::HostNotAllowed));
+    let newcomer = Case::there(&json!({"host": "b.example"})).crowded(Some(2));
+    assert_eq!(refused(&newcomer), Some(Reason::TooManyDomains));
+}
+
+#[test]
+fn what_a_refused_spec_turns_off_is_turned_off_in_what_is_served() {
+    use crate::domain::build::{EntryChange, build};
+    let spec = json!({"host": "taken.example", "opens": {"enabled": true}});
+    let mut case = Case::there(&spec)
+        .owning("a.example", &json!({}))
+        .taken("taken.example", "bank/x")
+        .served(&["a.example"]);
+    let served = case.0.served.as_mut().expect("served");
+    served.clicks.enabled = true;
+    let EntryChange::Put(entry) = build(&case.0, case.resolve()).entry else {
+        panic!("nothing is written");
+    };
+    assert_eq!(entry.host.as_str(), "a.example");
+    assert!(!entry.clicks.enabled && !entry.opens.enabled && entry.verified);
+    // What leads links home stays as it is.
+    let served = case.0.served.as_mut().expect("served");
+    served.state = DomainState::Retired;
+    let built = build(&case.0, case.resolve());
+    assert_eq!(built.entry, EntryChange::Keep);
 }
 
 #[test]
