@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use mailtrail_tests::{Database, Postgres, Program, Receiver, ReceiverReply};
 use serde_json::{Value, json};
 
-use crate::world::{DOMAIN, Replica, click, mail, until_shipped};
+use crate::world::{DOMAIN, Replica, SECRET, click, mail, until_shipped};
 
 const SINK: &str = "/v1/sinks/demo/orders";
 
@@ -122,6 +122,38 @@ fn any_replica_tells_how_a_sink_stands_and_resumes_replays_and_tests_it() {
     // The owner goes on from what the other kept for it.
     click_new(&owner, "m-2", None);
     other.until("deliveries go on", |_| told(&receiver).contains_key("m-2"));
+}
+
+/// Not only the one that delivers knows what is missing, and what waits for it.
+#[test]
+fn every_replica_tells_that_a_secret_is_missing_and_that_events_wait() {
+    let server = Postgres::start();
+    let database = server.database();
+    let receiver = Receiver::start();
+    let [(first, owner), (_second, other)] = pair(&database, &receiver);
+    std::fs::remove_file(first.secret()).expect("removed");
+    click_new(&owner, "m-1", None);
+    for program in [&owner, &other] {
+        program.until("it says so", |program| {
+            view(program).is_some_and(|view| {
+                view["secret_missing"]
+                    .as_str()
+                    .is_some_and(|told| told.starts_with("secret key: "))
+                    && view["oldest_undelivered"].is_string()
+            })
+        });
+    }
+    let [ours, theirs] = [&owner, &other].map(|program| view(program).expect("a view"));
+    assert_eq!(ours["oldest_undelivered"], theirs["oldest_undelivered"]);
+    std::fs::write(first.secret(), SECRET).expect("written");
+    receiver.until(1);
+    for program in [&owner, &other] {
+        program.until("nothing is missing", |program| {
+            view(program).is_some_and(|view| {
+                view["secret_missing"].is_null() && view["oldest_undelivered"].is_null()
+            })
+        });
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 /// The domain of the example manifests.
 pub(crate) const DOMAIN: &str = "demo/links";
 /// The secret of all sinks.
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// A data folder, and how to start a replica with it.
 pub(crate) struct Replica {
@@ -102,6 +102,13 @@ impl Replica {
     pub(crate) fn with(mut self, flag: &str, value: &str) -> Self {
         self.flags = self.flags.with(flag, value);
         self
+    }
+
+    /// The file of the secret of all sinks; there is none where nothing is
+    /// declared.
+    pub(crate) fn secret(&self) -> PathBuf {
+        let declared = self.declared.as_ref().expect("sinks are declared");
+        declared.path().join("secrets/demo/key")
     }
 
     pub(crate) fn start(&self) -> Program {

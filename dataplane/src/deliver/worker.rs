@@ -12,6 +12,7 @@ mod concluding;
 mod job;
 mod keeping;
 mod line;
+mod looking;
 mod starting;
 mod telling;
 mod waiting;
@@ -44,6 +45,8 @@ const KEEP_EVERY: Duration = Duration::from_millis(250);
 const KEEP_PAUSES: u32 = 20;
 /// How long to wait where an attempt could not be made at all.
 const NOT_TRIED_WAIT_MS: u64 = 2_000;
+/// How long what was found to wait first is believed, while nothing may be sent.
+const LOOK_AGAIN_MS: u64 = 60_000;
 /// How often it is asked whether the sink is ours.
 const CLAIM_EVERY: Duration = Duration::from_secs(5);
 /// How long attempts that are under way may take at the end.
@@ -91,6 +94,10 @@ struct Working<'a> {
     /// What was read was read for what the sink asked for before.
     is_stale: bool,
     secret_missing: Option<String>,
+    /// When it is looked for the secrets; none while they are there.
+    secret_from_ms: Option<u64>,
+    /// What waits is believed until then.
+    look_from_ms: u64,
     keep: Keep,
 }
 
@@ -229,6 +236,10 @@ impl Worker {
         let kept = self.parts.outbox.load(&self.sink.realm).await;
         if let Ok(Some(state)) = kept {
             let mut beside = Working::new(self, state);
+            if let Command::View(_) = command {
+                beside.secret_missing = beside.lacks().await;
+                beside.look(beside.worker.parts.now_ms()).await;
+            }
             beside.answer(command).await;
             // A test event that was delivered resumes the sink.
             while let Some(done) = beside.attempts.join_next().await {
@@ -255,6 +266,8 @@ impl<'a> Working<'a> {
             wait_until_ms: 0,
             is_stale: false,
             secret_missing: None,
+            secret_from_ms: Some(0),
+            look_from_ms: 0,
             keep: Keep {
                 is_dirty: false,
                 not_before: Instant::now(),
@@ -321,11 +334,12 @@ impl<'a> Working<'a> {
             .meet(&receiver(&sink), self.worker.parts.now_ms());
         self.worker.sink = sink;
         self.wait_until_ms = 0;
+        self.secret_from_ms = Some(0);
         self.keep.is_dirty = true;
         // What is under way is concluded before it is read anew.
         self.is_stale = self.first.is_some();
         if self.first != Some(Of::Settling) {
-            self.settling.rewind();
+            self.settling.renew();
         }
         if self.first != Some(Of::Replay) {
             self.replay = self.state.replays.first().copied().map(Line::of);

@@ -116,6 +116,24 @@ fn one_that_is_gone_gets_nothing_until_somebody_says_so() {
 }
 
 #[test]
+fn one_that_said_gone_is_back_once_it_takes_a_test_event() {
+    let receiver = Receiver::answering(|_, _| Reply::Status(410));
+    let world = World::new(&[orders(&receiver)]);
+    world.settle_many("shop/links", 2);
+    let is_suspended = || world.view("shop/orders").suspended.is_some();
+    world.until("it is suspended", is_suspended);
+    let realm = "shop/orders".parse().expect("realm");
+    let test = || world.ask(world.handle.test(&realm)).expect("tested");
+    assert_eq!(format!("{:?}", test().outcome), "Some(Gone)");
+    assert!(is_suspended());
+    receiver.answer(|_, _| Reply::Status(204));
+    assert_eq!(format!("{:?}", test().outcome), "Some(Delivered)");
+    // Twice gone, once the test; then what waited.
+    receiver.until(5);
+    assert!(!is_suspended());
+}
+
+#[test]
 fn days_of_failure_suspend_a_sink_and_a_success_resumes_it() {
     let receiver = Receiver::answering(|_, _| Reply::Status(500));
     let setup = Setup {

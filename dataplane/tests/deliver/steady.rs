@@ -1,8 +1,9 @@
 //! What receivers that behave get.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use mailtrail_core::event::{EventKind, Verdict};
+use mailtrail_core::event::{Event, EventKind, Verdict};
 use mailtrail_core::sink::{Batch, Sink};
 use mailtrail_dataplane::deliver::sign::{Secret, signatures};
 
@@ -175,6 +176,107 @@ fn a_sink_that_its_owner_suspends_rests_and_goes_on() {
     world.declare(&[orders(&receiver)]);
     receiver.until(3);
     assert_eq!(ids(&receiver), settled);
+}
+
+/// When an event happened, as a view says it.
+fn ms(event: &Event) -> Option<u64> {
+    u64::try_from(event.time.as_millisecond()).ok()
+}
+
+/// The age of the oldest event that waits, as it is watched.
+fn oldest_seconds(world: &World) -> u64 {
+    let text = world.metrics.encode();
+    let name = "mailtrail_sinks_oldest_undelivered_seconds ";
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.expect("the metric").parse().expect("a number")
+}
+
+#[test]
+fn what_waits_for_a_sink_that_its_owner_suspends_is_told_and_alerts_nobody() {
+    let receiver = Receiver::start();
+    let resting = Sink {
+        suspend: true,
+        domains: vec!["links".to_owned()],
+        ..orders(&receiver)
+    };
+    let world = World::new(std::slice::from_ref(&resting));
+    world.settle_many("shop/others", 300);
+    let first = Event {
+        time: jiff::Timestamp::now() - Duration::from_secs(100),
+        ..open("shop/links", "m-1")
+    };
+    let oldest = || world.view("shop/orders").oldest_ms;
+    assert_eq!(oldest(), None, "nothing of it waits");
+    world.settle(&first);
+    world.until("it is told", || oldest() == ms(&first));
+    world.settle_many("shop/links", 300);
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(oldest(), ms(&first));
+    assert_eq!(oldest_seconds(&world), 0, "its owner knows");
+    // What else it asks for is looked for anew.
+    let elsewhere = Sink {
+        domains: vec!["nowhere".to_owned()],
+        ..resting.clone()
+    };
+    world.declare(&[elsewhere]);
+    assert_eq!(oldest(), None);
+    assert_eq!(receiver.count(), 0);
+}
+
+#[test]
+fn what_waits_for_a_secret_is_told_and_watched_all_the_time() {
+    let receiver = Receiver::start();
+    let missing = Sink {
+        secrets: vec!["later".to_owned()],
+        ..orders(&receiver)
+    };
+    let world = World::new(&[missing]);
+    let first = Event {
+        time: jiff::Timestamp::now() - Duration::from_secs(100),
+        ..open("shop/links", "m-1")
+    };
+    world.settle(&first);
+    let oldest = || world.view("shop/orders").oldest_ms;
+    world.until("it is told", || oldest() == ms(&first));
+    let begun = Instant::now();
+    world.until("it is summed up", || oldest_seconds(&world) >= 100);
+    // Over more than one look for the secret.
+    while begun.elapsed() < Duration::from_secs(5) {
+        assert_eq!(oldest(), ms(&first));
+        assert!(oldest_seconds(&world) >= 100);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    world.write_secret("later", SECRET);
+    receiver.until(1);
+    world.until("nothing waits", || oldest().is_none());
+    world.until("it is summed up", || oldest_seconds(&world) == 0);
+}
+
+#[test]
+fn a_missing_secret_is_told_once_the_sink_is_declared_and_until_it_is_there() {
+    let receiver = Receiver::start();
+    let missing = Sink {
+        secrets: vec!["later".to_owned()],
+        ..orders(&receiver)
+    };
+    let world = World::new(std::slice::from_ref(&missing));
+    let told = || world.view("shop/orders").secret_missing;
+    assert!(told().is_some_and(|told| told.starts_with("secret later: ")));
+    // Nothing settles meanwhile.
+    world.write_secret("later", SECRET);
+    world.until("it is there", || told().is_none());
+    let other = |suspend, name: &str| Sink {
+        secrets: vec![name.to_owned()],
+        suspend,
+        ..orders(&receiver)
+    };
+    world.declare(&[other(false, "nope")]);
+    assert!(told().is_some_and(|told| told.starts_with("secret nope: ")));
+    // The right one is named, and the sink suspended by the same edit.
+    world.declare(&[other(true, "later")]);
+    assert_eq!(told(), None);
+    world.declare(&[other(true, "nope")]);
+    assert!(told().is_some());
 }
 
 #[test]

@@ -100,10 +100,10 @@ impl World {
 
     pub(crate) fn with(setup: Setup, sinks: &[Sink]) -> Self {
         let folder = Arc::new(tempfile::tempdir().expect("a folder"));
-        std::fs::create_dir_all(folder.path().join("secrets/shop")).expect("a folder");
-        let world = Self::again(setup, sinks, folder, Names::default());
-        world.write_secret("key", SECRET);
-        world
+        let secrets = folder.path().join("secrets/shop");
+        std::fs::create_dir_all(&secrets).expect("a folder");
+        std::fs::write(secrets.join("key"), SECRET).expect("written");
+        Self::again(setup, sinks, folder, Names::default())
     }
 
     fn again(setup: Setup, sinks: &[Sink], folder: Arc<tempfile::TempDir>, names: Names) -> Self {

@@ -55,7 +55,7 @@ impl Working<'_> {
         if let Some(line) = self.line(of) {
             line.conclude(count, now);
             if is_stale {
-                line.rewind();
+                line.renew();
             }
         }
         self.moved(of);
@@ -88,7 +88,7 @@ impl Working<'_> {
     }
 
     pub(super) fn tried(&mut self, delivery: &Delivery, outcome: Outcome) {
-        self.secret_missing = None;
+        (self.secret_missing, self.secret_from_ms) = (None, None);
         self.worker.note(outcome);
         let now = self.now();
         let parts = &self.worker.parts;
@@ -105,13 +105,10 @@ impl Working<'_> {
     }
 
     pub(super) fn not_tried(&mut self, why: NotTried) {
-        self.wait_until_ms = self.worker.parts.now_ms() + NOT_TRIED_WAIT_MS;
-        if let NotTried::Secret(missing) = why {
-            let missing = missing.to_string();
-            if self.secret_missing.as_ref() != Some(&missing) {
-                tracing::error!(sink = %self.worker.sink.realm, "nothing can be delivered: {missing}");
-            }
-            self.secret_missing = Some(missing);
+        let now = self.worker.parts.now_ms();
+        match why {
+            NotTried::Secret(missing) => self.lack(missing.to_string(), now),
+            NotTried::Store => self.wait_until_ms = now + NOT_TRIED_WAIT_MS,
         }
     }
 

@@ -171,7 +171,7 @@ impl Job {
         }
     }
 
-    async fn secrets(&self) -> Result<Vec<Secret>, Missing> {
+    pub(super) async fn secrets(&self) -> Result<Vec<Secret>, Missing> {
         let known = self
             .common
             .secrets

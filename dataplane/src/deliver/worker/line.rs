@@ -18,6 +18,9 @@ pub(super) struct Line {
     read: Place,
     /// What was read and is not concluded.
     ahead: VecDeque<(Place, Event)>,
+    /// Time of the first event that waits, as it was read last: known for longer
+    /// than the event is held.
+    first_ms: Option<u64>,
     /// Since when the first of them waits for others.
     since_ms: u64,
     /// Whether there may be more to read.
@@ -33,6 +36,7 @@ impl Line {
             position,
             read: position,
             ahead: VecDeque::new(),
+            first_ms: None,
             since_ms: 0,
             more: true,
             replay: None,
@@ -47,11 +51,18 @@ impl Line {
         }
     }
 
-    /// Begins anew behind what is concluded.
+    /// Begins anew behind what is concluded. That something waits there is still
+    /// known.
     pub(super) fn rewind(&mut self) {
         self.read = self.position;
         self.ahead.clear();
         self.more = true;
+    }
+
+    /// Begins anew, for a sink that asks for something else.
+    pub(super) fn renew(&mut self) {
+        self.rewind();
+        self.first_ms = None;
     }
 
     /// What is to be read next.
@@ -73,6 +84,12 @@ impl Line {
         self.more = page.more;
         self.ahead.extend(page.events);
         self.move_on();
+    }
+
+    /// Whether it is to be read to know what waits first: it is not known, or
+    /// was not read for a while.
+    pub(super) fn is_unknown(&self, is_due: bool) -> bool {
+        self.ahead.is_empty() && self.more && (is_due || self.first_ms.is_none())
     }
 
     /// Whether something is to be read before a request can be made.
@@ -118,12 +135,15 @@ impl Line {
         if self.ahead.is_empty() {
             self.position = self.read;
         }
+        self.first_ms = self
+            .ahead
+            .front()
+            .and_then(|(_, event)| u64::try_from(event.time.as_millisecond()).ok());
     }
 
     /// Time of the first event that waits, in milliseconds since 1970.
     pub(super) fn oldest_ms(&self) -> Option<u64> {
-        let (_, event) = self.ahead.front()?;
-        u64::try_from(event.time.as_millisecond()).ok()
+        self.first_ms
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mailtrail_core::event::Event;
+use mailtrail_core::sink::Batch;
 
 use super::job::{self, Job};
 use super::line::Line;
@@ -13,16 +14,21 @@ impl Working<'_> {
     /// Starts what can be started.
     pub(super) async fn launch(&mut self) {
         let now = self.worker.parts.now_ms();
-        if self.worker.sink.rests() || now < self.wait_until_ms {
+        self.look_for_secret(now).await;
+        if now < self.wait_until_ms {
             return;
+        }
+        if self.worker.sink.rests() || self.secret_missing.is_some() {
+            return self.look(now).await;
         }
         self.launch_retries(now);
         // One receiver that failed for days is tried with one delivery.
         let is_probing = self.state.suspended.is_some() && !self.retrying.is_empty();
         let rules = &self.worker.parts.rules;
         if self.first.is_none() && !is_probing && self.state.takes_first(now, rules) {
-            self.launch_first(now).await;
+            return self.launch_first(now).await;
         }
+        self.look(now).await;
     }
 
     pub(super) fn launch_retries(&mut self, now_ms: u64) {
@@ -69,6 +75,17 @@ impl Working<'_> {
     /// The events of the next request of a line, read where that is needed.
     pub(super) async fn next(&mut self, of: Of, now_ms: u64) -> Option<Vec<(Place, Event)>> {
         let batch = self.worker.sink.batch;
+        self.fill(of, batch, now_ms).await?;
+        let line = self.line(of)?;
+        if of == Of::Replay && line.is_done() {
+            self.end_replay();
+            return None;
+        }
+        self.line(of)?.next(batch, now_ms)
+    }
+
+    /// Reads a line up to what a request needs; none where that fails.
+    pub(super) async fn fill(&mut self, of: Of, batch: Option<Batch>, now_ms: u64) -> Option<()> {
         while self.line(of)?.is_hungry(batch) {
             let sink = Arc::clone(&self.worker.sink);
             let wanted = self.line(of)?.wanted(&sink);
@@ -90,12 +107,7 @@ impl Working<'_> {
                 }
             }
         }
-        let line = self.line(of)?;
-        if of == Of::Replay && line.is_done() {
-            self.end_replay();
-            return None;
-        }
-        self.line(of)?.next(batch, now_ms)
+        Some(())
     }
 
     pub(super) fn line(&mut self, of: Of) -> Option<&mut Line> {

@@ -16,7 +16,9 @@ impl Working<'_> {
                 .saturating_duration_since(Instant::now());
             next = next.min(now + u64::try_from(until.as_millis()).unwrap_or(0) + 1);
         }
-        if !self.worker.sink.rests() {
+        if let Some(from) = self.secret_from_ms {
+            next = next.min(from);
+        } else if !self.worker.sink.rests() {
             next = next.min(self.next_attempt_ms(now).max(self.wait_until_ms));
         }
         // At least a moment: what is due and cannot start yet is not asked for

@@ -59,6 +59,28 @@ fn what_is_not_concluded_is_read_again() {
 }
 
 #[test]
+fn that_something_waits_is_known_for_longer_than_it_is_held() {
+    let mut line = Line::settling(place(0));
+    assert!(line.is_unknown(false) && line.oldest_ms().is_none());
+    line.take(page(&[], 4, true), 0);
+    assert!(line.is_unknown(false));
+    line.take(page(&[5, 6], 9, true), 0);
+    let oldest = line.oldest_ms();
+    assert!(oldest.is_some());
+    line.rewind();
+    assert_eq!((line.position, line.oldest_ms()), (place(4), oldest));
+    // Not read again before long, and then believed.
+    assert!(!line.is_unknown(false) && line.is_unknown(true));
+    line.take(page(&[], 9, false), 0);
+    assert_eq!((line.position, line.oldest_ms()), (place(9), None));
+    assert!(!line.is_unknown(true), "nothing new has settled");
+    line.more = true;
+    line.take(page(&[10], 10, false), 0);
+    line.renew();
+    assert!(line.is_unknown(false) && line.oldest_ms().is_none());
+}
+
+#[test]
 fn a_batch_is_full_or_its_first_event_has_waited() {
     let mut line = Line::settling(place(0));
     line.take(page(&[1, 2], 2, false), 1000);
