@@ -100,6 +100,8 @@ pub enum NoticeKind {
     OtherClass(String),
     /// A sink that names a domain which is not declared.
     NoSuchDomain(Realm),
+    /// A sink in whose namespace no domain is declared.
+    NoDomainBeside(Realm),
     /// A host that is served as verified without anybody having looked.
     Unverified(String),
     /// A host that was another domain's, whose links on it no longer open.
@@ -233,7 +235,19 @@ impl fmt::Display for Fault {
         if !self.field.is_empty() {
             write!(f, "{}: ", self.field)?;
         }
-        f.write_str(&self.rule)
+        f.write_str(without_subject(&self.rule, &self.field))
+    }
+}
+
+/// A rule of the definition is a whole sentence, of which the field that stands
+/// before it is the subject: not said twice.
+fn without_subject<'a>(rule: &'a str, field: &str) -> &'a str {
+    let name = field.rsplit('.').next().unwrap_or(field);
+    let name = name.split('[').next().unwrap_or(name);
+    let rest = rule.strip_prefix(name).unwrap_or(rule).trim_start();
+    match rest.starts_with("must ") {
+        true => rest,
+        false => rule,
     }
 }
 
@@ -263,6 +277,11 @@ impl fmt::Display for Notice {
             NoticeKind::NoSuchDomain(realm) => write!(
                 f,
                 "{place}: no tracking domain {realm} is declared: the sink gets nothing of it"
+            ),
+            NoticeKind::NoDomainBeside(sink) => write!(
+                f,
+                "{place}: no tracking domain is declared in namespace {}: the sink {sink} gets nothing",
+                sink.namespace()
             ),
             NoticeKind::Unverified(host) => write!(
                 f,
@@ -309,7 +328,8 @@ impl Loaded {
             match notice.what {
                 NoticeKind::Unverified(_)
                 | NoticeKind::LinksLost { .. }
-                | NoticeKind::NoSuchDomain(_) => {
+                | NoticeKind::NoSuchDomain(_)
+                | NoticeKind::NoDomainBeside(_) => {
                     tracing::warn!("{notice}");
                 }
                 NoticeKind::OtherKind(_) | NoticeKind::OtherClass(_) => tracing::info!("{notice}"),

@@ -70,6 +70,8 @@ pub(super) struct Set {
     sinks_at: HashMap<Realm, Place>,
     /// Domains that sinks name.
     named: Vec<(Realm, Place)>,
+    /// Sinks that take all domains of their namespace.
+    of_all: Vec<(Realm, Place)>,
     faults: Vec<Fault>,
     more_faults: usize,
     notices: Vec<Notice>,
@@ -155,8 +157,11 @@ impl Set {
                 let rule = format!("{realm} is declared twice, first at {}", first.get());
                 return self.fault(at, "metadata.name", rule);
             }
-            Entry::Vacant(free) => free.insert(at),
+            Entry::Vacant(free) => free.insert(at.clone()),
         };
+        if entry.domains.is_empty() {
+            self.of_all.push((realm.clone(), at));
+        }
         for (name, place) in entry.domains.iter().zip(domains_at) {
             if let Ok(domain) = Realm::new(realm.namespace(), name) {
                 self.named.push((domain, place));
@@ -165,11 +170,22 @@ impl Set {
         self.sinks.insert(realm, Arc::new(entry));
     }
 
-    /// Notes the domains that sinks name and nobody declares.
+    /// Notes the domains that sinks name and nobody declares, and the sinks that
+    /// name none where there is none.
     fn tell_of_missing_domains(&mut self) {
         for (realm, place) in std::mem::take(&mut self.named) {
             if !self.realms.contains_key(&realm) {
                 self.notice(place, NoticeKind::NoSuchDomain(realm));
+            }
+        }
+        let namespaces: HashSet<String> = self
+            .realms
+            .keys()
+            .map(|realm| realm.namespace().to_owned())
+            .collect();
+        for (sink, place) in std::mem::take(&mut self.of_all) {
+            if !namespaces.contains(sink.namespace()) {
+                self.notice(place, NoticeKind::NoDomainBeside(sink));
             }
         }
     }

@@ -132,8 +132,8 @@ fn every_fault_is_told_at_once_with_its_place() {
             ("c.yaml", "a: [1,\nb: 2\n")
         ]),
         [
-            "a.yaml:5:9: spec.host: host must be a lower-case DNS name of at least two labels (letters, digits, inner hyphens; international names as xn--), without scheme, port, path and final dot",
-            "a.yaml:7:14: spec.retention: retention must be a number of days or hours: 45d, or 1080h",
+            "a.yaml:5:9: spec.host: must be a lower-case DNS name of at least two labels (letters, digits, inner hyphens; international names as xn--), without scheme, port, path and final dot",
+            "a.yaml:7:14: spec.retention: must be a number of days or hours: 45d, or 1080h",
             "a.yaml:9:14: spec.clicks.maxLink: is not a field",
             "a.yaml:11:5: spec.aliases[1]: must not be there twice",
             "a.yaml:14:13: apiVersion: must be mailtrail.dev/v1alpha1",
@@ -289,8 +289,26 @@ fn sinks_are_read_beside_domains() {
 }
 
 #[test]
+fn a_sink_in_whose_namespace_no_domain_is_declared_is_told() {
+    let told = |sink: &str| -> Vec<String> {
+        let text = format!("{MINIMAL}---\n{sink}");
+        let loaded = load(folder(&[("a.yaml", &text)]).path()).expect("it loads");
+        loaded.notices.iter().map(Notice::to_string).collect()
+    };
+    assert!(told(SINK).is_empty());
+    let nowhere = told(&SINK.replace("namespace: shop, ", ""));
+    assert_eq!(nowhere.len(), 1, "{nowhere:?}");
+    let said =
+        "no tracking domain is declared in namespace default: the sink default/orders gets nothing";
+    assert!(nowhere[0].ends_with(said), "{nowhere:?}");
+}
+
+#[test]
 fn a_sink_that_is_wrong_or_there_twice_is_told_where() {
-    check_fault(&SINK.replace("https:", "ftp:"), "a.yaml:5:8: spec.url: ");
+    check_fault(
+        &SINK.replace("https:", "ftp:"),
+        "a.yaml:5:8: spec.url: must be an http",
+    );
     check_fault(
         &format!("{SINK}---\n{SINK}"),
         "a.yaml:10:35: metadata.name: shop/orders is declared twice",

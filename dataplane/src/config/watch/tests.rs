@@ -122,7 +122,7 @@ fn a_bad_file_keeps_the_last_good_state_and_a_good_one_recovers() {
     assert!(
         refused
             .to_string()
-            .contains("a.yaml:4:14: spec.host: host must be "),
+            .contains("a.yaml:4:14: spec.host: must be "),
         "{refused}"
     );
     f.write("a.yaml", &manifest("good.localhost"));
