@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -174,6 +176,61 @@ fn private_addresses_are_refused_unless_they_are_named() {
         tested.text()
     );
     assert_eq!(receiver.connections(), 0);
+}
+
+/// Posts without a body and without saying what it would be; gives the status
+/// and the body of the answer.
+fn post_nothing(program: &Program, path: &str) -> (u16, String) {
+    let api = program.api();
+    let mut stream = TcpStream::connect(api).expect("connected");
+    let head = format!("POST {path} HTTP/1.1\r\nHost: {api}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("written");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("read");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    let status = head
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    (status.expect("a status"), body.to_owned())
+}
+
+#[test]
+fn a_sink_is_resumed_and_tested_without_a_body_and_a_replay_says_what_it_began() {
+    let receiver = Receiver::start();
+    let folder = Folder::new();
+    folder.sink("orders", &receiver.url(), "");
+    let program = folder.start();
+    let path = |what: &str| format!("/v1/sinks/shop/orders/{what}");
+    let (status, body) = post_nothing(&program, &path("resume"));
+    assert!(status == 200 && body.contains("shop/orders"), "{body}");
+    let (status, body) = post_nothing(&program, &path("test"));
+    assert!(status == 200 && body.contains("delivered"), "{body}");
+    // What to replay must be said.
+    assert_eq!(post_nothing(&program, &path("replays")).0, 415);
+    let time = json!({"since": "2026-11-23T01:00:00+01:00", "until": "2026-11-24T00:00:00Z"});
+    let replayed = program.post(&path("replays"), &time).json();
+    assert_eq!(
+        replayed["begun"],
+        json!({"since": "2026-11-23T00:00:00.000Z", "until": "2026-11-24T00:00:00.000Z"})
+    );
+    let replayed = program.post(&path("replays"), &json!({"dead_letters": true}));
+    assert_eq!(replayed.json()["begun"], Value::Null);
+}
+
+#[test]
+fn a_secret_that_is_missing_is_told_in_the_log_before_anything_happens() {
+    let receiver = Receiver::start();
+    let folder = Folder::new();
+    folder.sink("orders", &receiver.url(), "  secretRefs: [{name: nope}]\n");
+    let program = folder.start();
+    let shown = program.get(program.api(), "/v1/sinks/shop/orders").json();
+    let told = shown["secret_missing"].as_str().expect("it is told");
+    assert!(told.starts_with("secret nope: "), "{told}");
+    std::thread::sleep(Duration::from_secs(5));
+    let log = program.log();
+    let times = log.matches("nothing can be delivered: secret nope").count();
+    assert_eq!(times, 1, "once: {log}");
 }
 
 #[test]

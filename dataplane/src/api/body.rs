@@ -117,15 +117,23 @@ impl Reader {
 /// The fields of a body that is small and JSON, as all but a mail's are.
 pub(super) async fn small_json(app: &Shared, request: Request) -> Result<Fields, Problem> {
     query::none(request.uri())?;
-    if kind(request.headers())? != Kind::Json {
-        return Err(Problem::new(Code::MediaType).detail("send application/json"));
-    }
+    kind(request.headers(), &[Kind::Json])?;
     let max = Max {
         name: "small_body_max_bytes",
         bytes: SMALL_BODY_MAX_BYTES,
     };
     let body = Reader::new(app, request.into_body(), max)?.all().await?;
     Fields::parse(&body.bytes)
+}
+
+/// The same, of a body that need not be there: then it has no fields.
+pub(super) async fn small_json_or_none(app: &Shared, request: Request) -> Result<Fields, Problem> {
+    let has_type = request.headers().contains_key(header::CONTENT_TYPE);
+    if has_type || !request.body().is_end_stream() {
+        return small_json(app, request).await;
+    }
+    query::none(request.uri())?;
+    Fields::parse(b"{}")
 }
 
 /// What a request says its body is.
@@ -137,10 +145,19 @@ pub(super) enum Kind {
     Html,
 }
 
-/// Reads `Content-Type`. A charset is taken where markup and URLs can be found
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Html => "text/html",
+        }
+    }
+}
+
+/// Reads `Content-Type`, which must be one of these kinds. A charset is taken where markup and URLs can be found
 /// in its bytes as they are (case 67): UTF-8, ISO-8859-*, windows-*, Shift_JIS,
 /// EUC-*, GB*, Big5; not UTF-16, ISO-2022-JP, UTF-7.
-pub(super) fn kind(headers: &HeaderMap) -> Result<Kind, Problem> {
+pub(super) fn kind(headers: &HeaderMap, taken: &[Kind]) -> Result<Kind, Problem> {
     let refused = |detail: &str| Problem::new(Code::MediaType).detail(detail);
     if headers
         .get(header::CONTENT_ENCODING)
@@ -161,11 +178,17 @@ pub(super) fn kind(headers: &HeaderMap) -> Result<Kind, Problem> {
                 refused("the charset is not known or not ASCII-compatible: send UTF-8")
             })?,
     };
-    match essence.to_ascii_lowercase().as_str() {
-        "application/json" if encoding == encoding_rs::UTF_8 => Ok(Kind::Json),
-        "application/json" => Err(refused("JSON is UTF-8 (RFC 8259, 8.1)")),
-        "text/html" => Ok(Kind::Html),
-        _ => Err(refused("see the operation's request body in /openapi.json")),
+    let is_meant = |kind: &Kind| essence.eq_ignore_ascii_case(kind.name());
+    match taken.iter().copied().find(is_meant) {
+        Some(Kind::Json) if encoding != encoding_rs::UTF_8 => {
+            Err(refused("JSON is UTF-8 (RFC 8259, 8.1)"))
+        }
+        Some(kind) => Ok(kind),
+        None => {
+            let names: Vec<_> = taken.iter().map(|kind| kind.name()).collect();
+            let names = names.join(" or ");
+            Err(refused(&format!("send the header Content-Type: {names}")))
+        }
     }
 }
 
@@ -191,7 +214,8 @@ mod tests {
             header::CONTENT_TYPE,
             content_type.parse().expect("a header"),
         );
-        assert_eq!(kind(&headers).ok(), expected, "{content_type}");
+        let taken = [Kind::Json, Kind::Html];
+        assert_eq!(kind(&headers, &taken).ok(), expected, "{content_type}");
     }
 
     #[test]

@@ -240,7 +240,15 @@ pub(super) fn replay_dead() -> Value {
 }
 
 pub(super) fn replayed() -> Value {
-    json!({"dead_letters": 1, "dead_letters_left": 0})
+    json!({"begun": null, "dead_letters": 1, "dead_letters_left": 0})
+}
+
+pub(super) fn replay_begun() -> Value {
+    json!({
+        "begun": {"since": "2026-11-23T00:00:00.000Z", "until": "2026-11-23T18:00:00.000Z"},
+        "dead_letters": 0,
+        "dead_letters_left": 1
+    })
 }
 
 pub(super) fn nothing() -> Value {

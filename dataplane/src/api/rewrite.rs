@@ -210,7 +210,7 @@ pub(super) async fn rewrite(
     request: Request,
 ) -> Result<Response, Problem> {
     query::none(request.uri())?;
-    match body::kind(request.headers())? {
+    match body::kind(request.headers(), &[Kind::Json, Kind::Html])? {
         Kind::Json => json(&app, &caller, request.into_body()).await,
         Kind::Html => stream::html(&app, &caller, request).await,
     }

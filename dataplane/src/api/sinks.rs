@@ -41,10 +41,12 @@ pub(super) struct Sink {
     /// Since when nothing has succeeded; null where the last attempt has.
     #[schema(required, format = "date-time")]
     pub failing_since: Option<String>,
-    /// What is wrong with a secret, so that nothing can be signed; else null.
+    /// What is wrong with a secret, so that nothing can be signed, as the replica
+    /// that answers finds it; else null.
     #[schema(required)]
     pub secret_missing: Option<String>,
-    /// Time of the oldest event that is known not to be delivered yet; else null.
+    /// Time of the oldest event that waits, whatever it waits for; of what has
+    /// failed and is tried again when that began. Null where nothing waits.
     #[schema(required, format = "date-time")]
     pub oldest_undelivered: Option<String>,
     /// Deliveries that failed and wait for another attempt, 1000 at most: with
@@ -192,16 +194,31 @@ pub(super) struct ReplayRange {
     until: String,
 }
 
-/// What is delivered again.
+/// What is delivered again: dead letters, or the events of a time.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Replayed {
+    /// The time whose events are delivered again from now on; null where dead
+    /// letters are.
+    #[schema(required)]
+    pub begun: Option<ReplayBegun>,
     /// Dead letters that are delivered again.
     pub dead_letters: usize,
     /// Those that there is no room for yet: ask again later.
     pub dead_letters_left: usize,
 }
 
-/// Nothing need be said.
+/// A time whose events are delivered again.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ReplayBegun {
+    /// Not before.
+    #[schema(format = "date-time")]
+    pub since: String,
+    /// Before.
+    #[schema(format = "date-time")]
+    pub until: String,
+}
+
+/// Nothing need be said, and no body sent.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(examples(examples::nothing))]
@@ -324,7 +341,10 @@ pub(super) async fn dead_letters(
     )),
     responses(
         (status = 200, description = "It is delivered from now on.", body = Replayed, content_type = "application/json",
-            example = json!(examples::replayed())),
+            examples(
+                ("dead letters" = (value = json!(examples::replayed()))),
+                ("a time" = (value = json!(examples::replay_begun())))
+            )),
         Common,
         SinkNotFound,
         Bodies
@@ -353,14 +373,20 @@ pub(super) async fn replay(
     };
     fields.finish()?;
     let handle = &app.context.sinks;
-    let (moved, left) = match range {
-        None => handle.replay_dead(&sink).await?,
+    let (begun, (moved, left)) = match range {
+        None => (None, handle.replay_dead(&sink).await?),
         Some((since, until)) => {
-            handle.replay(&sink, ms(since), ms(until)).await?;
-            (0, handle.view(&sink).await?.dead)
+            let (since, until) = (ms(since), ms(until));
+            handle.replay(&sink, since, until).await?;
+            let begun = ReplayBegun {
+                since: told(since),
+                until: told(until),
+            };
+            (Some(begun), (0, handle.view(&sink).await?.dead))
         }
     };
     Ok(print(&Replayed {
+        begun,
         dead_letters: moved,
         dead_letters_left: left,
     }))
@@ -371,14 +397,14 @@ pub(super) async fn replay(
 /// Posts a made-up event (an open of the message `mailtrail-test`, `test: true`)
 /// to the receiver now, once, and says how that went. It is sent whether the
 /// sink is suspended or not; a success resumes one that is suspended for its
-/// failures. Allowed to who may create `eventsinks/replays`.
+/// failures or a 410. Allowed to who may create `eventsinks/replays`.
 #[utoipa::path(
     post,
     path = "/v1/sinks/{namespace}/{name}/test",
     operation_id = "testSink",
     tag = "sinks",
     params(SinkPath),
-    request_body(content = Nothing, content_type = "application/json", example = json!(examples::nothing())),
+    request_body(content = Option<Nothing>, content_type = "application/json", example = json!(examples::nothing())),
     responses(
         (status = 200, description = "How it went.", body = Tested, content_type = "application/json",
             example = json!(examples::tested())),
@@ -394,7 +420,7 @@ pub(super) async fn test(
     request: Request,
 ) -> Result<Response, Problem> {
     let sink = app.sink_of_path(&caller, Verb::Push, &path).await?;
-    body::small_json(&app, request).await?.finish()?;
+    body::small_json_or_none(&app, request).await?.finish()?;
     Ok(print(&Tested::from(app.context.sinks.test(&sink).await?)))
 }
 
@@ -409,7 +435,7 @@ pub(super) async fn test(
     operation_id = "resumeSink",
     tag = "sinks",
     params(SinkPath),
-    request_body(content = Nothing, content_type = "application/json", example = json!(examples::nothing())),
+    request_body(content = Option<Nothing>, content_type = "application/json", example = json!(examples::nothing())),
     responses(
         (status = 200, description = "The event sink as it stands now.", body = Sink, content_type = "application/json",
             example = json!(examples::sink())),
@@ -425,7 +451,7 @@ pub(super) async fn resume(
     request: Request,
 ) -> Result<Response, Problem> {
     let sink = app.sink_of_path(&caller, Verb::Push, &path).await?;
-    body::small_json(&app, request).await?.finish()?;
+    body::small_json_or_none(&app, request).await?.finish()?;
     let handle = &app.context.sinks;
     handle.resume(&sink).await?;
     Ok(print(&Sink::from(handle.view(&sink).await?)))

@@ -277,6 +277,22 @@ fn case_67_media_types_and_charsets_that_are_not_read_are_refused() {
 }
 
 #[test]
+fn a_refused_media_type_is_told_what_is_read_instead() {
+    let server = World::open().start();
+    for (path, read) in [
+        ("/v1/rewrite", "application/json or text/html"),
+        ("/v1/domains/shop/links/resolve", "application/json"),
+    ] {
+        let form = Request::new("POST", path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(b"x");
+        let (status, _, problem) = form.send(server.address).problem();
+        let told = format!("send the header Content-Type: {read}");
+        assert_eq!((status, &problem["detail"]), (415, &told.into()), "{path}");
+    }
+}
+
+#[test]
 fn a_method_that_a_path_does_not_take_is_refused_with_those_it_takes() {
     let server = World::open().start();
     for (method, path, allowed) in [
