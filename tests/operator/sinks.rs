@@ -189,6 +189,11 @@ fn a_sink_is_applied_let_read_its_secret_and_told_of_what_happened_meanwhile_too
     shop.waits("Ready", "SecretNotReadable");
     assert!(!shop.message("Ready").contains("kind: Role"));
     shop.waits("Delivering", "RefsNotResolved");
+    // It is asked for some times, and told once.
+    std::thread::sleep(Duration::from_secs(3));
+    let log = operator.log();
+    assert!(!log.contains("403"), "{log}");
+    assert_eq!(log.matches("may not be read yet").count(), 1, "{log}");
     program.until("the sink rests", |program| shop.shown(program) == 200);
     shop.click(program, "m-before");
     shop.permit();

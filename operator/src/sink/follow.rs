@@ -11,11 +11,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use backon::ExponentialBuilder;
 use futures_util::StreamExt as _;
+use kube::api::ListParams;
 use kube::core::NamespaceResourceScope;
 use kube::runtime::watcher::{self, Event, ExponentialBackoff};
 use kube::runtime::{WatchStreamExt as _, watcher as watch};
@@ -24,9 +25,11 @@ use mailtrail_core::id::Realm;
 use serde::de::DeserializeOwned;
 use tokio::task::AbortHandle;
 
+use crate::error::{Error, within};
 use crate::metrics::Metrics;
 use crate::queue::Inbox;
 use crate::subject::Subject;
+use crate::wait::{doubled, spread};
 
 /// First wait after a watch that broke off or is not allowed.
 const AGAIN_FIRST: Duration = Duration::from_millis(500);
@@ -122,23 +125,8 @@ impl<T: Target> Followed<T> {
     }
 
     fn start(self: &Arc<Self>, name: Name) -> Watched<T::Kept> {
-        let this = Arc::downgrade(self);
         let api: Api<T::Kind> = Api::namespaced(self.client.clone(), &name.0);
-        let task = tokio::spawn(async move {
-            let again = ExponentialBuilder::default()
-                .with_min_delay(AGAIN_FIRST)
-                .with_max_delay(AGAIN_LONGEST)
-                .with_jitter()
-                .without_max_times();
-            let events = watch(api, T::selected(&name.1)).backoff(ExponentialBackoff::from(again));
-            let mut events = std::pin::pin!(events);
-            let mut listing = BTreeMap::new();
-            while let Some(event) = events.next().await {
-                // Who asked for it ends with the term.
-                let Some(this) = this.upgrade() else { return };
-                this.take(&name, &mut listing, event);
-            }
-        });
+        let task = tokio::spawn(follow(Arc::downgrade(self), api, name));
         Watched {
             seen: Seen::NotYet,
             by: HashSet::new(),
@@ -196,6 +184,58 @@ impl<T: Target> Followed<T> {
             drop(watched);
             self.inbox.extend(named);
         }
+    }
+}
+
+/// Follows what a name means; ends with the term of who asked for it.
+async fn follow<T: Target>(to: Weak<Followed<T>>, api: Api<T::Kind>, name: Name) {
+    loop {
+        until_allowed(&to, &api, &name).await;
+        let again = ExponentialBuilder::default()
+            .with_min_delay(AGAIN_FIRST)
+            .with_max_delay(AGAIN_LONGEST)
+            .with_jitter()
+            .without_max_times();
+        let events = watch(api.clone(), T::selected(&name.1));
+        let mut events = std::pin::pin!(events.backoff(ExponentialBackoff::from(again)));
+        let mut listing = BTreeMap::new();
+        while let Some(event) = events.next().await {
+            let Some(to) = to.upgrade() else { return };
+            let is_forbidden = event.as_ref().is_err_and(is_forbidden);
+            to.take(&name, &mut listing, event);
+            if is_forbidden {
+                break;
+            }
+        }
+    }
+}
+
+/// Waits until what a name means may be read. A watch that is refused would begin
+/// again twice a second, with a warning of its library each time: it takes the
+/// beginning for a success.
+async fn until_allowed<T: Target>(to: &Weak<Followed<T>>, api: &Api<T::Kind>, name: &Name) {
+    let selected = T::selected(&name.1);
+    let params = ListParams {
+        label_selector: selected.label_selector,
+        field_selector: selected.field_selector,
+        ..ListParams::default().limit(1)
+    };
+    for tries in 0.. {
+        let listed = within("what an event sink refers to", api.list_metadata(&params)).await;
+        // Of other trouble the watch tells.
+        if !matches!(listed, Err(Error::Forbidden { .. })) {
+            return;
+        }
+        let Some(to) = to.upgrade() else { return };
+        if tries == 0 {
+            tracing::info!(
+                kind = %T::Kind::kind(&()), namespace = name.0, name = name.1,
+                "what an event sink refers to may not be read yet: its status says what is missing, and it is asked for again"
+            );
+        }
+        to.change(name, |seen| *seen = Seen::Forbidden);
+        drop(to);
+        tokio::time::sleep(spread(doubled(AGAIN_FIRST, AGAIN_LONGEST, tries))).await;
     }
 }
 
