@@ -206,6 +206,8 @@ fn a_sink_is_resumed_and_tested_without_a_body_and_a_replay_says_what_it_began()
     assert!(status == 200 && body.contains("shop/orders"), "{body}");
     let (status, body) = post_nothing(&program, &path("test"));
     assert!(status == 200 && body.contains("delivered"), "{body}");
+    // To JSON, null is as good as absent.
+    assert_eq!(program.post(&path("test"), &Value::Null).status, 200);
     // What to replay must be said.
     assert_eq!(post_nothing(&program, &path("replays")).0, 415);
     let time = json!({"since": "2026-11-23T01:00:00+01:00", "until": "2026-11-24T00:00:00Z"});

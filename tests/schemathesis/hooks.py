@@ -27,7 +27,10 @@ def before_call(context, case, kwargs):
         asked.pop("after", None)
         # One value of a key, in one line.
         asked.pop("tag", None)
-        # Statistics run forwards, and over 31 days at most.
+        # Time runs forwards.
+        if asked.get("since") is not None:
+            asked.pop("until", None)
+        # Statistics are of 31 days at most.
         if case.path.endswith("/stats"):
             asked.pop("since", None)
             asked.pop("until", None)

@@ -116,6 +116,24 @@ impl Reader {
 
 /// The fields of a body that is small and JSON, as all but a mail's are.
 pub(super) async fn small_json(app: &Shared, request: Request) -> Result<Fields, Problem> {
+    Fields::parse(&small(app, request).await?)
+}
+
+/// The same, of a body that need not be there, or is null: then it has no fields.
+pub(super) async fn small_json_or_none(app: &Shared, request: Request) -> Result<Fields, Problem> {
+    let has_type = request.headers().contains_key(header::CONTENT_TYPE);
+    if !has_type && request.body().is_end_stream() {
+        query::none(request.uri())?;
+        return Fields::parse(b"{}");
+    }
+    match small(app, request).await? {
+        null if null.trim_ascii() == b"null" => Fields::parse(b"{}"),
+        body => Fields::parse(&body),
+    }
+}
+
+/// The bytes of a body that is small and said to be JSON.
+async fn small(app: &Shared, request: Request) -> Result<Vec<u8>, Problem> {
     query::none(request.uri())?;
     kind(request.headers(), &[Kind::Json])?;
     let max = Max {
@@ -123,17 +141,7 @@ pub(super) async fn small_json(app: &Shared, request: Request) -> Result<Fields,
         bytes: SMALL_BODY_MAX_BYTES,
     };
     let body = Reader::new(app, request.into_body(), max)?.all().await?;
-    Fields::parse(&body.bytes)
-}
-
-/// The same, of a body that need not be there: then it has no fields.
-pub(super) async fn small_json_or_none(app: &Shared, request: Request) -> Result<Fields, Problem> {
-    let has_type = request.headers().contains_key(header::CONTENT_TYPE);
-    if has_type || !request.body().is_end_stream() {
-        return small_json(app, request).await;
-    }
-    query::none(request.uri())?;
-    Fields::parse(b"{}")
+    Ok(body.bytes)
 }
 
 /// What a request says its body is.
