@@ -14,7 +14,7 @@ use super::settings::{CURSOR_MAX_BYTES, LIMIT_DEFAULT, LIMIT_MAX, TAGS_MAX, TAGS
 use super::times::time;
 use crate::store::{Cursor, EventFilter, EventQuery, MessageQuery};
 
-/// The rule of what begins no later than it ends.
+/// The rule of a time that is asked for from one moment to another.
 pub(super) const SINCE_RULE: &str = "must be before until";
 /// Most words of a list: each verdict and group, twice over.
 const WORDS_MAX: usize = 16;

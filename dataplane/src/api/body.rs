@@ -162,9 +162,10 @@ impl Kind {
     }
 }
 
-/// Reads `Content-Type`, which must be one of these kinds. A charset is taken where markup and URLs can be found
-/// in its bytes as they are (case 67): UTF-8, ISO-8859-*, windows-*, Shift_JIS,
-/// EUC-*, GB*, Big5; not UTF-16, ISO-2022-JP, UTF-7.
+/// Reads `Content-Type`, which must be one of these kinds. A charset is taken
+/// where markup and URLs can be found in its bytes as they are (case 67): UTF-8,
+/// ISO-8859-*, windows-*, Shift_JIS, EUC-*, GB*, Big5; not UTF-16, ISO-2022-JP,
+/// UTF-7.
 pub(super) fn kind(headers: &HeaderMap, taken: &[Kind]) -> Result<Kind, Problem> {
     let refused = |detail: &str| Problem::new(Code::MediaType).detail(detail);
     if headers
