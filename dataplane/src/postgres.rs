@@ -154,8 +154,6 @@ struct Shared {
     withdrawals_brought: AtomicBool,
     /// Somebody was erased, and the spool may still hold records of theirs.
     purge_again: AtomicBool,
-    /// Whether all that was kept had been shipped a moment ago.
-    shipped_now: AtomicBool,
     /// Up to which numbers of hits and of messages all is shipped, as far as
     /// that is known.
     shipped: [AtomicU64; 2],
@@ -221,7 +219,6 @@ impl Postgres {
             own_withdrawals: own.into_iter().map(Uuid::from_bytes).collect(),
             withdrawals_brought: AtomicBool::new(false),
             purge_again: AtomicBool::new(false),
-            shipped_now: AtomicBool::new(false),
             shipped: Default::default(),
             dropped: Mutex::default(),
             closing: watch::Sender::new(false),
@@ -251,9 +248,9 @@ impl Postgres {
         self.shared.list.is_loaded()
     }
 
-    /// Whether all that was kept had been shipped a moment ago.
+    /// Whether all that was kept is shipped, as far as that is known.
     pub(crate) fn has_shipped_all(&self) -> bool {
-        self.shared.shipped_now.load(Ordering::SeqCst)
+        self.shared.spools().all(|spool| spool.is_empty())
     }
 
     /// Keeps a withdrawal. It counts here at once, even where it is not kept.
@@ -390,14 +387,19 @@ impl Shared {
         let _ = self.closing.subscribe().wait_for(|closing| *closing).await;
     }
 
+    /// Both journals from where all is shipped, as far as that is known.
+    fn spools(&self) -> impl Iterator<Item = Spool> {
+        let journals = [&self.hits, &self.messages].into_iter().zip(&self.shipped);
+        journals
+            .map(|(journal, up_to)| Spool::new(Arc::clone(journal), up_to.load(Ordering::SeqCst)))
+    }
+
     /// Whether nothing in the data folder is to be shipped, as far as that is
     /// known.
     fn holds_nothing(&self) -> bool {
-        let journals = [&self.hits, &self.messages].into_iter().zip(&self.shipped);
-        let mut spools = journals
-            .map(|(journal, up_to)| Spool::new(Arc::clone(journal), up_to.load(Ordering::SeqCst)));
         // Where that cannot be read, something may be there.
-        spools.all(|spool| spool.holds_nothing().unwrap_or(false))
+        self.spools()
+            .all(|spool| spool.holds_nothing().unwrap_or(false))
     }
 
     async fn put_on_list(&self, who: Uuid, why: Why) -> Result<(), Fault> {

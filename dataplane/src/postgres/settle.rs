@@ -57,8 +57,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked for hits that came late.
 const LATE_EVERY: Duration = Duration::from_secs(2);
-/// So long nobody is waited for who lags, in seconds.
-const WAITED_MAX: f64 = 15.0;
+/// So long nobody is waited for who lags, in seconds: a replica that has not said
+/// anything for longer is taken for gone.
+pub(super) const WAITED_MAX: f64 = 15.0;
 /// Most hits of one question.
 const READ_MAX: i64 = 20_000;
 /// Most hits that are held: some 100 MB.

@@ -37,6 +37,7 @@ use super::fault::Fault;
 use super::link::Link;
 use super::rows::Sorted;
 use super::schema;
+use super::settle::WAITED_MAX;
 use super::spool::{BATCH_RECORDS, Batch, Spool};
 use super::wait::Waits;
 use super::{Shared, list, purge};
@@ -53,8 +54,6 @@ const BEAT_EVERY: Duration = Duration::from_millis(500);
 const LIST_EVERY: Duration = Duration::from_secs(1);
 /// How often partitions are made ahead.
 const DAYS_EVERY: Duration = Duration::from_secs(3600);
-/// A replica that was seen so lately is there.
-const SEEN_WITHIN: Duration = Duration::from_secs(15);
 /// Longest time for a batch, some hundred times what one takes.
 const BATCH_TIME: Duration = Duration::from_secs(30);
 
@@ -275,9 +274,8 @@ impl Shipper {
         let others = "SELECT EXISTS (SELECT FROM mailtrail.replicas
             WHERE replica <> $1 AND NOT keys && $2
               AND seen_at > clock_timestamp() - make_interval(secs => $3))";
-        let within = SEEN_WITHIN.as_secs_f64();
         let row = change
-            .query_one(others, &[&self.replica, &keys, &within])
+            .query_one(others, &[&self.replica, &keys, &WAITED_MAX])
             .await?;
         if row.try_get(0)? {
             return Err(Fault::OtherKeyring);
@@ -418,8 +416,6 @@ impl Shipper {
             of_hits.store(hits.shipped(), Ordering::SeqCst);
             of_messages.store(messages.shipped(), Ordering::SeqCst);
         }
-        let is_empty = self.is_empty() && self.shared.hits.is_idle();
-        self.shared.shipped_now.store(is_empty, Ordering::SeqCst);
     }
 }
 
