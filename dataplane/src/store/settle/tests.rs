@@ -167,6 +167,14 @@ impl Bench {
         kept.collect()
     }
 
+    /// Looks, and waits until what that wrote to the spool is on the disk.
+    fn look(&mut self) {
+        self.settler.look().expect("looks");
+        while !self.hits.is_idle() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Lets the settling time go by and looks until all is settled.
     fn settle_all(&mut self) {
         self.clock.pass(SETTLE);

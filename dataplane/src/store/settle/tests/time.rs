@@ -94,16 +94,13 @@ fn settled_hits_are_removed_after_a_while_and_those_that_wait_are_not() {
     assert!(segments(&bench) > 3, "kept for their neighbours");
     for _ in 0..4 {
         bench.clock.pass(Duration::from_secs(15));
-        bench.settler.look().expect("looks");
+        bench.look();
     }
     assert!(segments(&bench) <= 2, "{} are left", segments(&bench));
     // The last segment is ended now and then, so that its hits can go too.
     for _ in 0..8 {
         bench.clock.pass(Duration::from_secs(15));
-        bench.settler.look().expect("looks");
-        while !bench.hits.is_idle() {
-            std::thread::yield_now();
-        }
+        bench.look();
     }
     let reader = bench.hits.reader();
     let hits: u64 = reader.parts().map(|p| p.segment.summary.events).sum();
@@ -126,7 +123,7 @@ fn a_spool_of_which_the_front_is_settled_or_erased_has_no_gap() {
     closed.finish().expect("finished");
     bench.clock.pass(SETTLE);
     for _ in 0..4 {
-        bench.settler.look().expect("looks");
+        bench.look();
         bench.clock.pass(Duration::from_secs(15));
     }
     assert_eq!(bench.hits.reader().segments().len(), 1);
