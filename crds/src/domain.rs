@@ -33,6 +33,7 @@ use crate::{rules, schema};
     printcolumn(name = "Clicks", type_ = "boolean", json_path = ".spec.clicks.enabled", description = "Whether clicks are tracked."),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether the domain is accepted and served as written."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why it is, or is not."),
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.className", priority = 1, description = "The installation that it belongs to."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since it was created.")
 )]
 #[serde(rename_all = "camelCase")]

@@ -44,6 +44,7 @@ pub const SECRET_KEY: &str = "secret";
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status", description = "Whether events are delivered as written."),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason", description = "Why they are, or are not."),
     printcolumn(name = "URL", type_ = "string", json_path = ".spec.url", priority = 1, description = "The receiver."),
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.className", priority = 1, description = "The installation that it belongs to."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp", description = "Time since it was created.")
 )]
 #[serde(rename_all = "camelCase")]

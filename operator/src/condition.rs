@@ -83,12 +83,16 @@ pub enum Reason {
     NoReplicas,
     /// Programmed: a replica refuses it.
     Refused,
-    /// Programmed, Exposed, Ready: the spec was not accepted.
+    /// Programmed, Reachable, Exposed, Ready: the spec was not accepted.
     NotAccepted,
     /// Reachable: the host leads here, with a valid certificate.
     Reachable,
     /// Reachable: nobody has looked yet.
     NotChecked,
+    /// Reachable: nothing is known, the name servers do not answer.
+    DnsFailed,
+    /// Reachable: nothing is known, the host does not answer in time.
+    TimedOut,
     /// Reachable: the spec waives the check.
     VerificationWaived,
     /// Reachable: the name does not exist in DNS.
@@ -257,7 +261,7 @@ impl Is {
 
 impl Reason {
     /// All there are.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::Accepted,
         Self::HostConflict,
         Self::NamespaceChanged,
@@ -281,6 +285,8 @@ impl Reason {
         Self::NotAccepted,
         Self::Reachable,
         Self::NotChecked,
+        Self::DnsFailed,
+        Self::TimedOut,
         Self::VerificationWaived,
         Self::HostNotFound,
         Self::Unreachable,
@@ -327,6 +333,8 @@ impl Reason {
             Self::NotAccepted => "NotAccepted",
             Self::Reachable => "Reachable",
             Self::NotChecked => "NotChecked",
+            Self::DnsFailed => "DnsFailed",
+            Self::TimedOut => "TimedOut",
             Self::VerificationWaived => "VerificationWaived",
             Self::HostNotFound => "HostNotFound",
             Self::Unreachable => "Unreachable",
@@ -428,10 +436,7 @@ pub fn conditions(
 pub fn transitions(before: Option<&Told>, findings: &[Finding]) -> Vec<Transition> {
     let told = |finding: &&Finding| match finding.type_ {
         Type::Ready => finding.reason != Reason::Pending,
-        Type::Reachable => !matches!(
-            finding.reason,
-            Reason::NotChecked | Reason::VerificationWaived
-        ),
+        Type::Reachable => finding.is != Is::Unknown,
         // What is missing from the cluster is no news of this object.
         Type::Exposed => {
             finding.is == Is::False

@@ -61,28 +61,37 @@ pub enum Outcome {
     Certificate,
     /// Somebody else answers.
     Others,
-    /// Nothing: something took too long, or is itself in trouble.
-    Nothing,
+    /// Nothing: the name servers do not answer, or are in trouble themselves.
+    NoDns,
+    /// Nothing: its addresses do not answer in time.
+    Slow,
 }
 
 impl Outcome {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Proved,
         Self::NotFound,
         Self::Unreachable,
         Self::Certificate,
         Self::Others,
-        Self::Nothing,
+        Self::NoDns,
+        Self::Slow,
     ];
 
-    fn finding(self, host: &str) -> Option<Finding> {
-        let no = |reason, message| Some(Finding::is_false(Type::Reachable, reason, message));
+    /// Whether something was learned of the host.
+    fn is_verdict(self) -> bool {
+        !matches!(self, Self::NoDns | Self::Slow)
+    }
+
+    fn finding(self, host: &str) -> Finding {
+        let no = |reason, message| Finding::is_false(Type::Reachable, reason, message);
+        let unknown = |reason, message| Finding::new(Type::Reachable, Is::Unknown, reason, message);
         match self {
-            Self::Proved => Some(Finding::is_true(
+            Self::Proved => Finding::is_true(
                 Type::Reachable,
                 Reason::Reachable,
                 format!("https://{host} leads here, with a valid certificate"),
-            )),
+            ),
             Self::NotFound => no(
                 Reason::HostNotFound,
                 format!("{host} is not in DNS: add a record that leads to Mailtrail"),
@@ -103,7 +112,18 @@ impl Outcome {
                     "https://{host}/.well-known/mailtrail is answered, but not by this install: see where its DNS record and its route lead"
                 ),
             ),
-            Self::Nothing => None,
+            Self::NoDns => unknown(
+                Reason::DnsFailed,
+                format!(
+                    "the name servers fail, or do not answer, when they are asked for {host}: see those of its zone, and those that the operator asks"
+                ),
+            ),
+            Self::Slow => unknown(
+                Reason::TimedOut,
+                format!(
+                    "https://{host} does not answer in time: see where its DNS record leads, and whether that lets port 443 in"
+                ),
+            ),
         }
     }
 }
@@ -143,34 +163,34 @@ impl Verifier {
         check.is_some_and(|check| check.host == *host && check.proved)
     }
 
-    /// What the status is to say of a domain. Until somebody has looked it goes
-    /// on saying what it says.
+    /// What the status is to say of a domain that has hosts, or has none. Until
+    /// something is learned it goes on saying what it says.
     pub fn reachable(
         &self,
         realm: &Realm,
         domain: &TrackingDomain,
+        has_hosts: bool,
         told: Option<&Told>,
     ) -> Finding {
+        let unknown = |reason, message| Finding::new(Type::Reachable, Is::Unknown, reason, message);
         if domain.spec.verification == Verification::None {
-            return Finding::new(
-                Type::Reachable,
-                Is::Unknown,
-                Reason::VerificationWaived,
-                "nobody looks: spec.verification is None",
-            );
+            let message = "nobody looks: spec.verification is None";
+            return unknown(Reason::VerificationWaived, message);
+        }
+        if !has_hosts {
+            let message = "nobody looks: no host is this object's";
+            return unknown(Reason::NotAccepted, message);
         }
         let found = self.lock().get(realm).and_then(|check| {
             let outcome = check.outcome?;
-            outcome.finding(check.host.as_str())
+            Some((outcome, outcome.finding(check.host.as_str())))
         });
-        found.or_else(|| known(domain, told)).unwrap_or_else(|| {
-            Finding::new(
-                Type::Reachable,
-                Is::Unknown,
-                Reason::NotChecked,
-                "the host has not been checked yet",
-            )
-        })
+        match (found, known(domain, told)) {
+            (Some((outcome, found)), _) if outcome.is_verdict() => found,
+            (_, Some((outcome, known))) if outcome.is_verdict() => known,
+            (Some((_, finding)), _) | (None, Some((_, finding))) => finding,
+            (None, None) => unknown(Reason::NotChecked, "the host has not been checked yet"),
+        }
     }
 
     /// Hosts that are due, so many at most; each is due again in a while.
@@ -190,40 +210,41 @@ impl Verifier {
         self.lock().values().map(|check| check.due).min()
     }
 
-    /// Notes what was found of a host; whether that is news.
-    fn found(&self, realm: &Realm, host: &Host, outcome: Outcome, now: Instant) -> bool {
+    /// Notes what was found of a host, if anybody could look; whether that is
+    /// news. What says nothing takes no verdict's place.
+    fn found(&self, realm: &Realm, host: &Host, outcome: Option<Outcome>, now: Instant) -> bool {
         let mut checks = self.lock();
         let Some(check) = checks.get_mut(realm).filter(|check| check.host == *host) else {
             return false;
         };
-        let known = outcome != Outcome::Nothing;
-        let news = known && check.outcome != Some(outcome);
+        let told = outcome.filter(|outcome| {
+            outcome.is_verdict() || !check.outcome.is_some_and(Outcome::is_verdict)
+        });
+        let news = told.is_some() && check.outcome != told;
         check.repeats = if news {
             0
         } else {
             check.repeats.saturating_add(1)
         };
-        if known {
-            check.outcome = Some(outcome);
+        if news {
+            check.outcome = told;
         }
-        check.proved |= outcome == Outcome::Proved;
-        check.due = now + spread(wait(outcome == Outcome::Proved, check.repeats));
+        let proved = outcome == Some(Outcome::Proved);
+        check.proved |= proved;
+        check.due = now + spread(wait(proved, check.repeats));
         news
     }
 }
 
 /// What the status says of the host already, if it is of this spec's host.
-fn known(domain: &TrackingDomain, told: Option<&Told>) -> Option<Finding> {
+fn known(domain: &TrackingDomain, told: Option<&Told>) -> Option<(Outcome, Finding)> {
     let told = told?.find(Type::Reachable)?;
     if told.generation != domain.metadata.generation {
         return None;
     }
-    let outcome = Outcome::ALL
-        .into_iter()
-        .map(|outcome| outcome.finding(&domain.spec.host));
-    outcome
-        .flatten()
-        .find(|finding| finding.reason == told.reason)
+    let outcomes = Outcome::ALL.into_iter();
+    let mut findings = outcomes.map(|outcome| (outcome, outcome.finding(&domain.spec.host)));
+    findings.find(|(_, finding)| finding.reason == told.reason)
 }
 
 /// Doubles with each repetition, within the bounds of its kind.
@@ -238,7 +259,10 @@ fn wait(proved: bool, repeats: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
+    use crate::condition::conditions;
 
     fn realm() -> Realm {
         "shop/links".parse().expect("a realm")
@@ -253,10 +277,55 @@ mod tests {
         let verifier = Verifier::default();
         let (name, now) = (host("a.example"), Instant::now());
         verifier.wants(&realm(), &name, false);
-        assert!(verifier.found(&realm(), &name, Outcome::Proved, now));
-        assert!(!verifier.found(&realm(), &name, Outcome::Nothing, now));
-        let found = verifier.lock()[&realm()].outcome;
-        assert_eq!(found, Some(Outcome::Proved));
+        assert!(verifier.found(&realm(), &name, Some(Outcome::Proved), now));
+        for nothing in [None, Some(Outcome::NoDns), Some(Outcome::Slow)] {
+            assert!(!verifier.found(&realm(), &name, nothing, now));
+            let found = verifier.lock()[&realm()].outcome;
+            assert_eq!(found, Some(Outcome::Proved));
+        }
+    }
+
+    #[test]
+    fn that_nothing_can_be_learned_is_told_once_and_gives_way_to_a_verdict() {
+        let verifier = Verifier::default();
+        let (name, now) = (host("a.example"), Instant::now());
+        verifier.wants(&realm(), &name, false);
+        assert!(!verifier.found(&realm(), &name, None, now));
+        assert!(verifier.found(&realm(), &name, Some(Outcome::NoDns), now));
+        assert!(!verifier.found(&realm(), &name, Some(Outcome::NoDns), now));
+        assert!(verifier.found(&realm(), &name, Some(Outcome::Slow), now));
+        assert!(verifier.found(&realm(), &name, Some(Outcome::NotFound), now));
+        assert!(!verifier.found(&realm(), &name, Some(Outcome::Slow), now));
+    }
+
+    #[test]
+    fn what_the_status_says_stays_until_something_is_learned() {
+        let domain: TrackingDomain = serde_json::from_value(serde_json::json!({
+            "apiVersion": "mailtrail.dev/v1alpha1", "kind": "TrackingDomain",
+            "metadata": {"namespace": "shop", "name": "links", "generation": 1},
+            "spec": {"host": "a.example"},
+        }))
+        .expect("a domain");
+        let told = |outcome: Outcome| {
+            let finding = outcome.finding("a.example");
+            Told::of(
+                Some(1),
+                &conditions(None, 1, &[finding], Timestamp::UNIX_EPOCH),
+            )
+        };
+        let verifier = Verifier::default();
+        let reason = |told| verifier.reachable(&realm(), &domain, true, told).reason;
+        let (proved, failed) = (told(Outcome::Proved), told(Outcome::NoDns));
+        assert_eq!(reason(None), Reason::NotChecked);
+        assert_eq!(reason(Some(&failed)), Reason::DnsFailed);
+        verifier.wants(&realm(), &host("a.example"), true);
+        let now = Instant::now();
+        assert!(verifier.found(&realm(), &host("a.example"), Some(Outcome::Slow), now));
+        assert_eq!(reason(Some(&proved)), Reason::Reachable);
+        assert_eq!(reason(Some(&failed)), Reason::TimedOut);
+        assert_eq!(reason(None), Reason::TimedOut);
+        let none = verifier.reachable(&realm(), &domain, false, None);
+        assert_eq!(none.reason, Reason::NotAccepted);
     }
 
     #[test]
@@ -264,8 +333,8 @@ mod tests {
         let verifier = Verifier::default();
         let (name, now) = (host("a.example"), Instant::now());
         verifier.wants(&realm(), &name, false);
-        verifier.found(&realm(), &name, Outcome::Proved, now);
-        assert!(verifier.found(&realm(), &name, Outcome::NotFound, now));
+        verifier.found(&realm(), &name, Some(Outcome::Proved), now);
+        assert!(verifier.found(&realm(), &name, Some(Outcome::NotFound), now));
         assert!(verifier.is_proved(&realm(), &name));
         assert!(!verifier.is_proved(&realm(), &host("b.example")));
     }
@@ -289,6 +358,6 @@ mod tests {
         let due = verifier.due(Instant::now(), 9);
         assert_eq!(due, [(realm(), host("b.example"))]);
         // What was found of the former says nothing of this one.
-        assert!(!verifier.found(&realm(), &host("a.example"), Outcome::Proved, now));
+        assert!(!verifier.found(&realm(), &host("a.example"), Some(Outcome::Proved), now));
     }
 }

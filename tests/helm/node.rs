@@ -29,6 +29,8 @@ fn an_install_on_a_node_does_what_the_readme_says_and_outlives_its_releases() {
     delivered(&node);
     verified(&node);
     exposed(&node);
+    // With a policy, which gives the test's domain a host of its own.
+    helm_test(&node);
     alone(&node);
     killed(&node, &mut mail);
     copied_and_put_back(&node, &mut mail);

@@ -9,9 +9,9 @@ use mailtrail_tests::{Authority, Node};
 use crate::shop::{CURL, client, listed_of, rewrite};
 
 const HOST: &str = "verified.shop.example";
-/// Longest wait for a changed Secret to reach a pod's files: kubelet looks once
-/// a minute, at what it may have kept for another.
-const RENEWED_WITHIN: Duration = Duration::from_secs(180);
+/// Longest wait for a changed Secret to reach a pod's files: this node's kubelet
+/// looks every five seconds.
+const RENEWED_WITHIN: Duration = Duration::from_secs(60);
 
 /// The install `mailtrail` speaks TLS afterwards, and settles hits sooner: the
 /// steps after this wait for many.

@@ -169,6 +169,47 @@ fn each_host_has_an_ingress_of_its_own_and_nothing_is_written_twice() {
 }
 
 #[test]
+fn while_an_edit_is_refused_the_hosts_that_are_exposed_are_named() {
+    let plane = ControlPlane::shared();
+    let exposing = Exposing::new(plane, "expose-refused", "ingress");
+    let install = &exposing.install;
+    let _operator = exposing.flags(INGRESS).start();
+    let shop = Namespace::new(plane, "shop");
+    let host = |name: &str| format!("{name}.{}.tracked.example", shop.name());
+    install.apply(shop.name(), "links", &waived(&host("links"), &[]));
+    install.apply(shop.name(), "news", &waived(&host("news"), &[]));
+    for name in ["links", "news"] {
+        install.wait_reason(shop.name(), name, "Exposed", "Exposed");
+    }
+    let taken = json!({"host": host("links"), "clicks": {"enabled": true}});
+    for name in ["news", "never"] {
+        install.apply(shop.name(), name, &taken);
+        install.wait_reason(shop.name(), name, "Accepted", "HostConflict");
+    }
+    let told = |name: &str, type_: &str| {
+        let status = &plane.get_json(&domain_path(shop.name(), name))["status"];
+        let conditions = status["conditions"].as_array().expect("conditions");
+        let of = conditions.iter().find(|of| of["type"] == type_);
+        of.map(|of| ["status", "reason", "message"].map(|key| of[key].clone()))
+    };
+    let said = |status: &str, reason: &str, message: &str| {
+        Some([json!(status), json!(reason), json!(message)])
+    };
+    let before = format!(
+        "each host has its Ingress, as accepted before: {}",
+        host("news")
+    );
+    assert_eq!(told("news", "Exposed"), said("True", "Exposed", &before));
+    let none = "no host is this object's";
+    assert_eq!(told("never", "Exposed"), said("False", "NotAccepted", none));
+    let nobody = "nobody looks: no host is this object's";
+    assert_eq!(
+        told("never", "Reachable"),
+        said("Unknown", "NotAccepted", nobody)
+    );
+}
+
+#[test]
 fn what_somebody_does_to_a_route_is_undone_and_what_others_add_stays() {
     let plane = ControlPlane::shared();
     let exposing = Exposing::new(plane, "drift", "ingress");

@@ -204,8 +204,7 @@ fn a_name_server_in_trouble_says_nothing_and_who_waives_the_check_is_not_looked_
     let broken = format!("{}.broken.example", shop.name());
     apply(&install, shop.name(), "broken", &broken);
     install.wait_programmed(shop.name(), "broken");
-    looks(&operator, 2);
-    install.wait_reason(shop.name(), "broken", "Reachable", "NotChecked");
+    install.wait_reason(shop.name(), "broken", "Reachable", "DnsFailed");
     let status = plane.get_json(&domain_path(shop.name(), "broken"))["status"].clone();
     let conditions = status["conditions"].as_array().expect("a list");
     let reachable = conditions.iter().find(|c| c["type"] == "Reachable");

@@ -2,17 +2,20 @@
 //! Events of what has turned.
 
 use mailtrail_core::config::{Domain, DomainState};
-use mailtrail_core::id::Realm;
+use mailtrail_core::id::{Host, Realm};
 use mailtrail_crds::status::TrackingDomainStatus;
 
 use super::Context;
 use super::apply::Applied;
 use super::fetch::{Fetched, Presence, There};
-use crate::condition::{self, Finding, Reason, Type};
+use crate::condition::{self, Finding, Is, Reason, Type};
 use crate::error::Error;
 use crate::queue::Next;
 use crate::status::{LOOK_AGAIN, Writer, Written, programmed, still_given};
 use crate::subject::Subject;
+
+/// Most hosts that a message names.
+const HOSTS_NAMED_MAX: usize = 3;
 
 /// Reports.
 pub async fn report(
@@ -38,7 +41,8 @@ pub async fn report(
             still_served(fetched.served.as_ref()),
         ),
     };
-    let exposed = exposed(realm, &applied, context);
+    let hosts = context.world.hosts_of(realm);
+    let exposed = exposed(&hosts, &applied, context);
     let generation = domain.metadata.generation;
     let told = there.told.as_deref();
     let pending: Vec<_> = std::iter::once(&programmed).chain(&exposed).collect();
@@ -46,11 +50,9 @@ pub async fn report(
         return Ok(Next::After(left));
     }
     let is_pending = programmed.reason == Reason::Pending;
-    let mut findings = findings(
-        &applied,
-        programmed,
-        context.verifier.reachable(realm, domain, told),
-    );
+    let has_hosts = applied.accepted.is_ok() || !hosts.is_empty();
+    let reachable = context.verifier.reachable(realm, domain, has_hosts, told);
+    let mut findings = findings(&applied, programmed, reachable);
     findings.extend(exposed);
     let written = write(&subject, there, &findings, context).await?;
     Ok(match is_pending && written {
@@ -70,17 +72,38 @@ fn still_served(served: Option<&Domain>) -> String {
     }
 }
 
-/// Whether each host of a realm has its route; nothing where none is made.
-fn exposed(realm: &Realm, applied: &Applied, context: &Context) -> Option<Finding> {
+/// Whether each of a realm's hosts has its route; nothing where none is made.
+fn exposed(hosts: &[Host], applied: &Applied, context: &Context) -> Option<Finding> {
     let exposed = context.exposed.as_ref()?;
-    let hosts = context.world.hosts_of(realm);
-    match (hosts.is_empty(), &applied.accepted) {
-        (true, Err(_)) => Some(Finding::is_false(
+    if applied.accepted.is_ok() {
+        return exposed.finding(hosts);
+    }
+    if hosts.is_empty() {
+        let message = "no host is this object's";
+        return Some(Finding::is_false(
             Type::Exposed,
             Reason::NotAccepted,
-            "no host is this object's",
-        )),
-        _ => exposed.finding(&hosts),
+            message,
+        ));
+    }
+    let mut finding = exposed.finding(hosts)?;
+    if finding.is == Is::True {
+        // The hosts of the spec that is refused are not among these.
+        finding.message = format!("{}, as accepted before: {}", finding.message, named(hosts));
+    }
+    Some(finding)
+}
+
+/// Hosts by name, a few of them, in an order that does not change.
+fn named(hosts: &[Host]) -> String {
+    let mut names: Vec<_> = hosts.iter().map(Host::as_str).collect();
+    names.sort_unstable();
+    let rest = names.len().saturating_sub(HOSTS_NAMED_MAX);
+    names.truncate(HOSTS_NAMED_MAX);
+    let names = names.join(", ");
+    match rest {
+        0 => names,
+        rest => format!("{names} and {rest} more"),
     }
 }
 

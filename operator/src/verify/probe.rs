@@ -111,7 +111,7 @@ impl Prober {
             }
         }
         if slow && worst == Outcome::Unreachable {
-            return Outcome::Nothing;
+            return Outcome::Slow;
         }
         worst
     }

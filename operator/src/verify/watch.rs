@@ -66,14 +66,13 @@ impl Watcher {
         }
     }
 
-    async fn outcome(&self, realm: &Realm, host: &Host) -> Outcome {
-        let Some(keyring) = self.keys.get() else {
-            return Outcome::Nothing;
-        };
-        match self.resolver.look_up(host).await {
+    /// Nothing while there is no key to look with.
+    async fn outcome(&self, realm: &Realm, host: &Host) -> Option<Outcome> {
+        let keyring = self.keys.get()?;
+        Some(match self.resolver.look_up(host).await {
             Led::Nowhere => Outcome::NotFound,
-            Led::Unknown => Outcome::Nothing,
+            Led::Unknown => Outcome::NoDns,
             Led::To(addresses) => self.prober.probe(&keyring, realm, host, &addresses).await,
-        }
+        })
     }
 }
