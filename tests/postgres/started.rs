@@ -85,6 +85,57 @@ fn a_schema_of_a_later_version_is_left_alone_and_links_lead_home() {
     program.events_once_settled("demo/links", 1);
 }
 
+/// From what there is to the schema of version 1, with the rows that are in it.
+const BACK_TO_THE_FIRST: &str = "
+    ALTER TABLE mailtrail.replicas DROP COLUMN keys;
+    ALTER TABLE mailtrail.sent_counts DROP COLUMN sent_anonymous;
+    DROP TABLE mailtrail.last_dates, mailtrail.counted;
+    ALTER TABLE mailtrail.mails DROP COLUMN sent_at;
+    ALTER TABLE mailtrail.hit_counts
+      DROP COLUMN opened_people_anonymous, DROP COLUMN opened_machines_anonymous,
+      DROP COLUMN opened_unknown_anonymous, DROP COLUMN clicked_people_anonymous,
+      DROP COLUMN clicked_machines_anonymous, DROP COLUMN clicked_unknown_anonymous;
+    DELETE FROM mailtrail.migrations WHERE version > 1";
+/// Every column of the schema, but of the partitions of days.
+const COLUMNS: &str = r"SELECT string_agg(table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable, ', ' ORDER BY table_name, column_name)
+    FROM information_schema.columns WHERE table_schema = 'mailtrail' AND table_name !~ '_\d+$'";
+
+#[test]
+fn a_schema_of_the_first_version_is_brought_up_to_date_with_its_rows() {
+    let database = Postgres::shared().database();
+    let replica = Replica::first(&database);
+    let program = replica.start();
+    let urls = mail(&program, "m-1", Some("ada"), 1);
+    click(&program, &urls[0]);
+    let before = program.events_once_settled(DOMAIN, 1);
+    until_shipped(&program);
+    assert!(program.stop().success());
+    let columns = database.sql(COLUMNS);
+    database.sql(BACK_TO_THE_FIRST);
+    let first = database.sql(COLUMNS);
+    assert!(
+        first.len() < columns.len() && first.contains("mails.key"),
+        "{first}"
+    );
+
+    let program = replica.start();
+    assert_eq!(program.events_once_settled(DOMAIN, 1), before);
+    assert_eq!(database.sql(COLUMNS), columns);
+    // The same mail again is no mail more, and a second click no first one.
+    let urls = mail(&program, "m-1", Some("ada"), 1);
+    click(&program, &urls[0]);
+    let after = program.events_once_settled(DOMAIN, 2);
+    assert_eq!(after[0], before[0]);
+    assert_eq!(after[1]["first"], serde_json::Value::Null, "{after:#?}");
+    let stats = program.get(program.api(), &format!("/v1/domains/{DOMAIN}/stats"));
+    let total = &stats.json()["total"];
+    assert_eq!(
+        (&total["sent"], &total["clicked"]["people"]),
+        (&1.into(), &2.into()),
+        "{total}"
+    );
+}
+
 #[test]
 fn a_certificate_is_verified_with_the_hosts_name() {
     let server = Postgres::shared();
