@@ -13,10 +13,10 @@ build: ## Builds the programs
 	$(CARGO) build --workspace
 
 demo: build ## Tracks a real mail on this machine and shows every step
-	$(CARGO) run --quiet --package mailtrail-tests --bin demo
+	$(CARGO) run --quiet --bin demo
 
 run: build ## Leaves the data plane running, to open and click the mail in a browser
-	$(CARGO) run --quiet --package mailtrail-tests --bin demo -- --stay
+	$(CARGO) run --quiet --bin demo -- --stay
 
 images: build ## Makes images of both programs, from scratch, in target/images (needs root and buildah)
 	@tests/images/build.sh
@@ -25,16 +25,17 @@ demo-cluster: build ## Makes a cluster with a node on this machine, installs the
 	@tests/cluster/demo.sh
 
 run-cluster: build cluster ## Leaves a real API server, the operator and two replicas running, for kubectl
-	$(CARGO) run --quiet --package mailtrail-tests --bin demo-cluster
+	$(CARGO) run --quiet --bin demo-cluster
 
+# Never with --package: the features of what others wrote would be others, and all of it would be built once more.
 test: lint cluster ## Everything that must hold
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --exclude mailtrail-tests
-	$(CARGO) test --package mailtrail-tests --lib --bins --test it
-	$(CARGO) test --package mailtrail-tests --test postgres -- --test-threads 4
+	$(CARGO) test --bin demo --test it
+	$(CARGO) test --test postgres -- --test-threads 4
 	# These wait for most of their time: more at a time than there are cores.
-	$(CARGO) test --package mailtrail-tests --test control_plane --test operator -- --test-threads 6
-	$(CARGO) test --package mailtrail-tests --test helm
+	$(CARGO) test --test control_plane --test operator -- --test-threads 6
+	$(CARGO) test --test helm
 	tests/schemathesis/run.sh
 
 lint: ## Format, lints, what may come in from outside
@@ -49,11 +50,11 @@ cluster: ## Builds the Kubernetes that tests start
 
 crash: ## Kills the program 200 times under load, cuts the power 50 times, and looks for every answered event
 	$(CARGO) build --workspace
-	MAILTRAIL_CRASH_ROUNDS=200 MAILTRAIL_POWER_CUTS=50 $(CARGO) test --package mailtrail-tests --test it -- --nocapture crash power_cut
+	MAILTRAIL_CRASH_ROUNDS=200 MAILTRAIL_POWER_CUTS=50 $(CARGO) test --test it -- --nocapture crash power_cut
 
 rotate: cluster ## Rotates keys every second for a minute while links are made at one replica and followed at the others
 	$(CARGO) build --workspace
-	MAILTRAIL_ROTATE_SECONDS=60 $(CARGO) test --package mailtrail-tests --test operator -- --nocapture no_link_is_refused
+	MAILTRAIL_ROTATE_SECONDS=60 $(CARGO) test --test operator -- --nocapture no_link_is_refused
 
 fuzz: ## Fuzzes each target for FUZZ_SECONDS (60)
 	tests/fuzz/run.sh $(FUZZ_SECONDS)
@@ -63,15 +64,15 @@ bench: ## Measures against peers started in the same run
 
 bench-scale: cluster ## Measures an install of 10,000 domains on a real API server (half an hour)
 	$(CARGO) build --release --workspace --bins
-	MAILTRAIL_PATIENCE_SECONDS=300 $(CARGO) run --release --quiet --package mailtrail-tests --bin bench-scale
+	MAILTRAIL_PATIENCE_SECONDS=300 $(CARGO) run --release --quiet --bin bench-scale
 
 crds: ## Writes the CRDs' YAML, and the page on their fields, anew from their types
-	$(CARGO) run --quiet --package mailtrail-crds --bin crdgen crds/yaml docs/FIELDS.md
+	$(CARGO) run --quiet --bin crdgen crds/yaml docs/FIELDS.md
 	awk 'FNR == 1 && NR > 1 {print "---"} {print}' crds/yaml/*.yaml > charts/mailtrail/files/crds.yaml
 
 chart: crds ## Writes the chart's README and its golden files anew
 	$(CARGO) build --workspace
-	MAILTRAIL_BLESS=1 $(CARGO) test --package mailtrail-tests --test helm -- whole
+	MAILTRAIL_BLESS=1 $(CARGO) test --test helm -- whole
 
 clean-demo: ## Forgets the demo's data
 	rm -rf .demo

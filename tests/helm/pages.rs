@@ -182,7 +182,7 @@ fn the_page_has_every_metric_of_both_programs_and_no_other() {
     }
     assert!(
         page == made,
-        "docs/METRICS.md is not what the programs say; {BLESS}=1 cargo test -p mailtrail-tests --test helm pages writes it"
+        "docs/METRICS.md is not what the programs say; {BLESS}=1 cargo test --test helm pages writes it"
     );
     // Whatever any page names is there.
     let known: BTreeSet<_> = of_operator.keys().chain(of_dataplane.keys()).collect();

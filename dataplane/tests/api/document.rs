@@ -85,7 +85,7 @@ fn the_committed_document_is_the_one_that_is_served() {
     let committed = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         committed == generated,
-        "docs/openapi.json is not what the handlers say; MAILTRAIL_BLESS=1 cargo test -p mailtrail-dataplane --test api committed_document writes it"
+        "docs/openapi.json is not what the handlers say; MAILTRAIL_BLESS=1 cargo test --test api committed_document writes it"
     );
     let server = World::open().start();
     assert_eq!(get("/openapi.json").send(server.address).text(), generated);
