@@ -82,6 +82,33 @@ fn the_readme_is_made_from_the_values_comments_and_every_value_has_one() {
     assert_eq!(rows.find(|row| row.ends_with("|  |")), None);
 }
 
+/// What Helm prints after an install, for each file of values.
+#[test]
+fn what_to_do_next_fits_the_values() {
+    for (name, path) in values_files() {
+        let flags = ["install", "mailtrail", ".", "--dry-run=client"];
+        let more = ["--namespace", NAMESPACE, "--values", &path];
+        let output = helm(&[&flags[..], &more].concat());
+        assert!(output.status.success(), "{name}: {output:?}");
+        let said = String::from_utf8_lossy(&output.stdout);
+        let notes = said.split("\nNOTES:\n").nth(1).expect("notes");
+        let values = fs::read_to_string(&path).expect("values");
+        let says = |words: &str| notes.contains(words);
+        assert!(says(&format!("namespace {NAMESPACE}")), "{name}: {notes}");
+        assert!(says("kubectl get secret mailtrail-keyring"), "{name}");
+        assert_eq!(
+            says("grep ^mailtrail_postgres_connected"),
+            values.contains("url: postgres://"),
+            "{name}: {notes}"
+        );
+        // Nothing is left open, and no line is one that a condition has emptied.
+        assert!(
+            !says("<nil>") && !says("%!") && !says("\n\n\n"),
+            "{name}: {notes}"
+        );
+    }
+}
+
 /// With another template every replica would restart, and with one left nobody
 /// would answer meanwhile.
 #[test]
