@@ -139,8 +139,6 @@ pub(crate) trait Sink<K> {
     /// What follows where one cannot be read, for the log.
     const UNREADABLE: &'static str = "what was known of it stays";
 
-    /// A list begins: what is made from now on need not be in it.
-    fn begins(&self) {}
     /// Which object it is.
     fn key(meta: &ObjectMeta) -> Option<Self::Key>;
     /// One was made or changed.
@@ -151,8 +149,9 @@ pub(crate) trait Sink<K> {
     fn interrupted(&self, _error: &watcher::Error) {}
     /// One is gone.
     fn gone(&self, key: &Self::Key);
-    /// There are these and no others.
-    fn only(&self, listed: &HashSet<Self::Key>);
+    /// Those that are known. Asked when a list begins: what of these it does not
+    /// have is gone, and what we make while it is read is not.
+    fn known(&self) -> HashSet<Self::Key>;
 }
 
 /// Follows one kind for ever; `listed_all` says when it has listed all there is.
@@ -167,27 +166,12 @@ pub(crate) async fn follow<K, S>(
 {
     let config = watcher::Config::default().page_size(S::PAGE);
     let mut events = std::pin::pin!(watch(api, config).backoff(crate::wait::for_watch()));
-    let mut listed = HashSet::new();
+    let mut unlisted = HashSet::new();
     while let Some(event) = events.next().await {
         match event {
-            Ok(Event::Init) => {
-                listed.clear();
-                to.begins();
-            }
-            Ok(Event::InitApply(DeserializeGuard(object))) => {
-                // One that cannot be read is there all the same: what was known
-                // of it stays.
-                listed.extend(S::key(meta_of(&object)));
-                take(&to, object, &metrics);
-            }
-            Ok(Event::InitDone) => {
-                to.only(&std::mem::take(&mut listed));
-                listed_all();
-            }
-            Ok(Event::Apply(DeserializeGuard(object))) => take(&to, object, &metrics),
-            Ok(Event::Delete(DeserializeGuard(object))) => {
-                if let Some(key) = S::key(meta_of(&object)) {
-                    to.gone(&key);
+            Ok(event) => {
+                if hear(event, &to, &mut unlisted, &metrics) {
+                    listed_all();
                 }
             }
             Err(error) => {
@@ -197,6 +181,38 @@ pub(crate) async fn follow<K, S>(
             }
         }
     }
+}
+
+/// Takes what a watch tells; `unlisted` is what was known when its list began and
+/// has not come yet. Says whether that list is whole now.
+fn hear<K: Resource, S: Sink<K>>(
+    event: Event<DeserializeGuard<K>>,
+    to: &S,
+    unlisted: &mut HashSet<S::Key>,
+    metrics: &Metrics,
+) -> bool {
+    match event {
+        Event::Init => *unlisted = to.known(),
+        Event::InitApply(DeserializeGuard(object)) => {
+            // One that cannot be read is there all the same: what was known of it
+            // stays.
+            if let Some(key) = S::key(meta_of(&object)) {
+                unlisted.remove(&key);
+            }
+            take(to, object, metrics);
+        }
+        Event::InitDone => {
+            unlisted.drain().for_each(|key| to.gone(&key));
+            return true;
+        }
+        Event::Apply(DeserializeGuard(object)) => take(to, object, metrics),
+        Event::Delete(DeserializeGuard(object)) => {
+            if let Some(key) = S::key(meta_of(&object)) {
+                to.gone(&key);
+            }
+        }
+    }
+    false
 }
 
 fn meta_of<K: Resource>(object: &Result<K, InvalidObject>) -> &ObjectMeta {
@@ -260,8 +276,8 @@ impl Sink<TrackingDomain> for Domains {
         self.world.domain_gone(realm);
     }
 
-    fn only(&self, listed: &HashSet<Realm>) {
-        self.world.only_domains(self.namespace.as_deref(), listed);
+    fn known(&self) -> HashSet<Realm> {
+        self.world.domains_in(self.namespace.as_deref())
     }
 }
 
@@ -283,8 +299,8 @@ impl Sink<HostClaim> for Claims {
         self.0.claim_gone(host);
     }
 
-    fn only(&self, listed: &HashSet<Host>) {
-        self.0.only_claims(listed);
+    fn known(&self) -> HashSet<Host> {
+        self.0.claimed()
     }
 }
 
@@ -316,7 +332,80 @@ impl Sink<PartialObjectMeta<Namespace>> for Namespaces {
         self.0.namespace_gone(name);
     }
 
-    fn only(&self, listed: &HashSet<String>) {
-        self.0.only_namespaces(listed);
+    fn known(&self) -> HashSet<String> {
+        self.0.namespaces()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// Namespaces, by name alone.
+    #[derive(Default)]
+    struct Names(Mutex<HashSet<String>>);
+
+    impl Names {
+        fn all(&self) -> Vec<String> {
+            let mut all: Vec<_> = Sink::known(self).into_iter().collect();
+            all.sort();
+            all
+        }
+    }
+
+    impl Sink<Namespace> for Names {
+        type Key = String;
+        const WHAT: &'static str = "Namespace";
+
+        fn key(meta: &ObjectMeta) -> Option<String> {
+            meta.name.clone()
+        }
+
+        fn apply(&self, namespace: Namespace) {
+            let name = namespace.metadata.name.expect("a name");
+            self.0.lock().expect("a lock").insert(name);
+        }
+
+        fn gone(&self, name: &String) {
+            self.0.lock().expect("a lock").remove(name);
+        }
+
+        fn known(&self) -> HashSet<String> {
+            self.0.lock().expect("a lock").clone()
+        }
+    }
+
+    fn namespace(name: &str, more: serde_json::Value) -> DeserializeGuard<Namespace> {
+        let mut object = json!({"metadata": {"name": name}});
+        object["spec"] = more;
+        serde_json::from_value(object).expect("a guard takes all")
+    }
+
+    #[test]
+    fn what_was_known_and_is_not_listed_is_gone_and_what_is_made_meanwhile_stays() {
+        let (names, metrics) = (Names::default(), Metrics::default());
+        let mut unlisted = HashSet::new();
+        let mut hear = |event| hear(event, &names, &mut unlisted, &metrics);
+        for name in ["gone", "listed", "unreadable"] {
+            assert!(!hear(Event::Apply(namespace(name, json!({})))));
+        }
+        assert!(!hear(Event::Init));
+        assert!(!hear(Event::InitApply(namespace("listed", json!({})))));
+        assert!(!hear(Event::InitApply(namespace("unreadable", json!(7)))));
+        // As we know of what we make ourselves.
+        names.apply(namespace("made", json!({})).0.expect("one"));
+        assert_eq!(names.all(), ["gone", "listed", "made", "unreadable"]);
+        assert!(hear(Event::InitDone));
+        assert_eq!(names.all(), ["listed", "made", "unreadable"]);
+        // An interrupted list says nothing of what it had not come to.
+        assert!(!hear(Event::Init));
+        assert!(!hear(Event::Init));
+        assert!(!hear(Event::InitApply(namespace("made", json!({})))));
+        assert!(hear(Event::InitDone));
+        assert_eq!(names.all(), ["made"]);
     }
 }

@@ -253,19 +253,12 @@ impl World {
         self.inbox.push(realm.clone());
     }
 
-    /// All domains there are, of one namespace or of all, after a list: the
-    /// others are gone.
-    pub fn only_domains(&self, namespace: Option<&str>, listed: &HashSet<Realm>) {
+    /// The domains that are known, of one namespace or of all.
+    pub fn domains_in(&self, namespace: Option<&str>) -> HashSet<Realm> {
         let known = self.lock();
-        let gone: Vec<_> = known
-            .domains
-            .keys()
-            .filter(|realm| namespace.is_none_or(|name| realm.namespace() == name))
-            .filter(|realm| !listed.contains(*realm))
-            .cloned()
-            .collect();
-        drop(known);
-        gone.iter().for_each(|realm| self.domain_gone(realm));
+        let realms = known.domains.keys();
+        let of = realms.filter(|realm| namespace.is_none_or(|name| realm.namespace() == name));
+        of.cloned().collect()
     }
 
     // --- Claims ---
@@ -303,17 +296,9 @@ impl World {
         self.name_host(host.clone());
     }
 
-    /// All claims there are, after a list.
-    pub fn only_claims(&self, listed: &HashSet<Host>) {
-        let known = self.lock();
-        let gone: Vec<_> = known
-            .claims
-            .keys()
-            .filter(|host| !listed.contains(*host))
-            .cloned()
-            .collect();
-        drop(known);
-        gone.iter().for_each(|host| self.claim_gone(host));
+    /// The hosts whose claims are known, whatever their class.
+    pub fn claimed(&self) -> HashSet<Host> {
+        self.lock().claims.keys().cloned().collect()
     }
 
     // --- Namespaces ---
@@ -340,14 +325,9 @@ impl World {
         self.inbox.extend(concerned);
     }
 
-    /// All namespaces there are, after a list.
-    pub fn only_namespaces(&self, listed: &HashSet<String>) {
-        let known = self.lock();
-        let names = known.namespaces.keys();
-        let gone: Vec<_> = names.filter(|name| !listed.contains(*name)).collect();
-        let gone: Vec<String> = gone.into_iter().cloned().collect();
-        drop(known);
-        gone.iter().for_each(|name| self.namespace_gone(name));
+    /// The namespaces that are known.
+    pub fn namespaces(&self) -> HashSet<String> {
+        self.lock().namespaces.keys().cloned().collect()
     }
 }
 
@@ -577,15 +557,5 @@ mod tests {
         edited.metadata.generation = Some(9);
         world.domain(edited);
         assert_eq!(rank("b"), Some(3));
-    }
-
-    #[test]
-    fn what_a_list_does_not_have_is_gone() {
-        let world = world();
-        world.domain(domain("a", "a.example", 1));
-        world.domain(domain("b", "b.example", 1));
-        world.only_domains(None, &HashSet::from([realm("shop/b")]));
-        assert!(world.concern(&realm("shop/a")).domain.is_none());
-        assert!(world.concern(&realm("shop/b")).domain.is_some());
     }
 }

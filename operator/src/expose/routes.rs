@@ -211,18 +211,13 @@ impl Routes {
         self.hosts.push(host.clone());
     }
 
-    /// There are these and no others.
-    pub fn only(&self, listed: &HashSet<Named>) {
+    /// Name and UID of each that is known to stand.
+    pub fn all_standing(&self) -> HashSet<Named> {
         let known = self.lock();
-        let gone = known
-            .there
-            .iter()
-            .filter(|(host, there)| !listed.contains(&(host.to_string(), there.uid.clone())));
-        let gone: Vec<_> = gone
-            .map(|(host, there)| (host.clone(), there.uid.clone()))
-            .collect();
-        drop(known);
-        gone.iter().for_each(|(host, uid)| self.gone(host, uid));
+        let there = known.there.iter();
+        there
+            .map(|(host, there)| (host.to_string(), there.uid.clone()))
+            .collect()
     }
 
     fn stood(&self, object: &DynamicObject) -> Option<(Host, Stood)> {

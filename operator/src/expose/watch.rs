@@ -119,8 +119,8 @@ impl Sink<DynamicObject> for Standing {
         }
     }
 
-    fn only(&self, listed: &HashSet<Self::Key>) {
-        self.routes.only(listed);
+    fn known(&self) -> HashSet<Self::Key> {
+        self.routes.all_standing()
     }
 }
 

@@ -2,14 +2,15 @@
 //! changed back, what somebody deletes comes again.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use kube::Api;
 use kube::core::{DeserializeGuard, ObjectMeta};
 use mailtrail_crds::ConfigShard;
+use mailtrail_crds::shard::shard_name;
 
+use super::Shards;
 use super::place::index_of;
-use super::{ShardState, Shards};
 use crate::metrics::Metrics;
 use crate::watch::{self, Named, Sink};
 
@@ -22,7 +23,6 @@ pub async fn follow(
     let to = Standing {
         shards,
         metrics: Arc::clone(&metrics),
-        before: Mutex::default(),
     };
     watch::follow(api, to, || {}, metrics).await;
 }
@@ -31,9 +31,6 @@ pub async fn follow(
 struct Standing {
     shards: Arc<Shards>,
     metrics: Arc<Metrics>,
-    /// UIDs of those that stood when the list was begun: one that we have made
-    /// meanwhile is not missing because the list lacks it.
-    before: Mutex<HashSet<String>>,
 }
 
 impl Sink<ConfigShard> for Standing {
@@ -46,10 +43,6 @@ impl Sink<ConfigShard> for Standing {
 
     fn key(meta: &ObjectMeta) -> Option<Named> {
         watch::named(meta)
-    }
-
-    fn begins(&self) {
-        *self.before() = uids(self.shards.states());
     }
 
     fn apply(&self, object: ConfigShard) {
@@ -68,27 +61,14 @@ impl Sink<ConfigShard> for Standing {
         }
     }
 
-    fn only(&self, listed: &HashSet<Named>) {
-        let uids: HashSet<&str> = listed.iter().map(|(_, uid)| uid.as_str()).collect();
-        let before = std::mem::take(&mut *self.before());
-        for state in self.shards.states() {
-            if before.contains(&state.uid) && !uids.contains(state.uid.as_str()) {
-                let vanished = self.shards.vanished(state.index, &state.uid);
-                self.repair(vanished, state.index);
-            }
-        }
+    fn known(&self) -> HashSet<Named> {
+        let states = self.shards.states().into_iter();
+        let named = states.map(|state| (shard_name(state.index), state.uid));
+        named.collect()
     }
-}
-
-fn uids(states: Vec<ShardState>) -> HashSet<String> {
-    states.into_iter().map(|state| state.uid).collect()
 }
 
 impl Standing {
-    fn before(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.before.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn index_of(&self, name: &str) -> Option<u16> {
         index_of(name, self.shards.count())
     }

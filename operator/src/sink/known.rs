@@ -139,16 +139,11 @@ impl watch::Sink<EventSink> for Watched {
         self.known.forget(name);
     }
 
-    fn only(&self, listed: &HashSet<Realm>) {
+    fn known(&self) -> HashSet<Realm> {
         let namespace = self.namespace.as_deref();
         let sinks = self.known.lock();
-        let gone: Vec<_> = sinks
-            .keys()
-            .filter(|name| namespace.is_none_or(|of| name.namespace() == of))
-            .filter(|name| !listed.contains(*name))
-            .cloned()
-            .collect();
-        drop(sinks);
-        gone.iter().for_each(|name| self.known.forget(name));
+        let names = sinks.keys();
+        let of = names.filter(|name| namespace.is_none_or(|of| name.namespace() == of));
+        of.cloned().collect()
     }
 }
