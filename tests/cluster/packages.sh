@@ -11,9 +11,10 @@ lacks=$(missing)
 [ -n "$lacks" ] || exit 0
 packages=(containerd runc containernetworking-plugins buildah busybox-static iproute2 iptables conntrack curl)
 if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
+  apt=$(dirname "$0")/../tools/apt.sh
   echo "installing ${packages[*]} from Debian, once for this machine ..." >&2
-  apt-get update --quiet --quiet >&2
-  DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet --quiet --no-install-recommends "${packages[@]}" > /dev/null
+  "$apt" update --quiet --quiet >&2
+  "$apt" install --yes --quiet --quiet --no-install-recommends "${packages[@]}" > /dev/null
   lacks=$(missing)
   [ -n "$lacks" ] || exit 0
   echo "a node needs $lacks, which is not in ${packages[*]}" >&2

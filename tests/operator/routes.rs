@@ -13,7 +13,7 @@ use crate::leases::{LEASE, SaysDone, leads, micros, second_account};
 use crate::{metric, settled};
 
 /// Hosts of the test of many.
-const MANY: usize = 500;
+const MANY: usize = 200;
 /// Routes that may be written at a time, as `operator/src/expose.rs` has it.
 const AT_A_TIME: usize = 4;
 

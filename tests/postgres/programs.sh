@@ -15,7 +15,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get > /dev/null; then
   echo "installing PostgreSQL from Debian, once for this machine ..." >&2
   mkdir -p /etc/postgresql-common
   [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
-  DEBIAN_FRONTEND=noninteractive apt-get install --yes --no-install-recommends postgresql >&2
+  "$(dirname "$0")/../tools/apt.sh" install --yes --no-install-recommends postgresql >&2
   find_them && exit
 fi
 echo "PostgreSQL 15 or later is needed (Debian: apt-get install postgresql)" >&2

@@ -7,6 +7,7 @@ if command -v prometheus > /dev/null && command -v promtool > /dev/null; then
   dirname "$(command -v promtool)"
   exit
 fi
+apt=$(cd "$(dirname "$0")" && pwd)/apt.sh
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/mailtrail/tools
 root=$cache/prometheus-debian
 if [ ! -x "$root/usr/bin/promtool" ]; then
@@ -19,8 +20,8 @@ if [ ! -x "$root/usr/bin/promtool" ]; then
   work=$(mktemp -d "$cache/.unpacking-XXXXXX")
   trap 'rm -rf "$work"' EXIT
   cd "$work"
-  [ "$(id -u)" != 0 ] || apt-get update --quiet --quiet >&2
-  apt-get download --quiet --quiet prometheus >&2
+  [ "$(id -u)" != 0 ] || "$apt" update --quiet --quiet >&2
+  "$apt" download --quiet --quiet prometheus >&2
   dpkg --extract prometheus_*.deb root
   mv -T root "$root" 2> /dev/null || [ -x "$root/usr/bin/promtool" ]
 fi

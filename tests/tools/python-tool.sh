@@ -16,8 +16,12 @@ if [ ! -e "$root/whole" ]; then
   echo "installing $name, once for this machine (some seconds) ..." >&2
   # A venv knows its own path, so it is made in place; it is whole when the
   # file says so, and what was cut short is made anew.
-  rm -rf "$root"
   mkdir -p "$cache"
+  exec 9> "$cache/$name.lock"
+  flock 9
+fi
+if [ ! -e "$root/whole" ]; then
+  rm -rf "$root"
   python3 -m venv "$root" >&2
   "$root/bin/pip" install --quiet --disable-pip-version-check --no-deps --requirement "$requirements" >&2
   touch "$root/whole"
