@@ -1,6 +1,7 @@
-//! The public listener alone, for measuring: `serve_bench <runtimes> <data folder>`.
+//! The public listener alone, for measuring:
+//! `serve_bench <runtimes> <data folder> [folder with a certificate]`.
 //!
-//! Prints its address and the paths to ask for as `name=value` lines, and
+//! Prints its addresses and the paths to ask for as `name=value` lines, and
 //! serves until its standard input ends. All limits are on and have their
 //! defaults, but for the connections of one peer, which all come from the load
 //! generator.
@@ -28,6 +29,7 @@ use mailtrail_core::token::{Claim, Hour, Keys, Link, Mail, Purpose};
 use mailtrail_dataplane::config::Live;
 use mailtrail_dataplane::judge::{LiveRules, Rules};
 use mailtrail_dataplane::metrics::Metrics;
+use mailtrail_dataplane::serve::tls::{self, Tls};
 use mailtrail_dataplane::serve::{self, Context, Settings};
 use mailtrail_dataplane::store::{self, Store};
 
@@ -39,6 +41,7 @@ fn main() -> anyhow::Result<()> {
     let mut args = std::env::args().skip(1);
     let runtimes: NonZeroUsize = args.next().context("<runtimes>")?.parse()?;
     let data_dir = PathBuf::from(args.next().context("<data folder>")?);
+    let certificates = args.next().map(PathBuf::from);
 
     let keys = Keys::new(Keyring::generate(std::array::from_fn(|at| at as u8 + 1))?);
     let on = domain("shop/on", "on.example", true)?;
@@ -65,8 +68,18 @@ fn main() -> anyhow::Result<()> {
     let store = Store::open(store::Settings::at(data_dir), Arc::clone(&metrics))?;
     let mut settings = Settings::at((Ipv4Addr::LOCALHOST, 0).into());
     settings.runtimes = Some(runtimes);
+    if let Some(folder) = certificates {
+        let (acceptor, _) = tls::open(folder, Arc::new(Timestamp::now), metrics.tls.clone())?;
+        settings.tls = Some(Tls {
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            acceptor,
+        });
+    }
     settings.limits.connections_per_peer = settings.limits.connections;
     let bound = serve::bind(settings)?;
+    if let Some(address) = bound.tls_addr() {
+        println!("tls_address={address}");
+    }
     println!("address={}", bound.addr());
     let running = bound.start(Context {
         live: Arc::new(Live::new(Snapshot::new([on, off])?, keys)),
