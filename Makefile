@@ -1,6 +1,6 @@
 # The project's commands. `make demo` and `make test` set up all they need.
 .DEFAULT_GOAL := help
-.PHONY: help build demo run run-cluster images demo-cluster test test-operator test-helm test-postgres test-it lint cluster crash rotate fuzz bench bench-scale crds chart clean-demo
+.PHONY: help build demo run run-cluster images demo-cluster test lint cluster crash rotate fuzz bench bench-scale crds chart clean-demo
 SHELL := /bin/bash
 
 CARGO ?= cargo
@@ -31,22 +31,12 @@ run-cluster: build cluster ## Leaves a real API server, the operator and two rep
 test: lint cluster ## Everything that must hold
 	$(CARGO) build --workspace
 	$(CARGO) test --workspace --exclude mailtrail-tests
-	$(CARGO) test --workspace --no-run
-	# These wait for a good part of their time, so two run side by side; what one prints comes when it ends.
-	$(MAKE) --jobs 2 --output-sync=target test-operator test-helm test-postgres test-it
-	tests/schemathesis/run.sh
-
-test-operator:
-	$(CARGO) test --test control_plane --test operator -- --test-threads 6
-
-test-helm:
-	$(CARGO) test --test helm
-
-test-postgres:
-	$(CARGO) test --test postgres -- --test-threads 4
-
-test-it:
 	$(CARGO) test --bin demo --test it
+	$(CARGO) test --test postgres -- --test-threads 4
+	# These wait for some of their time: more at a time than there are cores.
+	$(CARGO) test --test control_plane --test operator -- --test-threads 6
+	$(CARGO) test --test helm
+	tests/schemathesis/run.sh
 
 lint: ## Format, lints, what may come in from outside
 	$(CARGO) fmt --check

@@ -138,6 +138,8 @@ async fn reconcile(name: &Realm, context: &Context) -> Result<Next, Error> {
         return gone(name, context).await;
     };
     if sink.annotations().contains_key(PAUSED) {
+        // Its spec is left alone; whom it may deliver to is not.
+        guard(name, false, context)?;
         return Ok(Next::Wait);
     }
     let there = There {
@@ -181,9 +183,10 @@ async fn since(there: &There, context: &Context) -> Result<i64, Error> {
 /// that it refers to is not known yet.
 fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>, Error> {
     let rejected = |fault: Fault| {
-        Ok(Some(Applied {
+        let guarded = guard(&there.name, there.sink.spec.suspend, context)?;
+        Ok(guarded.map(|resolved| Applied {
             accepted: Err(fault),
-            resolved: Ok(()),
+            resolved,
         }))
     };
     let spec = &there.sink.spec;
@@ -201,7 +204,8 @@ fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>
         let message = format!("this installation delivers to {SINKS_MAX} sinks, and has as many");
         return rejected((Reason::TooManySinks, message));
     }
-    let Some(refs) = refs(there, led, url.port(), context) else {
+    let names: Vec<&str> = spec.secret_refs.iter().map(|r| r.name.as_str()).collect();
+    let Some(refs) = refs(&there.name, led, url.port(), &names, context) else {
         return Ok(None);
     };
     let keyring = context.keys.get().ok_or(Error::NotYet("the keyring"))?;
@@ -220,30 +224,63 @@ fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>
     }
 }
 
+/// Looks at what is served of a sink whose spec is not taken: it goes on only with
+/// Secrets and a Service that are there, and not once its owner has suspended it.
+/// Says what of that is missing; nothing while it is not known yet.
+fn guard(
+    name: &Realm,
+    suspends: bool,
+    context: &Context,
+) -> Result<Option<Result<(), Fault>>, Error> {
+    let Some(mut served) = context.shards.sink(name) else {
+        return Ok(Some(Ok(())));
+    };
+    let led = leads(&served.url, name, &context.cluster_domain);
+    let names: Vec<&str> = served.secrets.iter().map(String::as_str).collect();
+    let Some(refs) = refs(name, led, served.url.port(), &names, context) else {
+        return Ok(None);
+    };
+    let keyring = context.keys.get().ok_or(Error::NotYet("the keyring"))?;
+    served.suspend |= suspends;
+    if let Some(cluster) = &mut served.cluster {
+        let found = refs.as_ref().ok();
+        cluster.sealed = sealed(name, &cluster.uid, found, &keyring);
+        cluster.service = found.and_then(|refs| refs.service);
+    }
+    if context.shards.put_sink(&served).is_err() {
+        // With less it has the room that it had: it rests.
+        if let Some(cluster) = &mut served.cluster {
+            (cluster.sealed, cluster.service) = (None, None);
+        }
+        let rests = context.shards.put_sink(&served);
+        rests.map_err(|_| Error::NotYet("room for a sink that rests"))?;
+    }
+    Ok(Some(refs.map(drop)))
+}
+
 /// What a sink refers to, or what of it is missing; nothing where that is not
 /// known yet.
 fn refs(
-    there: &There,
+    name: &Realm,
     led: Leads<'_>,
     port: u16,
+    secrets: &[&str],
     context: &Context,
 ) -> Option<Result<Refs, Fault>> {
-    let (name, spec) = (&there.name, &there.sink.spec);
-    let names: Vec<&str> = spec.secret_refs.iter().map(|r| r.name.as_str()).collect();
     let named: &[&str] = match &led {
         Leads::Service(service) => &[service],
         Leads::Outside | Leads::Nowhere => &[],
     };
-    let secrets = context.secrets.refers(name, &names);
+    let seen = context.secrets.refers(name, secrets);
     let services = context.services.refers(name, named);
     let slices = context.slices.refers(name, named);
-    let unknown = secrets.contains(&Seen::NotYet)
+    let unknown = seen.contains(&Seen::NotYet)
         || services.contains(&Seen::NotYet)
         || slices.contains(&Seen::NotYet);
     if unknown {
         return None;
     }
-    let secrets = secret::resolve(name, &names, &secrets, &context.account);
+    let secrets = secret::resolve(name, secrets, &seen, &context.account);
     let service = match (led, services.first(), slices.first()) {
         (Leads::Service(of), Some(service), Some(slices)) => {
             service::resolve(of, port, service, slices).map(Some)
@@ -266,15 +303,18 @@ fn entry(
     keyring: &Keyring,
 ) -> Result<core::Sink, EntryError> {
     let uid = there.sink.metadata.uid.clone().unwrap_or_default();
-    // The schema has 1 to 4 secrets: sealing takes as many.
-    let sealed = refs.and_then(|refs| Sealed::seal(keyring, &there.name, &uid, &refs.secrets).ok());
     let cluster = InCluster {
-        sealed,
+        sealed: sealed(&there.name, &uid, refs, keyring),
         service: refs.and_then(|refs| refs.service),
         since,
         uid,
     };
     sink_entry(&there.sink, Some(cluster))
+}
+
+/// Its secrets, for replicas alone. The schema has 1 to 4: sealing takes as many.
+fn sealed(name: &Realm, uid: &str, refs: Option<&Refs>, keyring: &Keyring) -> Option<Sealed> {
+    Sealed::seal(keyring, name, uid, &refs?.secrets).ok()
 }
 
 /// A sink that is not there, or another install's: nothing more is delivered, once

@@ -13,7 +13,7 @@ const CLIENT: &str = include_str!("client.yaml");
 /// Its curl. Where a Service leads follows a moment after a pod is ready, so it
 /// tries again where nobody answers, as every sender does.
 pub(crate) const CURL: &str =
-    "curl -sS --retry 10 --retry-delay 1 --retry-connrefused --max-time 10";
+    "curl -sS --retry 10 --retry-delay 1 --retry-all-errors --max-time 10";
 
 /// Starts the pod; the shop of `examples/cluster.yaml` is there.
 pub(crate) fn client_pod(node: &Node) {

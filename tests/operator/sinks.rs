@@ -192,7 +192,7 @@ fn a_sink_is_applied_let_read_its_secret_and_told_of_what_happened_meanwhile_too
     // It is asked for some times, and told once.
     std::thread::sleep(Duration::from_secs(3));
     let log = operator.log();
-    assert!(!log.contains("403"), "{log}");
+    assert!(!log.contains("is forbidden"), "{log}");
     assert_eq!(log.matches("may not be read yet").count(), 1, "{log}");
     program.until("the sink rests", |program| shop.shown(program) == 200);
     shop.click(program, "m-before");
@@ -443,4 +443,67 @@ fn a_service_of_the_sinks_own_namespace_is_permitted_at_its_address_and_no_other
         shop.waits("Accepted", "UrlNotAllowed");
         shop.waits("Ready", "UrlNotAllowed");
     }
+}
+
+#[test]
+fn a_sink_that_is_paused_or_whose_edit_is_refused_reaches_no_more_than_others_do() {
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "guarded");
+    let _operator = install.operator();
+    let _replica = install.replica_with(&ALLOW);
+    let shop = Shop::new(plane, &install);
+    shop.secret("key", "mailtrail.dev/webhook-secret", SECRET);
+    let url = |of: &str| format!("http://receiver.{of}.svc.cluster.local:8080/events");
+    shop.sink(&url(shop.name()));
+    shop.permit();
+    service(&shop, &plain_service());
+    shop.waits("Programmed", "Programmed");
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {
+            "name": "by-hand", "namespace": shop.name(),
+            "labels": {"kubernetes.io/service-name": "receiver"},
+        },
+        "endpoints": [{"addresses": ["10.9.8.7"]}], "ports": [{"port": 8080}],
+    });
+    let rests = |wanted: bool| {
+        let what = if wanted { "it rests" } else { "it goes on" };
+        plane.wait_for(what, mailtrail_tests::PATIENCE, |_| {
+            let cluster = shop.entry().expect("an entry")["cluster"].clone();
+            cluster["service"].is_null() == wanted && cluster["sealed"].is_null() == wanted
+        });
+    };
+    let led_astray = || {
+        rests(false);
+        plane.apply(&slice.to_string());
+        rests(true);
+        shop.kubectl(&["delete", "endpointslice", "by-hand"]);
+        rests(false);
+    };
+
+    shop.kubectl(&["annotate", "es", "orders", "mailtrail.dev/paused="]);
+    led_astray();
+    shop.kubectl(&["annotate", "es", "orders", "mailtrail.dev/paused-"]);
+
+    shop.patch(&json!({ "url": url("bank") }));
+    shop.waits("Accepted", "UrlNotAllowed");
+    led_astray();
+    assert_eq!(
+        shop.entry().expect("an entry")["url"],
+        json!(url(shop.name()))
+    );
+    // What its owner turns off, and takes away, counts.
+    shop.patch(&json!({"suspend": true}));
+    shop.waits("Delivering", "Suspended");
+    assert_eq!(shop.entry().expect("an entry")["suspend"], json!(true));
+    shop.kubectl(&["delete", "secret", "key"]);
+    shop.waits("ResolvedRefs", "SecretNotFound");
+    rests(true);
+    shop.waits("Accepted", "UrlNotAllowed");
+    // Put right, it is as it was.
+    shop.secret("key", "mailtrail.dev/webhook-secret", SECRET);
+    shop.patch(&json!({"url": url(shop.name()), "suspend": false}));
+    shop.waits("Programmed", "Programmed");
+    rests(false);
+    assert_eq!(shop.entry().expect("an entry")["suspend"], Value::Null);
 }

@@ -26,7 +26,7 @@ pub(super) async fn report(
         (Err(_), _) => Finding::is_false(
             Type::Programmed,
             Reason::NotAccepted,
-            "replicas go on with what was accepted before, if anything was",
+            "replicas go on with what was accepted before, if anything was, unless the spec suspends it",
         ),
     };
     let generation = there.sink.metadata.generation;
@@ -52,7 +52,7 @@ fn findings(applied: &Applied, programmed: Finding, delivering: Finding) -> Vec<
         Err((reason, message)) => Finding::is_false(Type::Accepted, *reason, message),
     };
     let resolved = match (&applied.accepted, &applied.resolved) {
-        (Err(_), _) => Finding::new(
+        (Err(_), Ok(())) => Finding::new(
             Type::ResolvedRefs,
             Is::Unknown,
             Reason::NotAccepted,
@@ -63,7 +63,7 @@ fn findings(applied: &Applied, programmed: Finding, delivering: Finding) -> Vec<
             Reason::ResolvedRefs,
             "all that the spec refers to is there",
         ),
-        (Ok(()), Err((reason, message))) => Finding::is_false(Type::ResolvedRefs, *reason, message),
+        (_, Err((reason, message))) => Finding::is_false(Type::ResolvedRefs, *reason, message),
     };
     let mut of = vec![&accepted, &resolved, &programmed];
     // That nothing was to be delivered yet is no fault.
@@ -91,10 +91,10 @@ fn delivering(
     before: Option<&Finding>,
 ) -> Finding {
     let no = |reason, message: &str| Finding::is_false(Type::Delivering, reason, message);
-    if applied.accepted.is_ok() && applied.resolved.is_err() {
+    if applied.resolved.is_err() {
         return waits(Type::Delivering);
     }
-    if suspended && applied.accepted.is_ok() {
+    if suspended {
         return no(
             Reason::Suspended,
             "its owner has suspended it (spec.suspend): events wait",
