@@ -181,11 +181,12 @@ impl Verifier {
             let message = "nobody looks: no host is this object's";
             return unknown(Reason::NotAccepted, message);
         }
-        let found = self.lock().get(realm).and_then(|check| {
-            let outcome = check.outcome?;
-            Some((outcome, outcome.finding(check.host.as_str())))
-        });
-        match (found, known(domain, told)) {
+        let (host, outcome) = match self.lock().get(realm) {
+            Some(check) => (check.host.to_string(), check.outcome),
+            None => (domain.spec.host.clone(), None),
+        };
+        let found = outcome.map(|outcome| (outcome, outcome.finding(&host)));
+        match (found, known(&host, domain, told)) {
             (Some((outcome, found)), _) if outcome.is_verdict() => found,
             (_, Some((outcome, known))) if outcome.is_verdict() => known,
             (Some((_, finding)), _) | (None, Some((_, finding))) => finding,
@@ -236,14 +237,15 @@ impl Verifier {
     }
 }
 
-/// What the status says of the host already, if it is of this spec's host.
-fn known(domain: &TrackingDomain, told: Option<&Told>) -> Option<(Outcome, Finding)> {
+/// What the status says already of the host that is looked at, if it is of this
+/// spec.
+fn known(host: &str, domain: &TrackingDomain, told: Option<&Told>) -> Option<(Outcome, Finding)> {
     let told = told?.find(Type::Reachable)?;
     if told.generation != domain.metadata.generation {
         return None;
     }
     let outcomes = Outcome::ALL.into_iter();
-    let mut findings = outcomes.map(|outcome| (outcome, outcome.finding(&domain.spec.host)));
+    let mut findings = outcomes.map(|outcome| (outcome, outcome.finding(host)));
     findings.find(|(_, finding)| finding.reason == told.reason)
 }
 

@@ -180,6 +180,42 @@ fn refused(program: &Program, token: &str, namespace: &str) {
 }
 
 #[test]
+fn a_host_that_is_released_is_a_newcomers_though_its_owner_is_refused_or_paused() {
+    let plane = ControlPlane::shared();
+    let install = Install::new(plane, "released");
+    let _operator = install.operator();
+    let (shop, bank) = (Namespace::new(plane, "shop"), Namespace::new(plane, "bank"));
+    let host = |name: &str| format!("{name}.{}.example", shop.name());
+    install.apply(bank.name(), "taken", &waived(&host("taken")));
+    install.wait_reason(bank.name(), "taken", "Accepted", "Accepted");
+    for name in ["refused", "paused"] {
+        install.apply(shop.name(), name, &waived(&host(name)));
+        install.wait_reason(shop.name(), name, "Accepted", "Accepted");
+    }
+    install.apply(shop.name(), "refused", &waived(&host("taken")));
+    install.wait_reason(shop.name(), "refused", "Accepted", "HostConflict");
+    let paused = "mailtrail.dev/paused=";
+    plane.kubectl(&["annotate", "td", "paused", "-n", shop.name(), paused]);
+    for name in ["refused", "paused"] {
+        install.apply(bank.name(), name, &waived(&host(name)));
+        install.wait_reason(bank.name(), name, "Accepted", "HostConflict");
+        // Its owner goes on with it until an administrator says otherwise.
+        assert!(install.entry(shop.name(), name).is_some(), "{name}");
+        plane.kubectl(&["delete", "hc", &host(name)]);
+        install.wait_reason(bank.name(), name, "Accepted", "Accepted");
+        assert!(install.entry(shop.name(), name).is_none(), "{name}");
+    }
+    plane.wait_for("it is told", Duration::from_secs(20), |_| {
+        let status = plane.get_json(&domain_path(shop.name(), "refused"))["status"].to_string();
+        status.contains("nothing of it was accepted before")
+    });
+    // Goes on again, it has lost its host.
+    let paused = "mailtrail.dev/paused-";
+    plane.kubectl(&["annotate", "td", "paused", "-n", shop.name(), paused]);
+    install.wait_reason(shop.name(), "paused", "Accepted", "HostConflict");
+}
+
+#[test]
 fn of_two_claims_in_one_instant_one_wins() {
     let plane = ControlPlane::shared();
     let install = Install::new(plane, "instant");

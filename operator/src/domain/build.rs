@@ -48,9 +48,14 @@ pub fn build(fetched: &Fetched, resolved: Resolved) -> Built {
             ..Built::nothing()
         },
         Resolved::Serve(serve) => of_serve(fetched, serve),
-        Resolved::Keep(rejection, after) => Built {
-            after,
-            ..of_refused(fetched, rejection)
+        Resolved::Keep(keep) => Built {
+            before: keep.proved.into_iter().collect(),
+            after: keep.unused,
+            ..of_refused(fetched, keep.rejection)
+        },
+        Resolved::Release => Built {
+            entry: released(fetched, fetched.served.clone()),
+            ..Built::nothing()
         },
         Resolved::Restore(claims) => Built {
             before: claims,
@@ -98,11 +103,15 @@ fn of_serve(fetched: &Fetched, serve: Serve) -> Built {
     }
 }
 
-/// What was accepted before stays, but for what the refused spec turns off.
+/// What was accepted before stays, but for what the refused spec turns off, and for
+/// hosts that were released.
 fn of_refused(fetched: &Fetched, rejection: Rejection) -> Built {
-    let entry = narrowed_entry(fetched);
+    let entry = narrowed_entry(fetched).map(|entry| Domain {
+        verified: entry.verified || fetched.is_verified(&entry.host),
+        ..entry
+    });
     Built {
-        entry: entry.map_or(EntryChange::Keep, |entry| EntryChange::Put(Box::new(entry))),
+        entry: released(fetched, entry.or_else(|| fetched.served.clone())),
         accepted: Err(rejection),
         reports: true,
         ..Built::nothing()
@@ -117,6 +126,27 @@ fn narrowed_entry(fetched: &Fetched) -> Option<Domain> {
     let served = fetched.served.as_ref();
     let served = served.filter(|served| served.state == DomainState::Active)?;
     Some(narrowed(served, &there.domain.spec))
+}
+
+/// What is to be served, without the hosts that have no claim any more: those were
+/// released, unless claims were lost. Without the host of new links nothing is
+/// tracked, and what was sent over the others leads home.
+fn released(fetched: &Fetched, entry: Option<Domain>) -> EntryChange {
+    let Some(mut entry) = entry else {
+        return EntryChange::Keep;
+    };
+    let has_claim = |host: &Host| fetched.claim(host).is_some();
+    if !fetched.claims_lost && !has_claim(&entry.host) {
+        let left = retired(fetched, fetched.own.iter().map(AsRef::as_ref));
+        return left.map_or(EntryChange::Remove, |left| EntryChange::Put(Box::new(left)));
+    }
+    if !fetched.claims_lost {
+        entry.other_hosts.retain(has_claim);
+    }
+    match fetched.served.as_ref() == Some(&entry) {
+        true => EntryChange::Keep,
+        false => EntryChange::Put(Box::new(entry)),
+    }
 }
 
 fn rejection(error: &EntryError) -> Rejection {

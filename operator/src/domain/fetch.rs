@@ -65,6 +65,8 @@ pub enum Presence {
     /// Nothing is to be done: it is paused, its namespace is not watched, its
     /// absence is not believed, or there is nothing left of it.
     LeftAlone,
+    /// The same, but that an administrator has released a host that is served.
+    Released,
 }
 
 /// An object that is there.
@@ -93,8 +95,9 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         .clone()
         .filter(|domain| domain.spec.class_name == context.class);
     let presence = match ours {
-        _ if !watched(realm, context) => Presence::LeftAlone,
-        Some(domain) if domain.annotations().contains_key(PAUSED) => Presence::LeftAlone,
+        ours if !watched(realm, context) || ours.as_ref().is_some_and(is_paused) => {
+            left_alone(realm, &concern, context).await?
+        }
         Some(domain) => Presence::There(There {
             rank: rank(realm, &domain, served.as_ref(), context),
             told: concern.told.clone(),
@@ -107,7 +110,9 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         None if is_orphan_anew(realm, &concern, served.as_ref(), context).await? => {
             Presence::Orphaned
         }
-        None if !is_left(&concern.own, served.as_ref()) => Presence::LeftAlone,
+        None if !is_left(&concern.own, served.as_ref()) => {
+            left_alone(realm, &concern, context).await?
+        }
         None if concern.own.is_empty() => orphan(realm, &concern, context).await?,
         None => absent(realm, context).await?,
     };
@@ -118,11 +123,10 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
             if is_missing(&concern.own, served.as_ref()) {
                 claims_stand(context).await?;
             }
-            proved(realm, &there.domain, &concern.own, context)
+            let host = served.as_ref().map(|served| &served.host);
+            proved(realm, &there.domain, host, &concern.own, context)
         }
-        Presence::Gone | Presence::Unclaimed { .. } | Presence::Orphaned | Presence::LeftAlone => {
-            HashSet::new()
-        }
+        _ => HashSet::new(),
     };
     if concern.domain.is_none() {
         context.verifier.forget(realm);
@@ -166,30 +170,56 @@ fn free(
 }
 
 /// Has the host of new links looked at, where that is asked for, and says which
-/// of the hosts were found to lead here.
+/// of the hosts were found to lead here. While the one that the spec names is not
+/// ours, that is the one that is served.
 fn proved(
     realm: &Realm,
     domain: &TrackingDomain,
+    served: Option<&Host>,
     own: &[Arc<HostClaim>],
     context: &Context,
 ) -> HashSet<Host> {
-    let Ok(host) = domain.spec.host.parse::<Host>() else {
+    if domain.spec.verification == Verification::None {
+        context.verifier.forget(realm);
+        return HashSet::new();
+    }
+    // Only what is ours, and served, can prove it.
+    let claim_of = |host: &Host| {
+        let is = |claim: &&Arc<HostClaim>| host_of(claim).as_ref() == Some(host);
+        own.iter().find(is)
+    };
+    let named: Option<Host> = domain.spec.host.parse().ok();
+    let mut ours = named.iter().chain(served);
+    let Some((host, claim)) = ours.find_map(|host| Some((host, claim_of(host)?))) else {
         return HashSet::new();
     };
-    let mut claim = own
-        .iter()
-        .filter(|claim| host_of(claim).as_ref() == Some(&host));
-    match domain.spec.verification {
-        Verification::Required => {
-            // Only what is ours, and served, can prove it.
-            if let Some(claim) = claim.next() {
-                context.verifier.wants(realm, &host, claim.spec.verified);
-            }
-        }
-        Verification::None => context.verifier.forget(realm),
+    context.verifier.wants(realm, host, claim.spec.verified);
+    let proved = context.verifier.is_proved(realm, host);
+    proved.then(|| host.clone()).into_iter().collect()
+}
+
+/// Of what is left alone nothing changes but this: a host that an administrator has
+/// released is given up. What claims lost with their definition is not released.
+async fn left_alone(
+    realm: &Realm,
+    concern: &Concern,
+    context: &Context,
+) -> Result<Presence, Error> {
+    if !is_missing(&concern.own, context.shards.entry(realm).as_ref()) {
+        return Ok(Presence::LeftAlone);
     }
-    let proved = context.verifier.is_proved(realm, &host);
-    proved.then_some(host).into_iter().collect()
+    if let Err(error) = claims_stand(context).await {
+        if concern.own.is_empty() {
+            context.absences.is_unclaimed(realm);
+        }
+        return Err(error);
+    }
+    let absences = &context.absences;
+    let lost = absences.claims_return(Instant::now()) || absences.lost_its_claims(realm);
+    Ok(match lost {
+        true => Presence::LeftAlone,
+        false => Presence::Released,
+    })
 }
 
 /// Counted only where it matters: it looks at all domains there are.
@@ -204,6 +234,10 @@ fn rank(
         return None;
     }
     context.world.rank_in_namespace(realm, domain)
+}
+
+fn is_paused(domain: &Arc<TrackingDomain>) -> bool {
+    domain.annotations().contains_key(PAUSED)
 }
 
 fn watched(realm: &Realm, context: &Context) -> bool {
@@ -302,7 +336,13 @@ async fn really_absent(realm: &Realm, context: &Context) -> Result<Presence, Err
         .judge(realm, &context.world, Instant::now())
     {
         Belief::Gone => Ok(Presence::Gone),
-        Belief::Not => Ok(Presence::LeftAlone),
+        // There must be a claim for an administrator to confirm it with.
+        Belief::Not if context.world.hosts_of(realm).is_empty() => {
+            let namespace = context.world.concern(realm).namespace;
+            let namespace_uid = namespace.map(|found| found.uid);
+            Ok(Presence::Unclaimed { namespace_uid })
+        }
+        Belief::Not => left_alone(realm, &context.world.concern(realm), context).await,
         Belief::NotYet => Err(Error::NotYet("whether others vanish, too,")),
     }
 }

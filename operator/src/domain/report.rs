@@ -38,7 +38,7 @@ pub async fn report(
         false => Finding::is_false(
             Type::Programmed,
             Reason::NotAccepted,
-            still_served(fetched.served.as_ref()),
+            still_served(context.shards.entry(realm).as_ref()),
         ),
     };
     let hosts = context.world.hosts_of(realm);

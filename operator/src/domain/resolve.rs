@@ -26,7 +26,7 @@ pub enum Resolved {
     /// It is served as its spec says.
     Serve(Serve),
     /// What is served of it stays, and the status says why nothing else is.
-    Keep(Rejection, Vec<ClaimChange>),
+    Keep(Keep),
     /// Its links lead home, nothing is recorded.
     Retire(Vec<ClaimChange>),
     /// The same, while an object of another namespace of that name is there.
@@ -35,8 +35,21 @@ pub enum Resolved {
     Restore(Vec<ClaimChange>),
     /// What is served leads home and is nobody's to ask for.
     Orphan,
+    /// Hosts without claims are given up; nothing else changes.
+    Release,
     /// Nothing is done.
     Leave,
+}
+
+/// What becomes of the claims of a realm whose spec is not accepted.
+#[derive(Debug)]
+pub struct Keep {
+    /// Why it is not.
+    pub rejection: Rejection,
+    /// The claim of the host that is served, once that was found to lead here.
+    pub proved: Option<ClaimChange>,
+    /// Those that are held for nothing.
+    pub unused: Vec<ClaimChange>,
 }
 
 /// How a realm is to be served.
@@ -79,6 +92,7 @@ pub fn resolve(fetched: &Fetched, policy: &HostPolicy) -> Resolved {
     match &fetched.presence {
         Presence::LeftAlone => Resolved::Leave,
         Presence::Orphaned => Resolved::Orphan,
+        Presence::Released => Resolved::Release,
         Presence::Gone => Resolved::Retire(give_up(fetched)),
         Presence::Unclaimed { namespace_uid } => {
             Resolved::Restore(claims_of_entry(fetched, namespace_uid.as_deref()))
@@ -103,7 +117,11 @@ fn resolve_there(fetched: &Fetched, there: &There, policy: &HostPolicy) -> Resol
     }
     match accept(fetched, there, policy) {
         Ok(serve) => Resolved::Serve(serve),
-        Err(rejection) => Resolved::Keep(rejection, unused(fetched)),
+        Err(rejection) => Resolved::Keep(Keep {
+            rejection,
+            proved: proved(fetched),
+            unused: unused(fetched),
+        }),
     }
 }
 
@@ -339,6 +357,23 @@ fn change(
     }
 }
 
+/// The claim of the host that is served of a rejected spec, which was found to lead
+/// here since: mails are tracked over it from now on.
+fn proved(fetched: &Fetched) -> Option<ClaimChange> {
+    let served = fetched.served.as_ref();
+    let served = served.filter(|served| served.state == DomainState::Active)?;
+    let claim = fetched.claim(&served.host)?;
+    let is_news = fetched.proved.contains(&served.host) && !claim.spec.verified;
+    is_news.then(|| {
+        let wanted = HostClaimSpec {
+            verified: true,
+            links_out: true,
+            ..claim.spec.clone()
+        };
+        ClaimChange::Update(Arc::clone(claim), wanted)
+    })
+}
+
 /// The claims that a rejected spec holds for nothing: over which nothing was
 /// sent, and which nothing is served on.
 fn unused(fetched: &Fetched) -> Vec<ClaimChange> {
@@ -380,7 +415,7 @@ fn retire(fetched: &Fetched, which: impl Fn(&HostClaim) -> bool) -> Vec<ClaimCha
 
 impl Fetched {
     /// This realm's claim of a host.
-    fn claim(&self, host: &Host) -> Option<&Arc<HostClaim>> {
+    pub(super) fn claim(&self, host: &Host) -> Option<&Arc<HostClaim>> {
         let is = |claim: &&Arc<HostClaim>| claim.metadata.name.as_deref() == Some(host.as_str());
         self.own.iter().find(is)
     }
@@ -395,7 +430,7 @@ impl Fetched {
 
     /// Whether a host was ever found to lead here. A claim that was lost is
     /// made good by what is served.
-    fn is_verified(&self, host: &Host) -> bool {
+    pub(super) fn is_verified(&self, host: &Host) -> bool {
         let by_claim = self.claim(host).is_some_and(|claim| claim.spec.verified);
         let by_entry = self.served.as_ref().is_some_and(|entry| {
             entry.verified && entry.host == *host && self.claim(host).is_none()

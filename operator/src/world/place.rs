@@ -26,7 +26,13 @@ impl World {
                 && of.spec.class_name == self.class
                 && (known.has_place(other) || (order(of) < this && !known.is_refused(other, of)))
         });
-        Some(before.count() + 1)
+        // One that is gone keeps its place until that is believed.
+        let absent = known.hosts_of.keys().filter(|other| {
+            other.namespace() == realm.namespace()
+                && !known.domains.contains_key(*other)
+                && known.has_place(other)
+        });
+        Some(before.count() + absent.count() + 1)
     }
 
     /// Names the domains of a namespace that had no room in it.

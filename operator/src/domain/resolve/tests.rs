@@ -197,7 +197,12 @@ fn who_has_a_host_is_told_within_their_namespace_only() {
         ("shop-2/secret", "belongs to another tracking domain"),
     ] {
         let case = Case::there(&json!({"host": "a.example"})).taken("a.example", realm);
-        let Resolved::Keep(rejection, changes) = case.resolve() else {
+        let Resolved::Keep(Keep {
+            rejection,
+            unused: changes,
+            ..
+        }) = case.resolve()
+        else {
             panic!("accepted");
         };
         assert_eq!(rejection.reason, Reason::HostConflict);
@@ -220,17 +225,17 @@ fn a_conflict_of_an_alias_holds_no_other_host_and_keeps_what_is_served() {
         .owning("new.example", &unused)
         .taken("taken.example", "bank/x")
         .served(&["old.example"]);
-    let Resolved::Keep(_, changes) = case.resolve() else {
+    let Resolved::Keep(kept) = case.resolve() else {
         panic!("accepted");
     };
-    assert_eq!(told(&changes), ["delete new.example"]);
+    assert_eq!(told(&kept.unused), ["delete new.example"]);
 }
 
 #[test]
 fn a_narrower_policy_takes_no_host_and_no_place_from_a_domain_that_has_it() {
     let narrow = "- {namespaces: [shop], hosts: [b.example], maxDomains: 1}";
     let refused = |case: &Case| match case.resolve_under(narrow) {
-        Resolved::Keep(rejection, _) => Some(rejection.reason),
+        Resolved::Keep(kept) => Some(kept.rejection.reason),
         _ => None,
     };
     let case = || Case::there(&json!({"host": "a.example"}));
@@ -269,6 +274,67 @@ fn what_a_refused_spec_turns_off_is_turned_off_in_what_is_served() {
     served.state = DomainState::Retired;
     let built = build(&case.0, case.resolve());
     assert_eq!(built.entry, EntryChange::Keep);
+}
+
+#[test]
+fn hosts_that_were_released_are_given_up_while_a_spec_is_refused_or_left_alone() {
+    use crate::domain::build::{EntryChange, build};
+    let refused =
+        || Case::there(&json!({"host": "taken.example"})).taken("taken.example", "bank/x");
+    for case in [refused, || Case::of(Presence::Released)] {
+        let entry = |case: Case| build(&case.0, case.resolve()).entry;
+        let hosts = ["a.example", "former.example"];
+        // The host of new links: what was sent over the other leads home.
+        let former = || case().owning("former.example", &json!({"role": "Former"}));
+        let EntryChange::Put(left) = entry(former().served(&hosts)) else {
+            panic!("nothing is written");
+        };
+        assert_eq!(left.state, DomainState::Retired);
+        assert_eq!(
+            left.hosts().map(Host::as_str).collect::<Vec<_>>(),
+            ["former.example"]
+        );
+        // A former one.
+        let own = || case().owning("a.example", &json!({}));
+        let EntryChange::Put(left) = entry(own().served(&hosts)) else {
+            panic!("nothing is written");
+        };
+        assert_eq!(left.state, DomainState::Active);
+        assert_eq!(
+            left.hosts().map(Host::as_str).collect::<Vec<_>>(),
+            ["a.example"]
+        );
+        // All of them; and none.
+        assert_eq!(entry(case().served(&hosts)), EntryChange::Remove);
+        assert_eq!(entry(own().served(&["a.example"])), EntryChange::Keep);
+        // What is lost with its definition is not released.
+        let mut lost = case().served(&hosts);
+        lost.0.claims_lost = true;
+        assert_eq!(entry(lost), EntryChange::Keep);
+    }
+}
+
+#[test]
+fn a_host_that_is_proved_while_an_edit_is_refused_is_tracked_over() {
+    use crate::domain::build::{EntryChange, build};
+    let spec = json!({"host": "taken.example", "clicks": {"enabled": true}});
+    let unproved = json!({"verified": false, "linksOut": false});
+    let mut case = Case::there(&spec)
+        .owning("a.example", &unproved)
+        .taken("taken.example", "bank/x")
+        .served(&["a.example"]);
+    case.0.served.as_mut().expect("served").verified = false;
+    assert!(told(&build(&case.0, case.resolve()).before).is_empty());
+    let case = case.proved("a.example");
+    let built = build(&case.0, case.resolve());
+    assert_eq!(
+        told(&built.before),
+        ["update a.example Active Host out=true verified=true"]
+    );
+    let EntryChange::Put(entry) = built.entry else {
+        panic!("nothing is written");
+    };
+    assert!(entry.verified);
 }
 
 #[test]
