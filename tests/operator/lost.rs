@@ -336,6 +336,33 @@ fn a_policy_says_which_hosts_a_namespace_may_use_and_how_many() {
     // There is room once another has gone.
     plane.kubectl(&["delete", "td", "a", "-n", shop.name()]);
     install.wait_reason(shop.name(), "third", "Accepted", "Accepted");
+    // Nobody gets past it by deleting some and making them anew in a moment.
+    for name in ["more", "yet-more"] {
+        let of = |name: &str| {
+            let mut object = object(&install, shop.name(), name);
+            object["spec"]["host"] = json!(host(shop.name(), name));
+            object
+        };
+        plane.kubectl(&["delete", "td", "b", "third", "-n", shop.name()]);
+        plane.apply(&of(name).to_string());
+        std::thread::sleep(Duration::from_millis(300));
+        let anew = ["b", "third"].map(of);
+        plane.apply(&json!({"apiVersion": "v1", "kind": "List", "items": anew}).to_string());
+        let told = || {
+            let list = plane.get_json(domain_path(shop.name(), "").trim_end_matches('/'));
+            let all = list["items"].as_array().expect("domains").clone();
+            let is = |domain: &&Value, status: &str| {
+                let conditions = domain["status"]["conditions"].as_array();
+                let mut conditions = conditions.into_iter().flatten();
+                conditions.any(|of| of["type"] == "Accepted" && of["status"] == status)
+            };
+            ["True", "False"].map(|status| all.iter().filter(|of| is(of, status)).count())
+        };
+        plane.wait_for("all are told", PATIENCE, |_| {
+            accepted().iter().sum::<usize>() >= 4
+        });
+        assert_eq!(accepted()[0], 2);
+    }
 }
 
 #[test]
