@@ -52,7 +52,8 @@ pub struct TrackingDomainSpec {
     /// links.shop.example. A lower-case DNS name of at least two labels,
     /// without scheme, port, path and final dot; an international name in its
     /// ASCII form (xn--…). Its DNS must lead to Mailtrail. When the host is
-    /// changed, the former one goes on answering for mails already sent. A host
+    /// changed, the former one goes on answering for mails already sent; where
+    /// it was never found to lead here, so that none was, it is given up. A host
     /// under .localhost is for trying things out on one's own machine: its
     /// links are plain http and carry the port.
     #[schemars(schema_with = "schema::host")]
@@ -111,7 +112,7 @@ pub struct TrackingDomainSpec {
 
     /// What becomes of links already sent when this object is deleted. Retire
     /// (the default): they go on leading home, nothing more is recorded, and
-    /// the host stays taken. Forget: everything is given up at once, the links
+    /// the host stays taken, if it was ever found to lead here. Forget: everything is given up at once, the links
     /// die and the host is free.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,

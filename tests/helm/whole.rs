@@ -101,6 +101,16 @@ fn what_to_do_next_fits_the_values() {
             values.contains("url: postgres://"),
             "{name}: {notes}"
         );
+        // The manifest is one when it is pasted as it stands.
+        let (_, pasted) = notes.split_once("kubectl create -f -").expect("a command");
+        let (pasted, _) = pasted.split_once("kubectl wait").expect("what follows");
+        let output = Command::new("bash")
+            .args(["-euc", &format!("cat{pasted}")])
+            .output();
+        let yaml = output.expect("bash starts").stdout;
+        let objects = objects(std::str::from_utf8(&yaml).expect("text"));
+        assert_eq!(objects[0]["kind"], "TrackingDomain", "{name}: {notes}");
+        assert!(objects[0]["spec"]["host"].is_string(), "{name}: {notes}");
         // Nothing is left open, and no line is one that a condition has emptied.
         assert!(
             !says("<nil>") && !says("%!") && !says("\n\n\n"),

@@ -6,7 +6,7 @@ until answer=$(curl --silent --show-error --fail-with-body --max-time 5 --header
   link=$(echo "$answer" | grep -o 'https://[^"\\]*/c/[0-9a-v]*' | head -n 1) && [ -n "$link" ]; do
   waited=$((waited + 1))
   [ "$waited" -lt 60 ] || {
-    echo "the mail is not tracked. The last answer: $answer"
+    echo "the mail is not tracked. The last answer: ${answer:-none, see the pods: kubectl get pods -n $NAMESPACE}"
     # The test's objects go with it.
     echo "To look at its domain, make it again: helm get hooks $RELEASE -n $NAMESPACE | kubectl apply -f -"
     echo "then: kubectl describe td mailtrail-test -n $NAMESPACE"

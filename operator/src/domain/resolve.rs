@@ -268,6 +268,10 @@ fn owned(fetched: &Fetched, host: &Host) -> Result<(), Rejection> {
     let same = claim.spec.realm.strip_prefix(namespace);
     let neighbour = same.and_then(|rest| rest.strip_prefix('/'));
     let whose = match neighbour {
+        Some(name) if name == fetched.realm.name() => format!(
+            "is this TrackingDomain's in the install of the class {}",
+            claim.spec.class_name
+        ),
         Some(name) => format!("belongs to the TrackingDomain {name} of this namespace"),
         None => "belongs to another tracking domain".to_owned(),
     };
