@@ -59,6 +59,16 @@ fn same_keys(schema: &Value, values: &Value, path: &str) {
     }
 }
 
+fn refused(set: &str, named: &str) {
+    let said = tried(&["--set", set]).expect_err(set);
+    assert!(said.contains(named), "{set}: {said}");
+}
+
+/// What the programs take is not refused.
+fn taken(set: &str) {
+    tried(&["--set", set]).unwrap_or_else(|said| panic!("{set}: {said}"));
+}
+
 #[test]
 fn what_cannot_be_is_refused_by_the_field_and_the_rule() {
     for (set, named) in [
@@ -91,13 +101,6 @@ fn what_cannot_be_is_refused_by_the_field_and_the_rule() {
         ("dataplane.replicas=0", "/dataplane/replicas"),
         ("operator.replicas=0", "/operator/replicas"),
         ("operator.shards=5000", "/operator/shards"),
-        ("operator.rotateKeys=soon", "/operator/rotateKeys"),
-        ("dataplane.settle=10", "/dataplane/settle"),
-        ("dataplane.journalMax=10G", "/dataplane/journalMax"),
-        (
-            "dataplane.persistence.size=big",
-            "/dataplane/persistence/size",
-        ),
         (
             "dataplane.image.digest=sha256:12",
             "/dataplane/image/digest",
@@ -107,8 +110,7 @@ fn what_cannot_be_is_refused_by_the_field_and_the_rule() {
         ("listenAddress=here", "/listenAddress"),
         ("commonLabels.a.b=c", "/commonLabels/a"),
     ] {
-        let said = tried(&["--set", set]).expect_err(set);
-        assert!(said.contains(named), "{set}: {said}");
+        refused(set, named);
     }
     let rule = json!([{"namespaces": ["shop"]}]).to_string();
     let said = tried(&["--set-json", &format!("hostPolicy={rule}")]).expect_err("no hosts");
@@ -116,6 +118,67 @@ fn what_cannot_be_is_refused_by_the_field_and_the_rule() {
         said.contains("/hostPolicy/0") && said.contains("hosts"),
         "{said}"
     );
+}
+
+/// The programs end at those that are refused.
+#[test]
+fn a_time_or_size_is_refused_by_the_field_and_the_rule() {
+    for (set, named) in [
+        ("operator.rotateKeys=soon", "/operator/rotateKeys"),
+        ("operator.rotateKeys=0d", "/operator/rotateKeys"),
+        ("dataplane.settle=10", "/dataplane/settle"),
+        (
+            "dataplane.settle=120001ms",
+            "dataplane.settle: must be 120s at most",
+        ),
+        (
+            "dataplane.settle=3m",
+            "dataplane.settle: must be 120s at most",
+        ),
+        ("dataplane.journalMax=10G", "/dataplane/journalMax"),
+        ("dataplane.journalMax=1048576KiB", "/dataplane/journalMax"),
+        (
+            "dataplane.journalMax=63MiB",
+            "dataplane.journalMax: must be 64MiB at least",
+        ),
+        (
+            "postgres.url=postgres://m@h/n,postgres.spoolMax=0MiB",
+            "/postgres/spoolMax",
+        ),
+        (
+            "postgres.url=postgres://m@h/n,postgres.spoolMax=2048KiB",
+            "/postgres/spoolMax",
+        ),
+        (
+            "dataplane.persistence.size=0Gi",
+            "/dataplane/persistence/size",
+        ),
+        (
+            "dataplane.persistence.size=big",
+            "/dataplane/persistence/size",
+        ),
+    ] {
+        refused(set, named);
+    }
+    for set in [
+        "operator.rotateKeys=1s",
+        "dataplane.settle=0s",
+        "dataplane.settle=2m",
+        "dataplane.settle=120s",
+        "dataplane.drain=0s",
+        "dataplane.journalMax=64MiB",
+        "dataplane.persistence.size=999999Ti",
+        "postgres.url=postgres://m@h/n,postgres.spoolMax=1MiB",
+    ] {
+        taken(set);
+    }
+}
+
+#[test]
+fn a_label_of_the_clusters_domain_is_63_characters_at_most() {
+    let domain = |length| format!("clusterDomain={}.local", "a".repeat(length));
+    refused(&domain(64), "/clusterDomain");
+    taken(&domain(63));
 }
 
 #[test]

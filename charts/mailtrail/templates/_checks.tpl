@@ -50,6 +50,31 @@ Values that the schema takes by their form, and that would have the pods start a
 {{- end }}
 {{- end }}
 
+{{/* A time of a flag (`500ms`, `20s`, `5m`) in milliseconds. */}}
+{{- define "mailtrail.milliseconds" -}}
+{{- $units := dict "ms" 1 "s" 1000 "m" 60000 }}
+{{- mul (regexFind "^[0-9]+" . | atoi) (get $units (regexFind "[a-z]+$" .)) }}
+{{- end }}
+
+{{/* A size of a flag (`8GiB`) or of a volume (`10Gi`, `10G`) in bytes. */}}
+{{- define "mailtrail.bytes" -}}
+{{- $units := dict "M" 1000000 "G" 1000000000 "T" 1000000000000 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 }}
+{{- mul (regexFind "^[0-9]+" . | atoi) (get $units (regexFind "[A-Za-z]+$" . | trimSuffix "B")) }}
+{{- end }}
+
+{{/* Times and sizes that the data plane takes. */}}
+{{- define "mailtrail.checkBounds" -}}
+{{- $dataplane := .Values.dataplane }}
+{{- if gt (include "mailtrail.milliseconds" $dataplane.settle | int64) 120000 }}
+  {{- fail "dataplane.settle: must be 120s at most" }}
+{{- end }}
+{{- with $dataplane.journalMax }}
+  {{- if lt (include "mailtrail.bytes" . | int64) 67108864 }}
+    {{- fail "dataplane.journalMax: must be 64MiB at least" }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Who may use which hosts. */}}
 {{- define "mailtrail.checkHostPolicy" -}}
 {{- range $at, $rule := .Values.hostPolicy }}

@@ -155,6 +155,7 @@ any. Nothing where a person has to choose.
 {{- define "mailtrail.check" -}}
 {{- include "mailtrail.checkClass" . }}
 {{- include "mailtrail.checkHostPolicy" . }}
+{{- include "mailtrail.checkBounds" . }}
 {{- range $field, $networks := dict "trustedProxies" .Values.dataplane.trustedProxies "sinks.allow" .Values.dataplane.sinks.allow }}
   {{- range $at, $network := $networks }}
     {{- include "mailtrail.checkNetwork" (dict "field" (printf "dataplane.%s[%d]" $field $at) "network" $network) }}
