@@ -224,6 +224,36 @@ fn a_databases_url_is_refused_by_the_rule_and_never_repeated() {
     }
 }
 
+#[test]
+fn a_databases_port_is_refused_by_the_rule_and_its_url_never_repeated() {
+    let checked = |url: &str| tried(&["--set-json", &format!("postgres.url={}", json!(url))]);
+    for url in [
+        "postgres://whoever@h:abc/n",
+        "postgres://whoever@h:99999/n",
+        "postgres://whoever@h:0/n",
+        "postgres://whoever@h:5432:5432/n",
+        "postgres://whoever@[::1]:abc/n",
+        "postgres://whoever@one:5432,two:65536/n",
+        "postgres://whoever@h/n?port=0",
+    ] {
+        let said = checked(url).expect_err(url);
+        let rule = "postgres.url: the port must be a number from 1 to 65535";
+        assert!(said.contains(rule), "{url}: {said}");
+        assert!(!said.contains("whoever"), "{said}");
+    }
+    for url in [
+        "postgres://m@h/n",
+        "postgres://m@h:/n",
+        "postgres://m@h:65535/n?sslmode=disable",
+        "postgres://m@[::1]/n",
+        "postgres://m@[::1]:5432/n",
+        "postgres://m@one:5432,two,three:1/n",
+        "postgres://m@h/n?port=5433&connect_timeout=5",
+    ] {
+        checked(url).unwrap_or_else(|said| panic!("{url}: {said}"));
+    }
+}
+
 /// With these values the program starts: it would end at once with others.
 #[test]
 fn a_network_is_refused_by_the_field_and_the_rule() {

@@ -103,6 +103,16 @@ Values that the schema takes by their form, and that would have the pods start a
 {{- if hasSuffix "@" $authority }}
   {{- fail (printf "postgres.url: must name a host, %s" $like) }}
 {{- end }}
+{{- /* Of several hosts each has its own; none after the colon is the usual one. */}}
+{{- $ports := regexReplaceAll "^[?&]port=" (regexFind "[?&]port=[^&]*" $rest) "" | splitList "," }}
+{{- range regexReplaceAll "^[^@]*@" $authority "" | splitList "," }}
+  {{- $ports = append $ports (regexReplaceAll "^([[][^]]*[]]|[^:]*):?" . "") }}
+{{- end }}
+{{- range $ports }}
+  {{- if and . (or (not (regexMatch "^[0-9]{1,5}$" .)) (lt (atoi .) 1) (gt (atoi .) 65535)) }}
+    {{- fail (printf "postgres.url: the port must be a number from 1 to 65535, %s" $like) }}
+  {{- end }}
+{{- end }}
 {{- if not (regexMatch "^[^/?]*/[^/?]+([?]|$)" $rest) }}
   {{- fail (printf "postgres.url: must name a database, %s" $like) }}
 {{- end }}
