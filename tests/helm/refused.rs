@@ -213,7 +213,14 @@ fn a_databases_url_is_refused_by_the_rule_and_never_repeated() {
             "postgres.url=postgres://m@h/n?sslrootcert=a",
             "postgres.url: must have no sslrootcert",
         ),
-        ("postgres.url=mysql://m@h/n", "/postgres/url"),
+        (
+            "postgres.url=mysql://m:secret@h/n",
+            "postgres.url: must begin with postgres://",
+        ),
+        (
+            "postgres.url=postgres://m: secret@h/n",
+            "postgres.url: must begin with postgres:// and have no blanks",
+        ),
     ] {
         let said = tried(&["--set", set]).expect_err(set);
         assert!(said.contains(named), "{set}: {said}");

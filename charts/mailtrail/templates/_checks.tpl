@@ -89,10 +89,13 @@ Values that the schema takes by their form, and that would have the pods start a
 {{- end }}
 {{- end }}
 
-{{/* Where the database is. Nothing of the URL is repeated: it may hold a password. */}}
+{{/* Where the database is. Nothing of the URL is repeated, as the schema would, so it has no pattern there: it may hold a password. */}}
 {{- define "mailtrail.checkPostgres" -}}
 {{- $rest := regexReplaceAll "^postgres(ql)?://" .Values.postgres.url "" }}
 {{- $like := "as in postgres://user@host:5432/name" }}
+{{- if not (regexMatch "^postgres(ql)?://\\S+$" .Values.postgres.url) }}
+  {{- fail (printf "postgres.url: must begin with postgres:// and have no blanks, %s" $like) }}
+{{- end }}
 {{- if or (regexMatch "^[^@]*:[^@]*@" $rest) (regexMatch "[?&]password=" $rest) }}
   {{- fail "postgres.url: must have no password, which would stand in each pod's arguments: put it into a Secret, and name that in postgres.passwordSecret.name" }}
 {{- end }}
