@@ -75,6 +75,34 @@ Values that the schema takes by their form, and that would have the pods start a
 {{- end }}
 {{- end }}
 
+{{/* Labels that the chart sets, and annotations that the operator does: given here too, they would stand twice. */}}
+{{- define "mailtrail.checkLabels" -}}
+{{- $pod := "app[.]kubernetes[.]io/(name|component|instance|version)" }}
+{{- $object := printf "%s|app[.]kubernetes[.]io/(managed-by|part-of)|helm[.]sh/chart|mailtrail[.]dev/.*|rbac[.]authorization[.]k8s[.]io/.*" $pod }}
+{{- $metrics := .Values.metrics }}
+{{- range list
+  (list "commonLabels" .Values.commonLabels $object)
+  (list "operator.podLabels" .Values.operator.podLabels $pod)
+  (list "dataplane.podLabels" .Values.dataplane.podLabels $pod)
+  (list "metrics.podMonitor.labels" $metrics.podMonitor.labels $object)
+  (list "metrics.prometheusRule.labels" $metrics.prometheusRule.labels $object)
+  (list "metrics.dashboard.labels" $metrics.dashboard.labels $object)
+}}
+  {{- $field := first . }}
+  {{- $taken := printf "^(%s)$" (last .) }}
+  {{- range $key, $value := index . 1 }}
+    {{- if regexMatch $taken $key }}
+      {{- fail (printf "%s: the chart sets %s itself" $field $key) }}
+    {{- end }}
+  {{- end }}
+{{- end }}
+{{- range $key, $value := .Values.exposure.annotations }}
+  {{- if hasPrefix "mailtrail.dev/" $key }}
+    {{- fail (printf "exposure.annotations: %s: what begins with mailtrail.dev/ is the operator's own" $key) }}
+  {{- end }}
+{{- end }}
+{{- end }}
+
 {{/* Who may use which hosts. */}}
 {{- define "mailtrail.checkHostPolicy" -}}
 {{- range $at, $rule := .Values.hostPolicy }}

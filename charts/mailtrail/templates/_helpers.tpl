@@ -156,6 +156,7 @@ any. Nothing where a person has to choose.
 {{- include "mailtrail.checkClass" . }}
 {{- include "mailtrail.checkHostPolicy" . }}
 {{- include "mailtrail.checkBounds" . }}
+{{- include "mailtrail.checkLabels" . }}
 {{- range $field, $networks := dict "trustedProxies" .Values.dataplane.trustedProxies "sinks.allow" .Values.dataplane.sinks.allow }}
   {{- range $at, $network := $networks }}
     {{- include "mailtrail.checkNetwork" (dict "field" (printf "dataplane.%s[%d]" $field $at) "network" $network) }}
