@@ -319,6 +319,61 @@ fn no_label_of_the_chart_can_be_set_as_a_common_one() {
     }
 }
 
+/// The programs end at these, but for the last three, by which they find no line.
+#[test]
+fn a_log_filter_is_refused_by_the_field() {
+    for program in ["operator", "dataplane"] {
+        let checked = |filter: &str| {
+            tried(&[
+                "--set-json",
+                &format!("{program}.log.filter={}", json!(filter)),
+            ])
+        };
+        for filter in [
+            "[[",
+            "[",
+            "info,[",
+            "info,[span",
+            "[span{field}",
+            "[span{}]=info",
+            "[a{b=1,c=2}]=info",
+            "[span]info",
+            "a=b=c",
+            "a=info=debug",
+            "a=inof",
+            "a=6",
+            "=info",
+            "*=info",
+            "info, a=debug",
+            "",
+            " ",
+            "info, debug",
+            "info;debug",
+            "a]b",
+        ] {
+            let said = checked(filter).expect_err(filter);
+            let field = format!("/{program}/log/filter");
+            assert!(said.contains(&field), "{filter}: {said}");
+        }
+        for filter in [
+            "info",
+            "OFF",
+            "Warn,mailtrail_operator::shards=DEBUG",
+            "error,mailtrail_dataplane=trace,hyper",
+            "3",
+            "info,a=5,b=",
+            "info,",
+            "[span]",
+            "[span]=debug",
+            "info,mailtrail_dataplane[open{status=200}]=trace",
+            "[{domain}]=off",
+            "tower-http=info,a.b/c=warn",
+        ] {
+            checked(filter).unwrap_or_else(|said| panic!("{filter}: {said}"));
+        }
+    }
+}
+
 #[test]
 fn a_databases_url_is_refused_by_the_rule_and_never_repeated() {
     for (set, named) in [
