@@ -494,6 +494,52 @@ fn a_network_is_refused_by_the_field_and_the_rule() {
 }
 
 #[test]
+fn an_address_that_no_pod_can_be_reached_at_is_refused_in_words() {
+    let checked = |address: &str| tried(&["--set", &format!("listenAddress={address}")]);
+    for address in [
+        "127.0.0.1",
+        "127.1.2.3",
+        "[::1]",
+        "[0:0:0:0:0:0:0:1]",
+        "[::ffff:7f00:1]",
+        // No pod knows beforehand that it has this one; the last two are none.
+        "10.244.0.7",
+        "0.0.0",
+        "[:::]",
+    ] {
+        let said = checked(address).expect_err(address);
+        let rule = format!("listenAddress: probes and Services would not reach a pod at {address}");
+        assert!(said.contains(&rule), "{said}");
+    }
+    for address in ["0.0.0.0", "[::]", "[0:0:0:0:0:0:0:0]"] {
+        checked(address).unwrap_or_else(|said| panic!("{address}: {said}"));
+    }
+}
+
+#[test]
+fn a_dns_server_is_refused_by_the_field_and_the_rule() {
+    let checked = |server: &str| tried(&["--set", &format!("operator.probe.resolver={server}")]);
+    for (server, rule) in [
+        ("10.96.0.10:0", "the port must be 1 to 65535"),
+        ("10.96.0.10:65536", "the port must be 1 to 65535"),
+        ("[fd00::a]:0", "the port must be 1 to 65535"),
+        ("10.96.0.256:53", "it must begin with an IP address"),
+        ("10.96.10:53", "it must begin with an IP address"),
+        ("[fd00:a]:53", "it must begin with an IP address"),
+    ] {
+        let said = checked(server).expect_err(server);
+        let field = format!("operator.probe.resolver: {server} is no DNS server: ");
+        assert!(said.contains(&field) && said.contains(rule), "{said}");
+    }
+    for server in ["10.96.0.10:53", "[fd00::a]:65535"] {
+        checked(server).unwrap_or_else(|said| panic!("{server}: {said}"));
+        server
+            .parse::<std::net::SocketAddr>()
+            .expect("the program takes it");
+    }
+}
+
+#[test]
 fn a_rule_on_hosts_is_refused_by_the_field_and_the_rule() {
     let checked = |namespace: &str, host: &str| {
         let rules = json!([{"namespaces": ["shop", namespace], "hosts": ["a.example", host]}]);

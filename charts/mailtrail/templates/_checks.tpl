@@ -2,26 +2,29 @@
 Values that the schema takes by their form, and that would have the pods start and end again and again: each is refused with its field and the rule.
 */}}
 
-{{/* A network that the data plane takes: a dictionary of `field` and `network`. */}}
-{{- define "mailtrail.checkNetwork" -}}
+{{/* How many bits an address has, 32 or 128; 0 where it is none. */}}
+{{- define "mailtrail.addressBits" -}}
 {{- $octet := "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])" }}
 {{- $ipv4 := printf "(%s[.]){3}%s" $octet $octet }}
 {{- $word := "[0-9a-fA-F]{1,4}" }}
 {{- $words := printf "(%s:)*%s" $word $word }}
+{{- /* The last two words of an IPv6 address may stand as an IPv4 address. */}}
+{{- $ipv6 := regexReplaceAll (printf ":%s$" $ipv4) . ":0:0" }}
+{{- $count := regexFindAll $word $ipv6 -1 | len }}
+{{- if regexMatch (printf "^%s$" $ipv4) . }}32
+{{- else if and (regexMatch (printf "^%s$" $words) $ipv6) (eq $count 8) }}128
+{{- else if and (regexMatch (printf "^(%s)?::(%s)?$" $words $words) $ipv6) (lt $count 8) }}128
+{{- else }}0
+{{- end }}
+{{- end }}
+
+{{/* A network that the data plane takes: a dictionary of `field` and `network`. */}}
+{{- define "mailtrail.checkNetwork" -}}
 {{- $wrong := printf "%s: %s is no network" .field .network }}
 {{- $parts := splitList "/" .network }}
 {{- $address := first $parts }}
-{{- /* The last two words of an IPv6 address may stand as an IPv4 address. */}}
-{{- $ipv6 := regexReplaceAll (printf ":%s$" $ipv4) $address ":0:0" }}
-{{- $count := regexFindAll $word $ipv6 -1 | len }}
-{{- $most := 0 }}
-{{- if regexMatch (printf "^%s$" $ipv4) $address }}
-  {{- $most = 32 }}
-{{- else if and (regexMatch (printf "^%s$" $words) $ipv6) (eq $count 8) }}
-  {{- $most = 128 }}
-{{- else if and (regexMatch (printf "^(%s)?::(%s)?$" $words $words) $ipv6) (lt $count 8) }}
-  {{- $most = 128 }}
-{{- else }}
+{{- $most := include "mailtrail.addressBits" $address | int }}
+{{- if eq $most 0 }}
   {{- fail (printf "%s: it must begin with an IP address, as 10.244.0.0/16 does" $wrong) }}
 {{- end }}
 {{- if ne (len $parts) 2 }}
@@ -30,6 +33,29 @@ Values that the schema takes by their form, and that would have the pods start a
 {{- $length := last $parts }}
 {{- if or (not (regexMatch "^(0|[1-9][0-9]{0,2})$" $length)) (gt (atoi $length) $most) }}
   {{- fail (printf "%s: the prefix length, behind the /, must be 0 to %d" $wrong $most) }}
+{{- end }}
+{{- end }}
+
+{{/* Where both programs listen: no pod knows its own address beforehand. */}}
+{{- define "mailtrail.checkListenAddress" -}}
+{{- $address := .Values.listenAddress | trimPrefix "[" | trimSuffix "]" }}
+{{- if or (eq (include "mailtrail.addressBits" $address) "0") (not (regexMatch "^(0[.]0[.]0[.]0|[0:]+)$" $address)) }}
+  {{- fail (printf "listenAddress: probes and Services would not reach a pod at %s: it must be 0.0.0.0, or [::] where pods have IPv6 addresses alone" .Values.listenAddress) }}
+{{- end }}
+{{- end }}
+
+{{/* The DNS server that hosts are looked up with. */}}
+{{- define "mailtrail.checkResolver" -}}
+{{- with .Values.operator.probe.resolver }}
+  {{- $wrong := printf "operator.probe.resolver: %s is no DNS server" . }}
+  {{- $port := regexFind "[0-9]+$" . }}
+  {{- $address := trimSuffix (printf ":%s" $port) . | trimPrefix "[" | trimSuffix "]" }}
+  {{- if eq (include "mailtrail.addressBits" $address) "0" }}
+    {{- fail (printf "%s: it must begin with an IP address, as 10.96.0.10:53 does" $wrong) }}
+  {{- end }}
+  {{- if or (lt (atoi $port) 1) (gt (atoi $port) 65535) }}
+    {{- fail (printf "%s: the port must be 1 to 65535" $wrong) }}
+  {{- end }}
 {{- end }}
 {{- end }}
 

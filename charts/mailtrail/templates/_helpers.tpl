@@ -155,6 +155,8 @@ any. Nothing where a person has to choose.
 {{- define "mailtrail.check" -}}
 {{- include "mailtrail.checkClass" . }}
 {{- include "mailtrail.checkHostPolicy" . }}
+{{- include "mailtrail.checkListenAddress" . }}
+{{- include "mailtrail.checkResolver" . }}
 {{- include "mailtrail.checkBounds" . }}
 {{- include "mailtrail.checkLabels" . }}
 {{- range $field, $networks := dict "trustedProxies" .Values.dataplane.trustedProxies "sinks.allow" .Values.dataplane.sinks.allow }}
