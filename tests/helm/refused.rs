@@ -99,6 +99,10 @@ fn what_cannot_be_is_refused_by_the_field_and_the_rule() {
             "dataplane.tls.secrets={a},service.public.tlsPort=80",
             "service.public.tlsPort: is the same as service.public.port",
         ),
+        (
+            "service.public.nodePort=30080,service.public.tlsNodePort=30080",
+            "service.public.tlsNodePort: is the same as service.public.nodePort",
+        ),
         ("dataplane.tls.secrets={Shop_TLS}", "/dataplane/tls/secrets"),
         ("dataplane.replicas=0", "/dataplane/replicas"),
         ("operator.replicas=0", "/operator/replicas"),

@@ -180,6 +180,9 @@ any. Nothing where a person has to choose.
 {{- if and .Values.dataplane.tls.secrets (eq (int $public.port) (int $public.tlsPort)) }}
   {{- fail "service.public.tlsPort: is the same as service.public.port" }}
 {{- end }}
+{{- if and (gt (int $public.nodePort) 0) (eq (int $public.nodePort) (int $public.tlsNodePort)) }}
+  {{- fail "service.public.tlsNodePort: is the same as service.public.nodePort" }}
+{{- end }}
 {{- $scaling := .Values.dataplane.autoscaling }}
 {{- if .Values.postgres.url }}
   {{- include "mailtrail.checkPostgres" . }}
