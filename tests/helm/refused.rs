@@ -181,6 +181,38 @@ fn a_time_or_size_is_refused_by_the_field_and_the_rule() {
 }
 
 #[test]
+fn a_bound_that_is_more_than_the_volume_has_is_refused_in_words() {
+    for (set, named) in [
+        (
+            "dataplane.journalMax=11GiB",
+            "dataplane.journalMax: 11GiB is more than the volume has, which is dataplane.persistence.size: 10Gi",
+        ),
+        (
+            "dataplane.journalMax=1TiB,dataplane.persistence.size=1023Gi",
+            "dataplane.journalMax: 1TiB is more",
+        ),
+        // A GiB is more than a GB.
+        (
+            "dataplane.journalMax=10GiB,dataplane.persistence.size=10G",
+            "dataplane.journalMax: 10GiB is more",
+        ),
+        (
+            "postgres.url=postgres://m@h/n,postgres.spoolMax=10241MiB",
+            "postgres.spoolMax: 10241MiB is more",
+        ),
+    ] {
+        refused(set, named);
+    }
+    for set in [
+        "dataplane.journalMax=10240MiB",
+        "dataplane.journalMax=1TiB,dataplane.persistence.size=2T",
+        "postgres.url=postgres://m@h/n,postgres.spoolMax=10GiB",
+    ] {
+        taken(set);
+    }
+}
+
+#[test]
 fn a_label_of_the_clusters_domain_is_63_characters_at_most() {
     let domain = |length| format!("clusterDomain={}.local", "a".repeat(length));
     refused(&domain(64), "/clusterDomain");

@@ -99,6 +99,12 @@ Values that the schema takes by their form, and that would have the pods start a
     {{- fail "dataplane.journalMax: must be 64MiB at least" }}
   {{- end }}
 {{- end }}
+{{- $size := $dataplane.persistence.size }}
+{{- range $field, $most := dict "dataplane.journalMax" $dataplane.journalMax "postgres.spoolMax" .Values.postgres.spoolMax }}
+  {{- if and $most (gt (include "mailtrail.bytes" $most | int64) (include "mailtrail.bytes" $size | int64)) }}
+    {{- fail (printf "%s: %s is more than the volume has, which is dataplane.persistence.size: %s" $field $most $size) }}
+  {{- end }}
+{{- end }}
 {{- end }}
 
 {{/* Labels that the chart sets, and annotations that the operator does: given here too, they would stand twice. */}}
