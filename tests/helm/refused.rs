@@ -576,6 +576,33 @@ fn a_dns_server_is_refused_by_the_field_and_the_rule() {
 }
 
 #[test]
+fn a_peer_that_a_network_policy_does_not_know_is_refused_by_the_field() {
+    for key in ["publicFrom", "apiFrom", "metricsFrom"] {
+        let checked = |peer: &Value| {
+            let peers = json!([{"podSelector": {}}, peer]);
+            tried(&["--set-json", &format!("networkPolicy.{key}={peers}")])
+        };
+        for peer in [
+            json!({"podSelectors": {}}),
+            json!({"podSelector": {}, "namespace": "shop"}),
+            json!({"cidr": "10.0.0.0/8"}),
+            json!({"ipBlock": "10.0.0.0/8"}),
+            json!({}),
+        ] {
+            let said = checked(&peer).expect_err("refused");
+            let field = format!("/networkPolicy/{key}/1");
+            assert!(said.contains(&field), "{peer}: {said}");
+        }
+        for peer in [
+            json!({"podSelector": {}, "namespaceSelector": {"matchLabels": {"a": "b"}}}),
+            json!({"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}),
+        ] {
+            checked(&peer).unwrap_or_else(|said| panic!("{peer}: {said}"));
+        }
+    }
+}
+
+#[test]
 fn a_rule_on_hosts_is_refused_by_the_field_and_the_rule() {
     let checked = |namespace: &str, host: &str| {
         let rules = json!([{"namespaces": ["shop", namespace], "hosts": ["a.example", host]}]);
