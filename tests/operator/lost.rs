@@ -298,6 +298,20 @@ fn an_object_that_cannot_be_read_holds_up_no_other_and_is_served_as_it_was() {
     install.wait_reason(shop.name(), "odd", "Accepted", "Accepted");
 }
 
+/// How many domains of a namespace are told that they are accepted, how many that
+/// they are not, and how many there are.
+fn told_accepted(plane: &ControlPlane, namespace: &str) -> (usize, usize, usize) {
+    let list = plane.get_json(domain_path(namespace, "").trim_end_matches('/'));
+    let all = list["items"].as_array().expect("domains");
+    let is = |domain: &&Value, status: &str| {
+        let conditions = domain["status"]["conditions"].as_array();
+        let mut conditions = conditions.into_iter().flatten();
+        conditions.any(|of| of["type"] == "Accepted" && of["status"] == status)
+    };
+    let count = |status| all.iter().filter(|of| is(of, status)).count();
+    (count("True"), count("False"), all.len())
+}
+
 #[test]
 fn a_policy_says_which_hosts_a_namespace_may_use_and_how_many() {
     let plane = ControlPlane::shared();
@@ -348,17 +362,7 @@ fn a_policy_says_which_hosts_a_namespace_may_use_and_how_many() {
         std::thread::sleep(Duration::from_millis(300));
         let anew = ["b", "third"].map(of);
         plane.apply(&json!({"apiVersion": "v1", "kind": "List", "items": anew}).to_string());
-        let told = || {
-            let list = plane.get_json(domain_path(shop.name(), "").trim_end_matches('/'));
-            let all = list["items"].as_array().expect("domains").clone();
-            let is = |domain: &&Value, status: &str| {
-                let conditions = domain["status"]["conditions"].as_array();
-                let mut conditions = conditions.into_iter().flatten();
-                conditions.any(|of| of["type"] == "Accepted" && of["status"] == status)
-            };
-            let count = |status| all.iter().filter(|of| is(of, status)).count();
-            (count("True"), count("False"), all.len())
-        };
+        let told = || told_accepted(plane, shop.name());
         plane.wait_for("all are told", PATIENCE, |_| {
             let (accepted, refused, all) = told();
             accepted + refused == all
