@@ -203,9 +203,13 @@ impl Told {
 }
 
 impl ToldCondition {
+    /// Whether it says just this.
+    pub fn says(&self, finding: &Finding) -> bool {
+        let message = hash(&finding.message);
+        (self.is, self.reason, self.message) == (finding.is, finding.reason, message)
+    }
+
     fn of(condition: &Condition) -> Option<Self> {
-        let mut hasher = SipHasher13::new();
-        hasher.write(condition.message.as_bytes());
         Some(Self {
             type_: Type::ALL
                 .into_iter()
@@ -218,9 +222,15 @@ impl ToldCondition {
                 .find(|known| known.as_str() == condition.reason)?,
             generation: condition.observed_generation,
             since: condition.last_transition_time.0,
-            message: hasher.finish(),
+            message: hash(&condition.message),
         })
     }
+}
+
+fn hash(message: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(message.as_bytes());
+    hasher.finish()
 }
 
 impl Type {

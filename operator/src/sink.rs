@@ -139,7 +139,7 @@ async fn reconcile(name: &Realm, context: &Context) -> Result<Next, Error> {
     };
     if sink.annotations().contains_key(PAUSED) {
         // Its spec is left alone; whom it may deliver to is not.
-        guard(name, false, context)?;
+        guard(&sink, name, false, context)?;
         return Ok(Next::Wait);
     }
     let there = There {
@@ -183,7 +183,8 @@ async fn since(there: &There, context: &Context) -> Result<i64, Error> {
 /// that it refers to is not known yet.
 fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>, Error> {
     let rejected = |fault: Fault| {
-        let guarded = guard(&there.name, there.sink.spec.suspend, context)?;
+        let suspends = there.sink.spec.suspend;
+        let guarded = guard(&there.sink, &there.name, suspends, context)?;
         Ok(guarded.map(|resolved| Applied {
             accepted: Err(fault),
             resolved,
@@ -208,6 +209,19 @@ fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>
     let Some(refs) = refs(&there.name, led, url.port(), &names, context) else {
         return Ok(None);
     };
+    // What the spec refers to is followed by now, and nothing else: where what is
+    // served refers to something else, it rests.
+    let late = |fault: Fault| {
+        let served = context.shards.sink(&there.name);
+        let is_other = |served: &core::Sink| served.secrets != names || served.url != url;
+        if let Some(served) = served.filter(is_other) {
+            put_at_rest(served, context)?;
+            let accepted = Err(fault);
+            let resolved = Ok(());
+            return Ok(Some(Applied { accepted, resolved }));
+        }
+        rejected(fault)
+    };
     let keyring = context.keys.get().ok_or(Error::NotYet("the keyring"))?;
     match entry(there, since, refs.as_ref().ok(), &keyring) {
         Ok(entry) => match context.shards.put_sink(&entry) {
@@ -215,12 +229,12 @@ fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>
                 accepted: Ok(()),
                 resolved: refs.map(drop),
             })),
-            Err(full) => rejected((Reason::ConfigFull, full.to_string())),
+            Err(full) => late((Reason::ConfigFull, full.to_string())),
         },
         Err(error @ EntryError::TooLong { .. }) => {
-            rejected((Reason::ConfigTooLarge, error.to_string()))
+            late((Reason::ConfigTooLarge, error.to_string()))
         }
-        Err(error @ EntryError::Field { .. }) => rejected((Reason::Invalid, error.to_string())),
+        Err(error @ EntryError::Field { .. }) => late((Reason::Invalid, error.to_string())),
     }
 }
 
@@ -228,6 +242,7 @@ fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>
 /// Secrets and a Service that are there, and not once its owner has suspended it.
 /// Says what of that is missing; nothing while it is not known yet.
 fn guard(
+    sink: &EventSink,
     name: &Realm,
     suspends: bool,
     context: &Context,
@@ -235,6 +250,12 @@ fn guard(
     let Some(mut served) = context.shards.sink(name) else {
         return Ok(Some(Ok(())));
     };
+    let uid = served.cluster.as_ref().map(|cluster| cluster.uid.as_str());
+    if uid != sink.metadata.uid.as_deref() {
+        // It is of another that had the name.
+        put_at_rest(served, context)?;
+        return Ok(Some(Ok(())));
+    }
     let led = leads(&served.url, name, &context.cluster_domain);
     let names: Vec<&str> = served.secrets.iter().map(String::as_str).collect();
     let Some(refs) = refs(name, led, served.url.port(), &names, context) else {
@@ -248,14 +269,19 @@ fn guard(
         cluster.service = found.and_then(|refs| refs.service);
     }
     if context.shards.put_sink(&served).is_err() {
-        // With less it has the room that it had: it rests.
-        if let Some(cluster) = &mut served.cluster {
-            (cluster.sealed, cluster.service) = (None, None);
-        }
-        let rests = context.shards.put_sink(&served);
-        rests.map_err(|_| Error::NotYet("room for a sink that rests"))?;
+        // With less it has the room that it had.
+        put_at_rest(served, context)?;
     }
     Ok(Some(refs.map(drop)))
+}
+
+/// Nothing more is delivered by this entry; its events wait.
+fn put_at_rest(mut served: core::Sink, context: &Context) -> Result<(), Error> {
+    if let Some(cluster) = &mut served.cluster {
+        (cluster.sealed, cluster.service) = (None, None);
+    }
+    let put = context.shards.put_sink(&served);
+    put.map_err(|_| Error::NotYet("room for a sink that rests"))
 }
 
 /// What a sink refers to, or what of it is missing; nothing where that is not

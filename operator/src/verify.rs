@@ -246,7 +246,7 @@ fn known(host: &str, domain: &TrackingDomain, told: Option<&Told>) -> Option<(Ou
     }
     let outcomes = Outcome::ALL.into_iter();
     let mut findings = outcomes.map(|outcome| (outcome, outcome.finding(host)));
-    findings.find(|(_, finding)| finding.reason == told.reason)
+    findings.find(|(_, finding)| told.says(finding))
 }
 
 /// Doubles with each repetition, within the bounds of its kind.

@@ -6,6 +6,7 @@ mod place;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
@@ -17,6 +18,9 @@ use crate::queue::Inbox;
 
 /// What the annotations that turns look at begin with.
 const OUR_ANNOTATIONS: &str = "mailtrail.dev/";
+
+/// How long it is remembered that a claim went: longer than turns wait for anything.
+const GONE_KEPT: Duration = Duration::from_secs(3_600);
 
 /// The cluster as it is known.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ struct Known {
     /// Realms whose specs name a host: mostly one.
     wanting: HashMap<Host, Vec<Realm>>,
     namespaces: HashMap<String, Namespace>,
+    /// When claims went, of late: one that was never seen is not gone.
+    gone: HashMap<Host, Instant>,
 }
 
 /// A namespace.
@@ -254,6 +260,7 @@ impl World {
             insert(known.hosts_of.entry(realm.clone()).or_default(), &host);
             concerned.push(realm);
         }
+        known.gone.remove(&host);
         known.claims.insert(host.clone(), Arc::new(claim));
         drop(known);
         self.inbox.extend(concerned);
@@ -264,11 +271,22 @@ impl World {
     pub fn claim_gone(&self, host: &Host) {
         let mut known = self.lock();
         let mut concerned = known.disown(host);
-        known.claims.remove(host);
+        if known.claims.remove(host).is_some() {
+            let now = Instant::now();
+            known
+                .gone
+                .retain(|_, at| now.duration_since(*at) < GONE_KEPT);
+            known.gone.insert(host.clone(), now);
+        }
         concerned.extend(known.wanting.get(host).into_iter().flatten().cloned());
         drop(known);
         self.inbox.extend(concerned);
         self.name_host(host.clone());
+    }
+
+    /// When the claim of a host went, if it was seen to go of late.
+    pub fn claim_went(&self, host: &Host) -> Option<Instant> {
+        self.lock().gone.get(host).copied()
     }
 
     /// The hosts whose claims are known, whatever their class.

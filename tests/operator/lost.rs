@@ -186,7 +186,7 @@ fn claims_that_are_lost_with_their_definition_are_made_good_and_nobody_else_gets
         Namespace::new(&plane, "shop"),
         Namespace::new(&plane, "bank"),
     );
-    apply_many(&plane, &install, shop.name(), 2);
+    apply_many(&plane, &install, shop.name(), 4);
     let (old, new) = (host(shop.name(), "d0"), host(shop.name(), "new"));
     let retired = host(shop.name(), "d1");
     // One was renamed, one is gone.
@@ -213,7 +213,13 @@ fn claims_that_are_lost_with_their_definition_are_made_good_and_nobody_else_gets
         plane.apply(&object.to_string());
         install.wait_reason(bank.name(), name, "Accepted", "HostConflict");
     }
-    let entries = || ["d0", "d1"].map(|name| install.entry(shop.name(), name));
+    // One is left alone, one's edit is refused: neither claims anything again.
+    let paused = "mailtrail.dev/paused=";
+    plane.kubectl(&["annotate", "td", "d2", "-n", shop.name(), paused]);
+    let refused = domain_path(shop.name(), "d3");
+    plane.merge(&refused, &json!({"spec": {"host": new}}));
+    install.wait_reason(shop.name(), "d3", "Accepted", "HostConflict");
+    let entries = || ["d0", "d1", "d2", "d3"].map(|name| install.entry(shop.name(), name));
     let served = entries();
 
     plane.kubectl(&["delete", "crd", "hostclaims.mailtrail.dev"]);

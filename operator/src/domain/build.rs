@@ -128,20 +128,24 @@ fn narrowed_entry(fetched: &Fetched) -> Option<Domain> {
     Some(narrowed(served, &there.domain.spec))
 }
 
-/// What is to be served, without the hosts that have no claim any more: those were
-/// released, unless claims were lost. Without the host of new links nothing is
-/// tracked, and what was sent over the others leads home.
+/// What is to be served, without the hosts that were released. Without the host of
+/// new links nothing is tracked, and what was sent over the others leads home.
 fn released(fetched: &Fetched, entry: Option<Domain>) -> EntryChange {
     let Some(mut entry) = entry else {
         return EntryChange::Keep;
     };
-    let has_claim = |host: &Host| fetched.claim(host).is_some();
-    if !fetched.claims_lost && !has_claim(&entry.host) {
-        let left = retired(fetched, fetched.own.iter().map(AsRef::as_ref));
-        return left.map_or(EntryChange::Remove, |left| EntryChange::Put(Box::new(left)));
-    }
-    if !fetched.claims_lost {
-        entry.other_hosts.retain(has_claim);
+    let stays = |host: &Host| !fetched.released.contains(host);
+    entry.other_hosts.retain(stays);
+    if !stays(&entry.host) {
+        let Some(next) = entry.other_hosts.first().cloned() else {
+            return EntryChange::Remove;
+        };
+        entry.other_hosts.retain(|host| *host != next);
+        entry.host = next;
+        if entry.state == DomainState::Active {
+            entry.state = DomainState::Retired;
+        }
+        (entry.opens, entry.clicks) = (Opens::default(), Clicks::default());
     }
     match fetched.served.as_ref() == Some(&entry) {
         true => EntryChange::Keep,

@@ -45,6 +45,8 @@ pub struct Fetched {
     pub proved: HashSet<Host>,
     /// Whether a claim that is missing was lost, not released.
     pub claims_lost: bool,
+    /// Hosts that are served, and whose claims an administrator has deleted.
+    pub released: HashSet<Host>,
 }
 
 /// Whether the object is there.
@@ -94,10 +96,13 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         .domain
         .clone()
         .filter(|domain| domain.spec.class_name == context.class);
+    let released = released(realm, &concern, served.as_ref(), context).await?;
+    let left_alone = match released.is_empty() {
+        true => Presence::LeftAlone,
+        false => Presence::Released,
+    };
     let presence = match ours {
-        ours if !watched(realm, context) || ours.as_ref().is_some_and(is_paused) => {
-            left_alone(realm, &concern, context).await?
-        }
+        ours if !watched(realm, context) || ours.as_ref().is_some_and(is_paused) => left_alone,
         Some(domain) => Presence::There(There {
             rank: rank(realm, &domain, served.as_ref(), context),
             told: concern.told.clone(),
@@ -110,11 +115,8 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         None if is_orphan_anew(realm, &concern, served.as_ref(), context).await? => {
             Presence::Orphaned
         }
-        None if !is_left(&concern.own, served.as_ref()) => {
-            left_alone(realm, &concern, context).await?
-        }
-        None if concern.own.is_empty() => orphan(realm, &concern, context).await?,
-        None => absent(realm, context).await?,
+        None if !is_left(&concern.own, served.as_ref()) => left_alone,
+        None => missing(realm, &concern, &released, context).await?,
     };
     let proved = match &presence {
         Presence::There(there) => {
@@ -141,6 +143,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         served,
         proved,
         claims_lost: context.absences.claims_return(Instant::now()),
+        released,
     })
 }
 
@@ -198,28 +201,44 @@ fn proved(
     proved.then(|| host.clone()).into_iter().collect()
 }
 
-/// Of what is left alone nothing changes but this: a host that an administrator has
-/// released is given up. What claims lost with their definition is not released.
-async fn left_alone(
+/// The hosts that are served and that an administrator has released: their claims were
+/// seen to go, not with their definition, and the API server has none of ours.
+async fn released(
     realm: &Realm,
     concern: &Concern,
+    served: Option<&Domain>,
     context: &Context,
-) -> Result<Presence, Error> {
-    if !is_missing(&concern.own, context.shards.entry(realm).as_ref()) {
-        return Ok(Presence::LeftAlone);
-    }
-    if let Err(error) = claims_stand(context).await {
-        if concern.own.is_empty() {
-            context.absences.is_unclaimed(realm);
+) -> Result<HashSet<Host>, Error> {
+    let mut released = HashSet::new();
+    for host in served.into_iter().flat_map(Domain::hosts) {
+        let has_claim = concern
+            .own
+            .iter()
+            .any(|c| host_of(c).as_ref() == Some(host));
+        let went = context.world.claim_went(host).filter(|_| !has_claim);
+        let Some(went) = went else { continue };
+        if let Err(error) = claims_stand(context).await {
+            if concern.domain.is_none() && concern.own.is_empty() {
+                context.absences.is_unclaimed(realm);
+            }
+            return Err(error);
         }
-        return Err(error);
+        if context.absences.went_with_definition(went) {
+            continue;
+        }
+        let api: Api<HostClaim> = Api::all(context.client.clone());
+        match within("HostClaim", api.get_opt(host.as_str())).await? {
+            Some(claim)
+                if claim.spec.realm == realm.to_string()
+                    && claim.spec.class_name == context.class =>
+            {
+                context.world.claim(claim);
+                return Err(Error::NotYet("a claim that the watch does not know"));
+            }
+            _ => _ = released.insert(host.clone()),
+        }
     }
-    let absences = &context.absences;
-    let lost = absences.claims_return(Instant::now()) || absences.lost_its_claims(realm);
-    Ok(match lost {
-        true => Presence::LeftAlone,
-        false => Presence::Released,
-    })
+    Ok(released)
 }
 
 /// Counted only where it matters: it looks at all domains there are.
@@ -289,31 +308,44 @@ async fn is_orphan_anew(
         .any(|claim| uid.as_ref() != Some(&claim.spec.namespace_uid)))
 }
 
-/// There is an entry, and neither object nor claim: the host was released,
-/// unless claims have no definition, or had none a while ago.
-async fn orphan(realm: &Realm, concern: &Concern, context: &Context) -> Result<Presence, Error> {
-    if let Err(error) = claims_stand(context).await {
-        context.absences.is_unclaimed(realm);
-        return Err(error);
-    }
-    if context.absences.lost_its_claims(realm) {
-        let namespace_uid = concern.namespace.as_ref().map(|found| found.uid.clone());
-        return Ok(Presence::Unclaimed { namespace_uid });
-    }
-    really_absent(realm, context).await
-}
-
 /// The object is not known here. A moment is given to others that vanish with it.
-async fn absent(realm: &Realm, context: &Context) -> Result<Presence, Error> {
-    let confirmed = context.world.is_confirmed_gone(realm, gone::CONFIRM);
-    if !confirmed && !context.absences.noted(realm, Instant::now()) {
-        return Err(Error::NotYet("whether others vanish, too,"));
+/// Where there is no claim either the host was released, unless claims have no
+/// definition, or had none a while ago.
+async fn missing(
+    realm: &Realm,
+    concern: &Concern,
+    released: &HashSet<Host>,
+    context: &Context,
+) -> Result<Presence, Error> {
+    let unclaimed = || Presence::Unclaimed {
+        namespace_uid: concern.namespace.as_ref().map(|found| found.uid.clone()),
+    };
+    if concern.own.is_empty() {
+        if let Err(error) = claims_stand(context).await {
+            context.absences.is_unclaimed(realm);
+            return Err(error);
+        }
+        if context.absences.lost_its_claims(realm) {
+            return Ok(unclaimed());
+        }
+    } else {
+        let confirmed = context.world.is_confirmed_gone(realm, gone::CONFIRM);
+        if !confirmed && !context.absences.noted(realm, Instant::now()) {
+            return Err(Error::NotYet("whether others vanish, too,"));
+        }
     }
-    really_absent(realm, context).await
+    match really_absent(realm, context).await? {
+        Belief::Gone => Ok(Presence::Gone),
+        Belief::NotYet => Err(Error::NotYet("whether others vanish, too,")),
+        Belief::Not if !released.is_empty() => Ok(Presence::Released),
+        // There must be a claim for an administrator to confirm it with.
+        Belief::Not if concern.own.is_empty() => Ok(unclaimed()),
+        Belief::Not => Ok(Presence::LeftAlone),
+    }
 }
 
 /// Asks the API server whether the object is really gone.
-async fn really_absent(realm: &Realm, context: &Context) -> Result<Presence, Error> {
+async fn really_absent(realm: &Realm, context: &Context) -> Result<Belief, Error> {
     let api: Api<TrackingDomain> = Api::namespaced(context.client.clone(), realm.namespace());
     match within("TrackingDomain", api.get(realm.name())).await {
         Ok(domain) if domain.spec.class_name == context.class => {
@@ -329,22 +361,11 @@ async fn really_absent(realm: &Realm, context: &Context) -> Result<Presence, Err
         context
             .absences
             .disbelieve(realm, "the definition of TrackingDomain is gone or going");
-        return Ok(Presence::LeftAlone);
+        return Ok(Belief::Not);
     }
-    match context
+    Ok(context
         .absences
-        .judge(realm, &context.world, Instant::now())
-    {
-        Belief::Gone => Ok(Presence::Gone),
-        // There must be a claim for an administrator to confirm it with.
-        Belief::Not if context.world.hosts_of(realm).is_empty() => {
-            let namespace = context.world.concern(realm).namespace;
-            let namespace_uid = namespace.map(|found| found.uid);
-            Ok(Presence::Unclaimed { namespace_uid })
-        }
-        Belief::Not => left_alone(realm, &context.world.concern(realm), context).await,
-        Belief::NotYet => Err(Error::NotYet("whether others vanish, too,")),
-    }
+        .judge(realm, &context.world, Instant::now()))
 }
 
 /// Whether a host is served without a claim: it was released, or claims vanish

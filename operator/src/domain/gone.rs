@@ -153,6 +153,14 @@ impl Absences {
         since.is_some_and(|since| now.duration_since(since) < CLAIMS_SETTLE)
     }
 
+    /// Whether a claim that went then may have gone with the definition.
+    pub fn went_with_definition(&self, at: Instant) -> bool {
+        let since = self.lock().no_claims;
+        since.is_some_and(|since| {
+            at.duration_since(since) < CLAIMS_SETTLE && since.duration_since(at) < CLAIMS_SETTLE
+        })
+    }
+
     /// The claims of an entry without domain are lost, not released.
     pub fn is_unclaimed(&self, realm: &Realm) {
         self.lock().unclaimed.insert(realm.clone());
@@ -209,6 +217,24 @@ mod tests {
 
     fn world() -> World {
         World::new("mailtrail".to_owned(), Arc::default())
+    }
+
+    #[test]
+    fn what_went_about_when_the_definition_was_missing_was_not_released() {
+        let (absences, now) = (absences(), Instant::now() + CLAIMS_SETTLE * 2);
+        assert!(!absences.went_with_definition(now));
+        absences.no_claims(now);
+        let moment = Duration::from_millis(1);
+        for at in [
+            now,
+            now - CLAIMS_SETTLE + moment,
+            now + CLAIMS_SETTLE - moment,
+        ] {
+            assert!(absences.went_with_definition(at));
+        }
+        for at in [now - CLAIMS_SETTLE, now + CLAIMS_SETTLE] {
+            assert!(!absences.went_with_definition(at));
+        }
     }
 
     #[test]

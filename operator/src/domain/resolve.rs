@@ -209,6 +209,8 @@ fn claims_of_entry(fetched: &Fetched, namespace_uid: Option<&str>) -> Vec<ClaimC
     let Some(entry) = &fetched.served else {
         return Vec::new();
     };
+    // What was another namespace's is not this one's.
+    let namespace_uid = namespace_uid.filter(|_| !entry.is_orphan());
     let claim = |host: &Host| {
         let is_host = *host == entry.host;
         let spec = HostClaimSpec {
@@ -419,7 +421,7 @@ fn retire(fetched: &Fetched, which: impl Fn(&HostClaim) -> bool) -> Vec<ClaimCha
 
 impl Fetched {
     /// This realm's claim of a host.
-    pub(super) fn claim(&self, host: &Host) -> Option<&Arc<HostClaim>> {
+    fn claim(&self, host: &Host) -> Option<&Arc<HostClaim>> {
         let is = |claim: &&Arc<HostClaim>| claim.metadata.name.as_deref() == Some(host.as_str());
         self.own.iter().find(is)
     }

@@ -36,7 +36,10 @@ pub(super) async fn report(
     let is_pending = programmed.reason == Reason::Pending;
     let delivery = context.replicas.delivery(&there.name);
     let before = there.delivering.as_deref();
-    let delivering = delivering(&applied, there.sink.spec.suspend, delivery, before);
+    // While an edit is refused, what it suspended once stays so.
+    let served = context.shards.sink(&there.name);
+    let suspended = there.sink.spec.suspend || served.is_some_and(|served| served.suspend);
+    let delivering = delivering(&applied, suspended, delivery, before);
     let findings = findings(&applied, programmed, delivering);
     let written = write(&subject, there, &findings, context).await?;
     Ok(match is_pending && written {
