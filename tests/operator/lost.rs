@@ -177,6 +177,15 @@ fn without_their_definition_domains_are_served_on_and_with_it_they_are_as_before
     assert!(is_tracked(&replica, &token, &domain));
 }
 
+/// One of these is left alone, and one's edit is refused: neither claims anything again.
+fn leave_alone(plane: &ControlPlane, install: &Install<'_>, namespace: &str, taken: &str) {
+    let paused = "mailtrail.dev/paused=";
+    plane.kubectl(&["annotate", "td", "d2", "-n", namespace, paused]);
+    let refused = domain_path(namespace, "d3");
+    plane.merge(&refused, &json!({"spec": {"host": taken}}));
+    install.wait_reason(namespace, "d3", "Accepted", "HostConflict");
+}
+
 #[test]
 fn claims_that_are_lost_with_their_definition_are_made_good_and_nobody_else_gets_a_host() {
     let plane = plane();
@@ -213,12 +222,7 @@ fn claims_that_are_lost_with_their_definition_are_made_good_and_nobody_else_gets
         plane.apply(&object.to_string());
         install.wait_reason(bank.name(), name, "Accepted", "HostConflict");
     }
-    // One is left alone, one's edit is refused: neither claims anything again.
-    let paused = "mailtrail.dev/paused=";
-    plane.kubectl(&["annotate", "td", "d2", "-n", shop.name(), paused]);
-    let refused = domain_path(shop.name(), "d3");
-    plane.merge(&refused, &json!({"spec": {"host": new}}));
-    install.wait_reason(shop.name(), "d3", "Accepted", "HostConflict");
+    leave_alone(&plane, &install, shop.name(), &new);
     let entries = || ["d0", "d1", "d2", "d3"].map(|name| install.entry(shop.name(), name));
     let served = entries();
 
