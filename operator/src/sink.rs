@@ -216,9 +216,10 @@ fn apply(there: &There, since: i64, context: &Context) -> Result<Option<Applied>
         let is_other = |served: &core::Sink| served.secrets != names || served.url != url;
         if let Some(served) = served.filter(is_other) {
             put_at_rest(served, context)?;
-            let accepted = Err(fault);
-            let resolved = Ok(());
-            return Ok(Some(Applied { accepted, resolved }));
+            return Ok(Some(Applied {
+                accepted: Err(fault),
+                resolved: Ok(()),
+            }));
         }
         rejected(fault)
     };

@@ -26,7 +26,7 @@ resting=1000
 need() { # COMMAND PACKAGE
   command -v "$1" > /dev/null && return
   echo "installing $2" >&2
-  { apt-get update && apt-get install --yes --no-install-recommends "$2"; } > /dev/null
+  { tests/tools/apt.sh update && tests/tools/apt.sh install --yes --no-install-recommends "$2"; } > /dev/null
 }
 need nginx nginx-light
 need wrk wrk

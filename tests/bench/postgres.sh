@@ -11,7 +11,7 @@ cd "$(dirname "$0")/../.."
 seconds=${1:-10} events=${2:-10000000}
 program=${PROGRAM:-${CARGO_TARGET_DIR:-target}/release/mailtrail-dataplane}
 [ -x "$program" ] || cargo build --quiet --release --package mailtrail-dataplane
-command -v wrk > /dev/null || { { apt-get update && apt-get install --yes --no-install-recommends wrk; } > /dev/null; }
+command -v wrk > /dev/null || { { tests/tools/apt.sh update && tests/tools/apt.sh install --yes --no-install-recommends wrk; } > /dev/null; }
 
 work=$(mktemp -d) ours=
 coproc SERVER { exec tests/postgres/server.sh hold; }

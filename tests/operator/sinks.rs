@@ -379,6 +379,33 @@ fn service(shop: &Shop<'_>, spec: &Value) {
     shop.plane.apply(&object.to_string());
 }
 
+/// The URL of that Service in a namespace.
+fn service_url(of: &str) -> String {
+    format!("http://receiver.{of}.svc.cluster.local:8080/events")
+}
+
+/// Gives that Service an endpoint that somebody has made up.
+fn slice_by_hand(shop: &Shop<'_>) {
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {
+            "name": "by-hand", "namespace": shop.name(),
+            "labels": {"kubernetes.io/service-name": "receiver"},
+        },
+        "endpoints": [{"addresses": ["10.9.8.7"]}], "ports": [{"port": 8080}],
+    });
+    shop.plane.apply(&slice.to_string());
+}
+
+/// Waits until the sink's entry leads nowhere, or to its Service with its secret.
+fn rests(shop: &Shop<'_>, wanted: bool) {
+    let what = if wanted { "it rests" } else { "it goes on" };
+    shop.plane.wait_for(what, mailtrail_tests::PATIENCE, |_| {
+        let cluster = shop.entry().expect("an entry")["cluster"].clone();
+        cluster["service"].is_null() == wanted && cluster["sealed"].is_null() == wanted
+    });
+}
+
 fn plain_service() -> Value {
     json!({"selector": {"app": "receiver"}, "ports": [{"port": 8080}]})
 }
@@ -392,8 +419,7 @@ fn a_service_of_the_sinks_own_namespace_is_permitted_at_its_address_and_no_other
     let shop = Shop::new(plane, &install);
     let bank = Namespace::new(plane, "bank");
     shop.secret("key", "mailtrail.dev/webhook-secret", SECRET);
-    let url = |of: &str| format!("http://receiver.{of}.svc.cluster.local:8080/events");
-    shop.sink(&url(shop.name()));
+    shop.sink(&service_url(shop.name()));
     // The Secret is looked at first.
     shop.permit();
     shop.waits("ResolvedRefs", "ServiceNotFound");
@@ -407,21 +433,10 @@ fn a_service_of_the_sinks_own_namespace_is_permitted_at_its_address_and_no_other
     assert_eq!(entry["cluster"]["service"], json!(expected));
 
     // Endpoints that somebody made by hand lead anywhere.
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {
-            "name": "by-hand", "namespace": shop.name(),
-            "labels": {"kubernetes.io/service-name": "receiver"},
-        },
-        "endpoints": [{"addresses": ["10.9.8.7"]}], "ports": [{"port": 8080}],
-    });
-    plane.apply(&slice.to_string());
+    slice_by_hand(&shop);
     shop.waits("ResolvedRefs", "ServiceNotAllowed");
     shop.waits("Delivering", "RefsNotResolved");
-    plane.wait_for("it rests", mailtrail_tests::PATIENCE, |_| {
-        let cluster = shop.entry().expect("an entry")["cluster"].clone();
-        cluster["service"].is_null() && cluster["sealed"].is_null()
-    });
+    rests(&shop, true);
     shop.kubectl(&["delete", "endpointslice", "by-hand"]);
     shop.waits("ResolvedRefs", "ResolvedRefs");
 
@@ -438,7 +453,10 @@ fn a_service_of_the_sinks_own_namespace_is_permitted_at_its_address_and_no_other
     }
 
     // Another namespace's is refused before anybody looks whether it is there.
-    for of in [url(bank.name()), "http://kubernetes:443/".to_owned()] {
+    for of in [
+        service_url(bank.name()),
+        "http://kubernetes:443/".to_owned(),
+    ] {
         shop.patch(&json!({ "url": of }));
         shop.waits("Accepted", "UrlNotAllowed");
         shop.waits("Ready", "UrlNotAllowed");
@@ -453,44 +471,28 @@ fn a_sink_that_is_paused_or_whose_edit_is_refused_reaches_no_more_than_others_do
     let _replica = install.replica_with(&ALLOW);
     let shop = Shop::new(plane, &install);
     shop.secret("key", "mailtrail.dev/webhook-secret", SECRET);
-    let url = |of: &str| format!("http://receiver.{of}.svc.cluster.local:8080/events");
-    shop.sink(&url(shop.name()));
+    shop.sink(&service_url(shop.name()));
     shop.permit();
     service(&shop, &plain_service());
     shop.waits("Programmed", "Programmed");
-    let slice = json!({
-        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {
-            "name": "by-hand", "namespace": shop.name(),
-            "labels": {"kubernetes.io/service-name": "receiver"},
-        },
-        "endpoints": [{"addresses": ["10.9.8.7"]}], "ports": [{"port": 8080}],
-    });
-    let rests = |wanted: bool| {
-        let what = if wanted { "it rests" } else { "it goes on" };
-        plane.wait_for(what, mailtrail_tests::PATIENCE, |_| {
-            let cluster = shop.entry().expect("an entry")["cluster"].clone();
-            cluster["service"].is_null() == wanted && cluster["sealed"].is_null() == wanted
-        });
-    };
     let led_astray = || {
-        rests(false);
-        plane.apply(&slice.to_string());
-        rests(true);
+        rests(&shop, false);
+        slice_by_hand(&shop);
+        rests(&shop, true);
         shop.kubectl(&["delete", "endpointslice", "by-hand"]);
-        rests(false);
+        rests(&shop, false);
     };
 
     shop.kubectl(&["annotate", "es", "orders", "mailtrail.dev/paused="]);
     led_astray();
     shop.kubectl(&["annotate", "es", "orders", "mailtrail.dev/paused-"]);
 
-    shop.patch(&json!({ "url": url("bank") }));
+    shop.patch(&json!({ "url": service_url("bank") }));
     shop.waits("Accepted", "UrlNotAllowed");
     led_astray();
     assert_eq!(
         shop.entry().expect("an entry")["url"],
-        json!(url(shop.name()))
+        json!(service_url(shop.name()))
     );
     // What its owner turns off, and takes away, counts.
     shop.patch(&json!({"suspend": true}));
@@ -498,12 +500,12 @@ fn a_sink_that_is_paused_or_whose_edit_is_refused_reaches_no_more_than_others_do
     assert_eq!(shop.entry().expect("an entry")["suspend"], json!(true));
     shop.kubectl(&["delete", "secret", "key"]);
     shop.waits("ResolvedRefs", "SecretNotFound");
-    rests(true);
+    rests(&shop, true);
     shop.waits("Accepted", "UrlNotAllowed");
     // Put right, it is as it was.
     shop.secret("key", "mailtrail.dev/webhook-secret", SECRET);
-    shop.patch(&json!({"url": url(shop.name()), "suspend": false}));
+    shop.patch(&json!({"url": service_url(shop.name()), "suspend": false}));
     shop.waits("Programmed", "Programmed");
-    rests(false);
+    rests(&shop, false);
     assert_eq!(shop.entry().expect("an entry")["suspend"], Value::Null);
 }

@@ -42,7 +42,10 @@ pub enum EntryChange {
 /// Builds.
 pub fn build(fetched: &Fetched, resolved: Resolved) -> Built {
     match resolved {
-        Resolved::Leave => Built::nothing(),
+        Resolved::Leave => Built {
+            entry: released(fetched, fetched.served.clone()),
+            ..Built::nothing()
+        },
         Resolved::Orphan => Built {
             entry: orphaned(fetched),
             ..Built::nothing()
@@ -52,10 +55,6 @@ pub fn build(fetched: &Fetched, resolved: Resolved) -> Built {
             before: keep.proved.into_iter().collect(),
             after: keep.unused,
             ..of_refused(fetched, keep.rejection)
-        },
-        Resolved::Release => Built {
-            entry: released(fetched, fetched.served.clone()),
-            ..Built::nothing()
         },
         Resolved::Restore(claims) => Built {
             before: claims,

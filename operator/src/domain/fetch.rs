@@ -17,7 +17,7 @@ use super::Context;
 use super::gone::{self, Belief};
 use crate::condition::Told;
 use crate::error::{Error, within};
-use crate::world::{Concern, Namespace, host_of};
+use crate::world::{Concern, Namespace};
 
 /// Left alone while it has this annotation, whatever its value.
 pub const PAUSED: &str = "mailtrail.dev/paused";
@@ -67,8 +67,6 @@ pub enum Presence {
     /// Nothing is to be done: it is paused, its namespace is not watched, its
     /// absence is not believed, or there is nothing left of it.
     LeftAlone,
-    /// The same, but that an administrator has released a host that is served.
-    Released,
 }
 
 /// An object that is there.
@@ -97,12 +95,9 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         .clone()
         .filter(|domain| domain.spec.class_name == context.class);
     let released = released(realm, &concern, served.as_ref(), context).await?;
-    let left_alone = match released.is_empty() {
-        true => Presence::LeftAlone,
-        false => Presence::Released,
-    };
     let presence = match ours {
-        ours if !watched(realm, context) || ours.as_ref().is_some_and(is_paused) => left_alone,
+        _ if !watched(realm, context) => Presence::LeftAlone,
+        Some(domain) if domain.annotations().contains_key(PAUSED) => Presence::LeftAlone,
         Some(domain) => Presence::There(There {
             rank: rank(realm, &domain, served.as_ref(), context),
             told: concern.told.clone(),
@@ -115,7 +110,7 @@ pub async fn fetch(realm: &Realm, context: &Context) -> Result<Fetched, Error> {
         None if is_orphan_anew(realm, &concern, served.as_ref(), context).await? => {
             Presence::Orphaned
         }
-        None if !is_left(&concern.own, served.as_ref()) => left_alone,
+        None if !is_left(&concern.own, served.as_ref()) => Presence::LeftAlone,
         None => missing(realm, &concern, &released, context).await?,
     };
     let proved = match &presence {
@@ -187,13 +182,9 @@ fn proved(
         return HashSet::new();
     }
     // Only what is ours, and served, can prove it.
-    let claim_of = |host: &Host| {
-        let is = |claim: &&Arc<HostClaim>| host_of(claim).as_ref() == Some(host);
-        own.iter().find(is)
-    };
     let named: Option<Host> = domain.spec.host.parse().ok();
     let mut ours = named.iter().chain(served);
-    let Some((host, claim)) = ours.find_map(|host| Some((host, claim_of(host)?))) else {
+    let Some((host, claim)) = ours.find_map(|host| Some((host, claim_of(own, host)?))) else {
         return HashSet::new();
     };
     context.verifier.wants(realm, host, claim.spec.verified);
@@ -209,21 +200,16 @@ async fn released(
     served: Option<&Domain>,
     context: &Context,
 ) -> Result<HashSet<Host>, Error> {
+    let hosts = served.into_iter().flat_map(Domain::hosts);
+    let unclaimed = hosts.filter(|host| claim_of(&concern.own, host).is_none());
+    let went = unclaimed.filter_map(|host| Some((host, context.world.claim_went(host)?)));
+    let went: Vec<_> = went.collect();
+    if !went.is_empty() {
+        claims_stand_for(realm, concern, context).await?;
+    }
     let mut released = HashSet::new();
-    for host in served.into_iter().flat_map(Domain::hosts) {
-        let has_claim = concern
-            .own
-            .iter()
-            .any(|c| host_of(c).as_ref() == Some(host));
-        let went = context.world.claim_went(host).filter(|_| !has_claim);
-        let Some(went) = went else { continue };
-        if let Err(error) = claims_stand(context).await {
-            if concern.domain.is_none() && concern.own.is_empty() {
-                context.absences.is_unclaimed(realm);
-            }
-            return Err(error);
-        }
-        if context.absences.went_with_definition(went) {
+    for (host, at) in went {
+        if context.absences.went_with_definition(at) {
             continue;
         }
         let api: Api<HostClaim> = Api::all(context.client.clone());
@@ -253,10 +239,6 @@ fn rank(
         return None;
     }
     context.world.rank_in_namespace(realm, domain)
-}
-
-fn is_paused(domain: &Arc<TrackingDomain>) -> bool {
-    domain.annotations().contains_key(PAUSED)
 }
 
 fn watched(realm: &Realm, context: &Context) -> bool {
@@ -321,10 +303,7 @@ async fn missing(
         namespace_uid: concern.namespace.as_ref().map(|found| found.uid.clone()),
     };
     if concern.own.is_empty() {
-        if let Err(error) = claims_stand(context).await {
-            context.absences.is_unclaimed(realm);
-            return Err(error);
-        }
+        claims_stand_for(realm, concern, context).await?;
         if context.absences.lost_its_claims(realm) {
             return Ok(unclaimed());
         }
@@ -337,9 +316,8 @@ async fn missing(
     match really_absent(realm, context).await? {
         Belief::Gone => Ok(Presence::Gone),
         Belief::NotYet => Err(Error::NotYet("whether others vanish, too,")),
-        Belief::Not if !released.is_empty() => Ok(Presence::Released),
         // There must be a claim for an administrator to confirm it with.
-        Belief::Not if concern.own.is_empty() => Ok(unclaimed()),
+        Belief::Not if concern.own.is_empty() && released.is_empty() => Ok(unclaimed()),
         Belief::Not => Ok(Presence::LeftAlone),
     }
 }
@@ -372,10 +350,13 @@ async fn really_absent(realm: &Realm, context: &Context) -> Result<Belief, Error
 /// one by one with their definition.
 fn is_missing(own: &[Arc<HostClaim>], served: Option<&Domain>) -> bool {
     let mut hosts = served.into_iter().flat_map(Domain::hosts);
-    hosts.any(|host| {
-        !own.iter()
-            .any(|claim| host_of(claim).as_ref() == Some(host))
-    })
+    hosts.any(|host| claim_of(own, host).is_none())
+}
+
+/// The claim of a host, among some.
+pub fn claim_of<'a>(own: &'a [Arc<HostClaim>], host: &Host) -> Option<&'a Arc<HostClaim>> {
+    let is = |claim: &&Arc<HostClaim>| claim.metadata.name.as_deref() == Some(host.as_str());
+    own.iter().find(is)
 }
 
 /// Nothing is decided while claims have no definition.
@@ -385,6 +366,20 @@ async fn claims_stand(context: &Context) -> Result<(), Error> {
     }
     context.absences.no_claims(Instant::now());
     Err(Error::NotYet("the definition of HostClaim"))
+}
+
+/// The same of one realm; whose claims are lost with it is remembered, where nothing
+/// else is left to tell.
+async fn claims_stand_for(
+    realm: &Realm,
+    concern: &Concern,
+    context: &Context,
+) -> Result<(), Error> {
+    let stand = claims_stand(context).await;
+    if stand.is_err() && concern.domain.is_none() && concern.own.is_empty() {
+        context.absences.is_unclaimed(realm);
+    }
+    stand
 }
 
 /// Whether a kind's definition is there and stays. Without it every object is

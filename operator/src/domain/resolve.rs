@@ -12,7 +12,7 @@ use mailtrail_crds::HostClaim;
 use mailtrail_crds::claim::{ClaimRole, ClaimState, HostClaimSpec, Lasting};
 use mailtrail_crds::domain::{Apps, DeletionPolicy, TrackingDomainSpec, Verification};
 
-use super::fetch::{Fetched, Presence, There};
+use super::fetch::{Fetched, Presence, There, claim_of};
 use crate::condition::Reason;
 use crate::policy::HostPolicy;
 use crate::world::{Namespace, host_of};
@@ -35,9 +35,7 @@ pub enum Resolved {
     Restore(Vec<ClaimChange>),
     /// What is served leads home and is nobody's to ask for.
     Orphan,
-    /// Hosts without claims are given up; nothing else changes.
-    Release,
-    /// Nothing is done.
+    /// Nothing is done, but that hosts that were released are given up.
     Leave,
 }
 
@@ -92,7 +90,6 @@ pub fn resolve(fetched: &Fetched, policy: &HostPolicy) -> Resolved {
     match &fetched.presence {
         Presence::LeftAlone => Resolved::Leave,
         Presence::Orphaned => Resolved::Orphan,
-        Presence::Released => Resolved::Release,
         Presence::Gone => Resolved::Retire(give_up(fetched)),
         Presence::Unclaimed { namespace_uid } => {
             Resolved::Restore(claims_of_entry(fetched, namespace_uid.as_deref()))
@@ -422,8 +419,7 @@ fn retire(fetched: &Fetched, which: impl Fn(&HostClaim) -> bool) -> Vec<ClaimCha
 impl Fetched {
     /// This realm's claim of a host.
     fn claim(&self, host: &Host) -> Option<&Arc<HostClaim>> {
-        let is = |claim: &&Arc<HostClaim>| claim.metadata.name.as_deref() == Some(host.as_str());
-        self.own.iter().find(is)
+        claim_of(&self.own, host)
     }
 
     /// Whether all its claims were lost while it led links home alone: its domain

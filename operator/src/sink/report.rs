@@ -37,8 +37,11 @@ pub(super) async fn report(
     let delivery = context.replicas.delivery(&there.name);
     let before = there.delivering.as_deref();
     // While an edit is refused, what it suspended once stays so.
-    let served = context.shards.sink(&there.name);
-    let suspended = there.sink.spec.suspend || served.is_some_and(|served| served.suspend);
+    let is_served_so = || {
+        let served = context.shards.sink(&there.name);
+        served.is_some_and(|served| served.suspend)
+    };
+    let suspended = there.sink.spec.suspend || (applied.accepted.is_err() && is_served_so());
     let delivering = delivering(&applied, suspended, delivery, before);
     let findings = findings(&applied, programmed, delivering);
     let written = write(&subject, there, &findings, context).await?;

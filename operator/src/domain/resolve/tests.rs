@@ -282,7 +282,7 @@ fn hosts_that_were_released_are_given_up_while_a_spec_is_refused_or_left_alone()
     use crate::domain::build::{EntryChange, build};
     let refused =
         || Case::there(&json!({"host": "taken.example"})).taken("taken.example", "bank/x");
-    for case in [refused, || Case::of(Presence::Released)] {
+    for case in [refused, || Case::of(Presence::LeftAlone)] {
         let entry = |case: Case| build(&case.0, case.resolve()).entry;
         let released = |hosts: &[&str]| {
             let mut case = case().served(&["a.example", "former.example"]);
